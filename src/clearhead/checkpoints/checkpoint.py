@@ -1,0 +1,100 @@
+"""A model as a file describes it, whatever the kind of file: configuration, named weights, vocabulary.
+
+Every reader returns a `Checkpoint`; `weights()` hands out each of our tensors exactly once and proves that the file
+holds all of them, none twice and none that nobody asked for.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from clearhead.checkpoints.stored import Array, StoredTensor
+from clearhead.config import ModelConfig, SpecialTokens
+from clearhead.errors import CheckpointError
+from clearhead.families.family import Format
+from clearhead.families.keys import Mapped, expand
+from clearhead.families.layout import layout
+from clearhead.text.tokenizer import Tokenizer
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Checkpoint:
+    """What a reader found. Tensors carry the file's own names; `format` translates them."""
+
+    source: Path
+    config: ModelConfig
+    format: Format
+    tensors: Mapping[str, StoredTensor]
+    special: SpecialTokens
+    tokenizer: Callable[[], Tokenizer] | None = None  # None: the file carries no vocabulary
+    chat_template: str | None = None
+    generation: Mapping[str, Any] = field(
+        default_factory=dict
+    )  # the file's own preferences (num_beams, temperature ...)
+
+    def weights(self) -> Iterator[tuple[str, Array]]:
+        """Our name and values of every weight, each read when its turn comes.
+
+        Raises:
+            CheckpointError: a tensor that is missing, unknown, repeated or of the wrong shape, by name.
+        """
+        shapes = layout(self.config)
+        pairs = match(self, expand(self.format.keys(self.config), shapes, self.config))
+        for stored, row in pairs:
+            array = stored.read()
+            parts = row.operation.split(array, [shapes[t] for t in row.targets], self.config)
+            for target, part in zip(row.targets, parts, strict=True):
+                if part.shape != shapes[target]:
+                    raise CheckpointError(
+                        f"{self.source.name}: {stored.name} {list(array.shape)} gives {target} the shape "
+                        f"{list(part.shape)}; its configuration calls for {list(shapes[target])}"
+                    )
+                if not row.copy:
+                    yield target, part
+
+
+def match(checkpoint: Checkpoint, rows: Mapping[str, Mapped]) -> list[tuple[StoredTensor, Mapped]]:
+    """Pair every stored tensor with its row, and prove that the pairing is complete."""
+    where, prefix = checkpoint.source.name, checkpoint.format.prefix
+    pairs, unknown = [], []
+    supplied: dict[str, str] = {}
+    for name, stored in checkpoint.tensors.items():
+        row = rows.get(name) or rows.get(prefix + name)
+        if row is None:
+            if not any(re.fullmatch(pattern, name) for pattern in checkpoint.format.ignored):
+                unknown.append(name)
+            continue
+        for target in () if row.copy else row.targets:
+            if target in supplied:
+                raise CheckpointError(f"{where}: {supplied[target]} and {name} both supply {target}; one must go")
+            supplied[target] = name
+        pairs.append((stored, row))
+    if unknown:
+        raise CheckpointError(f"{where}: unknown {some(unknown)}; its configuration has no place for it")
+    if missing := [t for t in layout(checkpoint.config) if t not in supplied]:
+        sources = {t: row.source for row in rows.values() if not row.copy for t in row.targets}
+        raise CheckpointError(f"{where}: missing {some([sources.get(t, t) for t in missing])}; the file is incomplete")
+    check_copies(checkpoint, pairs)
+    return pairs
+
+
+def check_copies(checkpoint: Checkpoint, pairs: list[tuple[StoredTensor, Mapped]]) -> None:
+    """A second copy of a shared tensor must hold the same numbers; otherwise the configuration's tying is wrong."""
+    originals = {row.targets[0]: stored for stored, row in pairs if not row.copy}
+    for stored, row in pairs:
+        if row.copy and not np.array_equal(stored.read(), originals[row.targets[0]].read()):
+            raise CheckpointError(
+                f"{checkpoint.source.name}: {stored.name} differs from {originals[row.targets[0]].name}, though the "
+                "configuration ties them; set tie_word_embeddings to false if they are meant to differ"
+            )
+
+
+def some(names: list[str]) -> str:
+    """A list a person can read: the first few names and how many more."""
+    shown = ", ".join(names[:3])
+    word = "tensor" if len(names) == 1 else "tensors"
+    return f"{word} {shown}" if len(names) <= 3 else f"{word} {shown} and {len(names) - 3} more"

@@ -1,0 +1,165 @@
+"""A folder in Hugging Face layout: config.json, safetensors in one file or several, and a vocabulary.
+
+Weights are read through the `safetensors` library, which maps the files and checks their headers. Pickled weights can
+run code when opened and are refused.
+"""
+
+import json
+from collections.abc import Callable, Iterable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from clearhead.checkpoints.checkpoint import Checkpoint
+from clearhead.checkpoints.stored import Array, StoredTensor
+from clearhead.config import SpecialTokens
+from clearhead.errors import CheckpointError
+from clearhead.families import find
+from clearhead.families.fields import Fields
+from clearhead.text.tokenizer import Tokenizer
+
+PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
+LARGEST_JSON = 64 * 2**20  # bytes; a configuration or an index is far smaller
+
+
+def open_folder(folder: Path) -> Checkpoint:
+    """The checkpoint in `folder`.
+
+    Raises:
+        CheckpointError: a file that is missing, damaged or pickled.
+        ConfigError: a config.json that describes no model Clearhead computes.
+    """
+    raw = read_json(folder / "config.json")
+    fields = Fields(raw, f"{folder.name}/config.json")
+    tensors = read_tensors(folder)
+    layout = find("hf", fields.text("model_type"))
+    generation = read_json(folder / "generation_config.json") if (folder / "generation_config.json").exists() else {}
+    return Checkpoint(
+        source=folder,
+        config=layout.config(fields, tensors),
+        format=layout,
+        tensors=tensors,
+        special=special_tokens(raw, generation),
+        tokenizer=tokenizer_of(folder),
+        chat_template=chat_template(folder),
+        generation=generation,
+    )
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """One JSON object from a file of sane size."""
+    try:
+        if path.stat().st_size > LARGEST_JSON:
+            raise CheckpointError(f"{path.parent.name}/{path.name}: {path.stat().st_size} bytes; it is damaged")
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise CheckpointError(f"{path.parent.name}: there is no {path.name}; this is not a model folder") from None
+    except (OSError, ValueError, RecursionError) as error:
+        reason = str(error).split("\n", maxsplit=1)[0]
+        raise CheckpointError(f"{path.parent.name}/{path.name} cannot be read: {reason}") from None
+    if not isinstance(value, dict):
+        raise CheckpointError(f"{path.parent.name}/{path.name} holds {type(value).__name__}, not an object")
+    return value
+
+
+def read_tensors(folder: Path) -> dict[str, StoredTensor]:
+    """Every tensor of every safetensors file, by name, unread."""
+    tensors: dict[str, StoredTensor] = {}
+    for path in weight_files(folder):
+        for stored in open_safetensors(path):
+            if stored.name in tensors:
+                raise CheckpointError(f"{folder.name}: tensor {stored.name} is repeated in {path.name}; one must go")
+            tensors[stored.name] = stored
+    return tensors
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The safetensors files of a folder: those its index names, or the single one."""
+    index = folder / "model.safetensors.index.json"
+    if index.exists():
+        names = read_json(index).get("weight_map")
+        if not isinstance(names, dict) or not all(isinstance(name, str) for name in names.values()):
+            raise CheckpointError(f"{folder.name}/{index.name}: weight_map must map tensor names to file names")
+        files = [folder / name for name in sorted(set(names.values()))]
+        if outside := [path.name for path in files if path.parent != folder]:
+            raise CheckpointError(f"{folder.name}/{index.name}: {outside[0]} lies outside the folder")
+        if absent := [path.name for path in files if not path.is_file()]:
+            raise CheckpointError(f"{folder.name}: {absent[0]} is missing; the index names it")
+        return files
+    if (folder / "model.safetensors").is_file():
+        return [folder / "model.safetensors"]
+    raise CheckpointError(no_weights(folder))
+
+
+def no_weights(folder: Path) -> str:
+    """Why a folder has no weights that can be read, and what to do."""
+    if pickles := sorted(path.name for pattern in PICKLES for path in folder.glob(pattern)):
+        return (
+            f"{folder.name}: {pickles[0]} is a pickle, which can run code when opened; convert it where you trust it: "
+            "AutoModel.from_pretrained(folder).save_pretrained(folder) with transformers writes model.safetensors"
+        )
+    return f"{folder.name}: there is no model.safetensors nor model.safetensors.index.json"
+
+
+def open_safetensors(path: Path) -> Iterable[StoredTensor]:
+    """The tensors of one file; the library checks the header against the file's size."""
+    import ml_dtypes  # noqa: F401  registers bfloat16 with NumPy, in which safetensors returns it
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        file = safe_open(path, framework="numpy")
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path.name} is damaged or incomplete ({error}); download it again") from None
+    for name in file.keys():  # noqa: SIM118  the handle is no mapping
+        piece = file.get_slice(name)
+        yield StoredTensor(name, tuple(piece.get_shape()), piece.get_dtype(), partial(read_tensor, file, path, name))
+
+
+def read_tensor(file: Any, path: Path, name: str) -> Array:
+    """The values of one tensor, in the type they are stored in."""
+    array: Array = file.get_tensor(name)
+    if array.dtype.name not in ("float16", "bfloat16", "float32", "float64"):
+        raise CheckpointError(f"{path.name}: {name} is {array.dtype.name}; Clearhead reads floating-point weights")
+    return array
+
+
+def special_tokens(config: dict[str, Any], generation: dict[str, Any]) -> SpecialTokens:
+    """Ids from generation_config.json, else from config.json, as transformers resolves them."""
+
+    def of(key: str) -> list[int]:
+        value = generation.get(key, config.get(key))
+        ids = value if isinstance(value, list) else [value]
+        return [i for i in ids if isinstance(i, int) and not isinstance(i, bool)]
+
+    def one(key: str) -> int | None:
+        return next(iter(of(key)), None)
+
+    words = generation.get("bad_words_ids", config.get("bad_words_ids")) or []
+    single = [w[0] for w in words if isinstance(w, list) and len(w) == 1 and isinstance(w[0], int)]
+    return SpecialTokens(
+        bos=one("bos_token_id"),
+        eos=tuple(of("eos_token_id")),
+        pad=one("pad_token_id"),
+        decoder_start=one("decoder_start_token_id"),
+        suppressed=tuple(single),
+    )
+
+
+def tokenizer_of(folder: Path) -> Callable[[], Tokenizer] | None:
+    """How to read the folder's vocabulary, or None when it carries none."""
+    from clearhead.text.legacy import has_tokenizer, load_tokenizer_folder
+
+    return partial(load_tokenizer_folder, folder) if has_tokenizer(folder) else None
+
+
+def chat_template(folder: Path) -> str | None:
+    """The template of chat_template.jinja or of tokenizer_config.json: the "default" one where there are several."""
+    if (folder / "chat_template.jinja").is_file():
+        return (folder / "chat_template.jinja").read_text(encoding="utf-8")
+    if not (folder / "tokenizer_config.json").is_file():
+        return None
+    template = read_json(folder / "tokenizer_config.json").get("chat_template")
+    if isinstance(template, list):
+        named = {t.get("name"): t.get("template") for t in template if isinstance(t, dict)}
+        template = named.get("default")
+    return template if isinstance(template, str) else None

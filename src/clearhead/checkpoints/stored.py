@@ -1,0 +1,27 @@
+"""A tensor still on disk: its name, shape and storage type, and how to read it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+Bytes = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredTensor:
+    """One tensor of a checkpoint; nothing is read until it is asked for.
+
+    `read` gives the values as float16, bfloat16 (of `ml_dtypes`), float32 or float64, whichever loses nothing:
+    quantised types come back as float32. `raw`, where the file is quantised, gives the stored blocks as bytes
+    [rows, bytes per row], memory-mapped, for an executor that computes on them.
+    """
+
+    name: str
+    shape: tuple[int, ...]  # rows out first, as in `families/layout.py`
+    dtype: str  # as the file calls it: "F32", "BF16", "Q4_K", ...
+    read: Callable[[], Array]
+    raw: Callable[[], Bytes] | None = None

@@ -1,0 +1,85 @@
+"""The contract between everything that generates or looks, and whatever computes.
+
+An executor holds one model's weights and works on ragged batches: row i of a call is a list of any number of new
+token ids, which follow what row i of the cache already holds. So a prompt, a single decoding step, a chunk of a long
+prompt and a draft to verify are the same call, and one call may mix them. Arrays that cross this border are NumPy's.
+
+B rows of a batch, T new tokens of a row, S positions a row holds, C d_model, V vocab_size.
+"""
+
+from collections.abc import Sequence
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clearhead.config import ModelConfig
+from clearhead.trace import Trace
+
+Floats = NDArray[np.float32]
+Tokens = Sequence[Sequence[int]]
+
+
+class Cache(Protocol):
+    """Keys and values kept between calls, for a fixed number of positions per row. Owned by the caller."""
+
+    @property
+    def capacity(self) -> int:
+        """Positions a row can hold."""
+
+    @property
+    def lengths(self) -> list[int]:
+        """Positions each row holds."""
+
+    def truncate(self, lengths: Sequence[int]) -> None:
+        """Rewind: forget every position of row i from lengths[i] on."""
+
+    def select(self, rows: Sequence[int]) -> None:
+        """Row i continues from old row rows[i]; rows may be repeated, dropped or reordered."""
+
+
+class Memory(Protocol):
+    """The encoder's output for a batch, as the executor keeps it."""
+
+    @property
+    def states(self) -> list[Floats]:
+        """[S_i, C] for each row."""
+
+    def select(self, rows: Sequence[int]) -> "Memory":
+        """The memory of these rows, in this order."""
+
+
+class Executor(Protocol):
+    """One model, ready to run."""
+
+    name: str  # "torch" or "native"
+    dtype: str  # of the weights: "float32", "bfloat16", ...
+    config: ModelConfig
+
+    def new_cache(self, rows: int, capacity: int) -> Cache:
+        """An empty cache; `capacity` may not exceed config.max_positions."""
+
+    def encode(self, tokens: Tokens, token_types: Tokens | None = None, trace: Trace | None = None) -> Memory:
+        """Run the encoder."""
+
+    def decode(
+        self,
+        tokens: Tokens,
+        cache: Cache | None = None,
+        memory: Memory | None = None,
+        *,
+        want: Literal["last", "all"] = "last",
+        trace: Trace | None = None,
+    ) -> list[Floats]:
+        """Run the decoder over new tokens; float32 logits per row: [1, V] of the last token, or [T_i, V] of all.
+
+        A row may bring no tokens at all; it then keeps its place in the cache and gives [0, V]. Without a cache the
+        rows start at position 0 and are forgotten.
+        """
+
+    def head(self, memory: Memory, trace: Trace | None = None) -> list[Floats]:
+        """An encoder-only model's head over its states, per row: [S_i, V] for a masked language model,
+        [S_i, labels] for token labels, [1, labels] for sequence labels."""
+
+    def pool(self, memory: Memory) -> Floats:
+        """[B, C] from the pooler of an encoder-only model."""

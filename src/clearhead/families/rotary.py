@@ -1,0 +1,76 @@
+"""How transformers' config.json writes rotary scaling, old style (`rope_scaling`) and new (`rope_parameters`)."""
+
+import math
+from typing import Any
+
+from clearhead.config import ModelConfig, RotaryScaling
+from clearhead.errors import ConfigError
+from clearhead.families.fields import Fields
+
+
+def scaling_from_hf(fields: Fields) -> RotaryScaling | None:
+    """The scaling a config.json asks for, or None for plain rotary positions."""
+    section = fields.section("rope_parameters") or fields.section("rope_scaling")
+    kind = section.text("rope_type", "type", default="default") if section else "default"
+    if section is None or kind == "default":
+        return None
+    section.expect("partial_rotary_factor", 1.0)
+    trained = fields.integer("max_position_embeddings", default=2048)
+    if kind == "linear":
+        return RotaryScaling(kind="linear", factor=section.number("factor"))
+    if kind == "llama3":
+        return RotaryScaling(
+            kind="llama3",
+            factor=section.number("factor"),
+            original_max_positions=section.integer("original_max_position_embeddings", default=trained),
+            low_frequency_factor=section.number("low_freq_factor"),
+            high_frequency_factor=section.number("high_freq_factor"),
+        )
+    if kind == "yarn":
+        return yarn_from_hf(section, trained)
+    raise ConfigError(
+        f"{section.where}: rope_type {kind!r} is not one Clearhead computes; it reads linear, llama3, yarn"
+    )
+
+
+def yarn_from_hf(section: Fields, trained: int) -> RotaryScaling:
+    """YaRN's fields; the factor of cos and sin follows section 3.4 of Peng et al. 2023 unless the file states it."""
+    original = section.integer("original_max_position_embeddings", default=trained)
+    factor = section.number("factor", default=None) or trained / original
+    stated = section.number("attention_factor", default=None)
+    numerator, denominator = section.number("mscale", default=0.0), section.number("mscale_all_dim", default=0.0)
+    if not (numerator and denominator):
+        numerator, denominator = 1.0, 0.0
+    return RotaryScaling(
+        kind="yarn",
+        factor=factor,
+        original_max_positions=original,
+        beta_fast=section.number("beta_fast", default=32.0) or 32.0,
+        beta_slow=section.number("beta_slow", default=1.0) or 1.0,
+        attention_factor=stated or sharpening(factor, numerator) / sharpening(factor, denominator),
+        truncate=section.flag("truncate", default=True),
+    )
+
+
+def sharpening(factor: float, scale: float) -> float:
+    """0.1 s ln(factor) + 1: how much sharper attention must be over a window `factor` times as long."""
+    return 1.0 if factor <= 1 else 0.1 * scale * math.log(factor) + 1.0
+
+
+def scaling_to_hf(config: ModelConfig) -> dict[str, Any]:
+    """The `rope_theta` and `rope_scaling` entries that read back as this configuration's."""
+    scaling = config.rotary_scaling
+    entries: dict[str, Any] = {"rope_theta": config.rotary_base}
+    if scaling is None:
+        return entries
+    if scaling.kind == "factors":
+        raise ConfigError("rotary scaling by one factor per frequency (from a GGUF file) has no form in config.json")
+    table: dict[str, Any] = {"rope_type": scaling.kind, "factor": scaling.factor}
+    if scaling.kind != "linear":
+        table["original_max_position_embeddings"] = scaling.original_max_positions
+    if scaling.kind == "llama3":
+        table |= {"low_freq_factor": scaling.low_frequency_factor, "high_freq_factor": scaling.high_frequency_factor}
+    if scaling.kind == "yarn":
+        table |= {"beta_fast": scaling.beta_fast, "beta_slow": scaling.beta_slow, "truncate": scaling.truncate}
+        table["attention_factor"] = scaling.attention_factor
+    return entries | {"rope_scaling": table}

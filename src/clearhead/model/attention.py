@@ -1,0 +1,94 @@
+"""Multi-head attention for every family: self or cross, one key head per query head or shared, any position scheme.
+
+B batch, T queries, S keys, C d_model, H query heads, K key/value heads, D head_dim.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from clearhead.config import ModelConfig
+from clearhead.model.context import ForwardContext, Pair
+
+Mask = tuple[Tensor | None, bool]  # the score bias [B, H or 1, T, S], and whether a plain causal mask stands in for it
+
+
+class Attention(nn.Module):
+    """Self-attention: Vaswani et al. 2017, section 3.2, with grouped keys (Ainslie et al. 2023, 2305.13245)."""
+
+    def __init__(self, config: ModelConfig, path: str) -> None:
+        super().__init__()
+        self.path = path
+        self.head_dim, self.scale = config.head_dim, config.score_scale
+        self.grouped = config.n_kv_heads != config.n_heads
+        width, kv_width = config.n_heads * config.head_dim, config.n_kv_heads * config.head_dim
+        biased = config.attention_bias != "none"
+        self.query = nn.Linear(config.d_model, width, bias=biased)
+        self.key = nn.Linear(config.d_model, kv_width, bias=biased)
+        self.value = nn.Linear(config.d_model, kv_width, bias=biased)
+        self.output = nn.Linear(width, config.d_model, bias=config.attention_bias == "all")
+
+    def forward(self, x: Tensor, context: ForwardContext) -> Tensor:
+        """[B, T, C] -> [B, T, C], every token having looked at those it may see."""
+        q, k, v = self.heads(self.query(x)), self.heads(self.key(x)), self.heads(self.value(x))
+        if context.rotary is not None:
+            q, k = rotate(q, context.rotary), rotate(k, context.rotary)
+        if context.cache is not None and context.slots is not None:
+            k, v = context.cache.extend(self.path, k, v, context.slots)
+        return self.mix(q, (k, v), (context.bias, context.causal), context)
+
+    def mix(self, q: Tensor, kv: Pair, mask: Mask, context: ForwardContext) -> Tensor:
+        """[B, H, T, D] and two of [B, K, S, D] -> [B, T, C]; weights are formed only where someone looks at them."""
+        (k, v), (bias, causal) = kv, mask
+        if context.wants(f"{self.path}.weights"):
+            mixed, weights = attend(q, kv, mask, self.scale)
+            context.record(f"{self.path}.weights", weights)
+        else:
+            mixed = F.scaled_dot_product_attention(
+                q, k, v, attn_mask=bias, is_causal=causal, scale=self.scale, enable_gqa=self.grouped
+            )
+        for kind, value in (("query", q), ("key", k), ("value", v), ("heads", mixed)):
+            context.record(f"{self.path}.{kind}", value)
+        out = self.output(mixed.transpose(1, 2).flatten(2))  # [B, H, T, D] -> [B, T, H * D] -> [B, T, C]
+        context.record(f"{self.path}.output", out)
+        return out
+
+    def heads(self, x: Tensor) -> Tensor:
+        """[B, T, H * D] -> [B, H, T, D]."""
+        return x.unflatten(-1, (-1, self.head_dim)).transpose(1, 2)
+
+
+class CrossAttention(Attention):
+    """The decoder's look at the encoder: queries from one, keys and values from the other's output."""
+
+    def forward(self, x: Tensor, context: ForwardContext) -> Tensor:
+        """[B, T, C] -> [B, T, C]."""
+        q = self.heads(self.query(x))
+        project = lambda: self.keys_values(context.memory)  # noqa: E731
+        kv = project() if context.cache is None else context.cache.once(self.path, project)
+        return self.mix(q, kv, (context.memory_bias, False), context)
+
+    def keys_values(self, memory: Tensor | None) -> Pair:
+        """[B, S, C] -> two of [B, K, S, D]."""
+        return self.heads(self.key(memory)), self.heads(self.value(memory))
+
+
+def attend(q: Tensor, kv: Pair, mask: Mask, scale: float) -> Pair:
+    """softmax(q k^T * scale + bias) v [B, H, T, D] and the softmax itself [B, H, T, S]: equation 1, in the open."""
+    k, v = (t.repeat_interleave(q.shape[1] // t.shape[1], dim=1) for t in kv)  # [B, H, S, D]
+    bias, causal = mask
+    scores = q @ k.mT * scale  # [B, H, T, S]
+    if causal:
+        ahead = torch.ones(scores.shape[-2:], dtype=torch.bool, device=q.device).triu(1)
+        scores = scores.masked_fill(ahead, float("-inf"))
+    if bias is not None:
+        scores = scores + bias
+    weights = scores.softmax(dim=-1)
+    return weights @ v, weights
+
+
+def rotate(x: Tensor, rotary: Pair) -> Tensor:
+    """Turn each pair (i, i + D/2) of x [B, H, T, D] by its angle (Su et al. 2021, equation 34)."""
+    cos, sin = rotary
+    first, second = x.chunk(2, dim=-1)
+    return x * cos + torch.cat([-second, first], dim=-1) * sin

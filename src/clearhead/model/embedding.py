@@ -1,0 +1,44 @@
+"""Token ids to vectors, with positions added where the family adds them.
+
+B batch, T tokens, C d_model.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from clearhead.config import ModelConfig
+from clearhead.model.context import ForwardContext
+from clearhead.model.layers import build_norm
+from clearhead.positions import sinusoidal
+
+
+class Embedding(nn.Module):
+    """Vaswani et al. 2017, sections 3.4 and 3.5; Devlin et al. 2018, figure 2, for token types."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.tokens = nn.Embedding(config.vocab_size, config.d_model)
+        self.positions = nn.Embedding(config.max_positions, config.d_model) if config.position == "learned" else None
+        self.token_types = nn.Embedding(config.n_token_types, config.d_model) if config.n_token_types else None
+        self.norm = build_norm(config) if config.embedding_norm else nn.Identity()
+
+    def forward(self, ids: Tensor, positions: Tensor, types: Tensor | None, context: ForwardContext) -> Tensor:
+        """ids [B, T] at `positions` [B or 1, T], of token types [B, T] -> [B, T, C]."""
+        x = self.tokens(ids) * self.config.embedding_scale
+        context.record("embed.tokens", x)
+        x = self.place(x, positions)
+        if self.token_types is not None:
+            x = x + self.token_types(torch.zeros_like(ids) if types is None else types)
+        x = self.norm(x)
+        context.record("embed.output", x)
+        return x
+
+    def place(self, x: Tensor, positions: Tensor) -> Tensor:
+        """[B, T, C] with each token's position added, where positions are vectors."""
+        if self.positions is not None:
+            # Padding may run past the table; what is looked up for it is never read.
+            return x + self.positions(positions.clamp(max=self.config.max_positions - 1))
+        if self.config.position == "sinusoidal":
+            return x + torch.from_numpy(sinusoidal(positions.cpu().numpy(), x.shape[-1])).to(x)
+        return x

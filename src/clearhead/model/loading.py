@@ -1,0 +1,50 @@
+"""A Transformer with a checkpoint's weights in it, one tensor in flight at a time."""
+
+import gc
+import warnings
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from clearhead.config import ModelConfig
+from clearhead.errors import OptionError
+from clearhead.model.transformer import Transformer
+
+DTYPES = {
+    "float64": torch.float64,
+    "float32": torch.float32,
+    "float16": torch.float16,
+    "bfloat16": torch.bfloat16,
+}
+
+
+def build(config: ModelConfig, weights: Iterable[tuple[str, NDArray[Any]]], dtype: str, device: str) -> Transformer:
+    """The model of `config`, its parameters made of `weights` as they come, so that none is held twice.
+
+    Raises:
+        OptionError: an unknown dtype.
+    """
+    if dtype not in DTYPES:
+        raise OptionError(f"dtype {dtype!r} is not one the torch executor computes in; choose from {', '.join(DTYPES)}")
+    with torch.device("meta"):  # shapes only: nothing is allocated until its values arrive
+        model = Transformer(config).requires_grad_(False)
+    for name, array in weights:
+        path, _, leaf = name.rpartition(".")
+        value = to_tensor(array).to(device=device, dtype=DTYPES[dtype])
+        setattr(model.get_submodule(path), leaf, nn.Parameter(value, requires_grad=False))
+    gc.collect()
+    return model.eval()
+
+
+def to_tensor(array: NDArray[Any]) -> Tensor:
+    """NumPy to torch without a copy where memory allows; bfloat16, which NumPy only borrows, goes by its bits."""
+    array = np.ascontiguousarray(array)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # a read-only file mapping is fine: weights are never written
+        if array.dtype.name == "bfloat16":
+            return torch.from_numpy(array.view(np.int16)).view(torch.bfloat16)
+        return torch.from_numpy(array)

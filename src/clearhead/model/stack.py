@@ -1,0 +1,109 @@
+"""A stack of blocks: an encoder, in which every token sees every other, or a decoder, in which none sees ahead.
+
+Masks, ALiBi and T5's relative positions are one additive score bias, built once per stack and call; a plain causal pass
+needs none. Rotary positions are a pair of tables.
+
+B batch (1 where all rows agree), T queries, S keys, H heads, D head_dim, C d_model.
+"""
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from clearhead.config import ModelConfig
+from clearhead.model.block import build_block
+from clearhead.model.context import ForwardContext, Pair
+from clearhead.model.layers import build_norm
+from clearhead.positions import alibi_slopes, relative_bucket, rotary_amplitude, rotary_frequencies
+
+
+class Stack(nn.Module):
+    """`n_layers` blocks and, where norms come first, a last norm."""
+
+    def __init__(self, config: ModelConfig, path: str, n_layers: int, *, causal: bool, cross: bool) -> None:
+        super().__init__()
+        self.config, self.path, self.causal = config, path, causal
+        blocks = (build_block(config, f"{path}.layers.{i}", cross=cross) for i in range(n_layers))
+        self.layers = nn.ModuleList(blocks)
+        self.norm = build_norm(config) if config.norm_placement == "pre" else nn.Identity()
+        self.position_bias = build_position_bias(config, causal=causal)
+
+    def forward(self, x: Tensor, positions: Tensor, keys: Tensor, context: ForwardContext) -> Tensor:
+        """[B, T, C] at `positions` [B, T] -> [B, T, C]; `keys` [B, S] holds each key's position, -1 at padding."""
+        context.bias, context.causal = self.bias(positions, keys, x.dtype)
+        if self.config.position == "rotary":
+            context.rotary = rotary_tables(self.config, positions, x.dtype)
+        for layer in self.layers:
+            x = layer(x, context)
+        x = self.norm(x)
+        context.record(f"{self.path}.output", x)
+        return x
+
+    def bias(self, positions: Tensor, keys: Tensor, dtype: torch.dtype) -> tuple[Tensor | None, bool]:
+        """All that is added to the scores [B, H or 1, T, S], and whether a plain causal mask does instead."""
+        hidden = self.hidden(positions, keys)  # [B, T, S]
+        if self.position_bias is None and not hidden.any():
+            return None, False
+        if self.position_bias is None and self.causal and len(hidden) == 1 and positions.shape == keys.shape:
+            return None, True
+        bias = torch.zeros(1, 1, 1, 1, dtype=dtype, device=keys.device)
+        if self.position_bias is not None:
+            bias = self.position_bias(positions, keys, dtype)
+        return bias.masked_fill(hidden[:, None], float("-inf")), False
+
+    def hidden(self, positions: Tensor, keys: Tensor) -> Tensor:
+        """[B, T, S]: which keys a query may not see."""
+        padding = (keys < 0)[:, None].expand(-1, positions.shape[1], -1)
+        return padding | (keys[:, None] > positions[..., None]) if self.causal else padding
+
+
+def rotary_tables(config: ModelConfig, positions: Tensor, dtype: torch.dtype) -> Pair:
+    """cos and sin for `positions` [B, T], each [B, 1, T, D]; formed in float64, for long positions turn far."""
+    frequencies = torch.from_numpy(rotary_frequencies(config.head_dim, config.rotary_base, config.rotary_scaling))
+    angles = positions[:, None, :, None] * frequencies.to(positions.device)  # [B, 1, T, D / 2]
+    angles = torch.cat([angles, angles], dim=-1)
+    amplitude = rotary_amplitude(config)
+    return (angles.cos() * amplitude).to(dtype), (angles.sin() * amplitude).to(dtype)
+
+
+def build_position_bias(config: ModelConfig, *, causal: bool) -> nn.Module | None:
+    """The module that turns positions into a score bias, for the two schemes that work so."""
+    if config.position == "alibi":
+        return AlibiBias(config)
+    return RelativeBias(config, causal=causal) if config.position == "relative" else None
+
+
+class AlibiBias(nn.Module):
+    """A fixed linear penalty on distance, steeper in some heads: Press et al. 2021, section 3."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.slopes = alibi_slopes(config.n_heads)
+
+    def forward(self, positions: Tensor, keys: Tensor, dtype: torch.dtype) -> Tensor:
+        """[B, T] and [B, S] -> [B, H, T, S]."""
+        slopes = torch.from_numpy(self.slopes).to(device=keys.device, dtype=dtype)
+        distance = (keys[:, None] - positions[..., None]).to(dtype)  # [B, T, S]
+        return slopes[:, None, None] * distance[:, None]
+
+
+class RelativeBias(nn.Module):
+    """One learned number per bucket of distances and head, shared by all layers of a stack: Raffel et al. 2019."""
+
+    def __init__(self, config: ModelConfig, *, causal: bool) -> None:
+        super().__init__()
+        self.config, self.causal = config, causal
+        self.weight = nn.Parameter(torch.empty(config.relative_buckets, config.n_heads))
+
+    def forward(self, positions: Tensor, keys: Tensor, dtype: torch.dtype) -> Tensor:
+        """[B, T] and [B, S] -> [B, H, T, S]."""
+        reach = max(positions.shape[1], keys.shape[1], int(positions.max()) + 1)
+        buckets = relative_bucket(
+            np.arange(-reach, reach + 1),
+            bidirectional=not self.causal,
+            buckets=self.config.relative_buckets,
+            max_distance=self.config.relative_max_distance,
+        )
+        distance = keys[:, None] - positions[..., None]  # [B, T, S]
+        bucket = torch.from_numpy(buckets).to(keys.device)[distance.clamp(-reach, reach) + reach]
+        return self.weight[bucket].permute(0, 3, 1, 2).to(dtype)

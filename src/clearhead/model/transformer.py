@@ -1,0 +1,124 @@
+"""The Transformer: embedding, an encoder, a decoder or both, and a head, as the configuration asks.
+
+B batch, T tokens, S source tokens, C d_model, V vocab_size.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from clearhead.config import ModelConfig
+from clearhead.model.cache import KVCache
+from clearhead.model.context import ForwardContext
+from clearhead.model.embedding import Embedding
+from clearhead.model.head import HEADS
+from clearhead.model.stack import Stack
+from clearhead.trace import Trace
+
+
+class Transformer(nn.Module):
+    """Vaswani et al. 2017, figure 1, and the six architectures that came of it.
+
+    Rows of a batch are padded on the right; `lengths[i]` of row i's ids count. Its parameters are exactly
+    `families.layout.layout(config)`.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.embed = Embedding(config)
+        n_encoder, n_decoder = config.n_encoder_layers, config.n_decoder_layers
+        self.encoder = Stack(config, "encoder", n_encoder, causal=False, cross=False) if n_encoder else None
+        self.decoder = Stack(config, "decoder", n_decoder, causal=True, cross=n_encoder > 0) if n_decoder else None
+        self.pooler = nn.Linear(config.d_model, config.d_model) if config.pooler else None
+        self.head = HEADS[config.head](config) if config.head != "none" else None
+
+    def encode(
+        self, ids: Tensor, lengths: list[int], types: Tensor | None = None, trace: Trace | None = None
+    ) -> Tensor:
+        """ids [B, S] -> the memory [B, S, C]; what stands at padding means nothing."""
+        assert self.encoder is not None
+        context = ForwardContext(trace=trace)
+        positions = torch.arange(ids.shape[1], device=ids.device)[None]
+        x = self.embed(ids, positions, types, context)
+        return self.encoder(x, positions, hide_padding(positions, lengths), context)
+
+    def decode(
+        self,
+        ids: Tensor,
+        lengths: list[int],
+        *,
+        cache: KVCache | None = None,
+        source: tuple[Tensor, list[int]] | None = None,
+        trace: Trace | None = None,
+    ) -> Tensor:
+        """ids [B, T], which follow what each row of the cache holds -> states [B, T, C], to be given to `logits`.
+
+        `source` is the memory [B, S, C] and its lengths, for a decoder beside an encoder.
+        """
+        assert self.decoder is not None
+        context = ForwardContext(cache=cache, trace=trace)
+        if cache is not None:
+            context.slots = cache.slots(lengths)
+        if source is not None:
+            context.memory, context.memory_bias = source[0], memory_bias(*source)
+        positions, keys = self.places(ids, context)
+        x = self.embed(ids, positions, None, context)
+        x = self.decoder(x, positions, keys, context)
+        if cache is not None and context.slots is not None:
+            cache.advance(context.slots)
+        return x
+
+    @staticmethod
+    def places(ids: Tensor, context: ForwardContext) -> tuple[Tensor, Tensor]:
+        """Positions of the queries [B or 1, T] and of the keys [1, S]; a key's place in the cache is its position.
+
+        Keys that padding wrote lie ahead of every real query, so the causal mask hides them too.
+        """
+        steps = torch.arange(ids.shape[1], device=ids.device)[None]
+        if context.slots is None:
+            return steps, steps
+        keys = torch.arange(context.slots.end, device=ids.device)[None]
+        starts = context.slots.starts
+        same = starts[:1] if len(set(starts)) == 1 else starts
+        return torch.tensor(same, device=ids.device)[:, None] + steps, keys
+
+    def logits(self, states: Tensor, trace: Trace | None = None) -> Tensor:
+        """[B, T, C] -> [B, T, V]; [B, 1, labels] for a head over the pooled text."""
+        assert self.head is not None
+        if self.config.head == "sequence_labels":
+            states = self.pool(states)[:, None]
+        logits = self.head(states, self.embed.tokens.weight)
+        ForwardContext(trace=trace).record("head.logits", logits)
+        return logits
+
+    def pool(self, states: Tensor) -> Tensor:
+        """[B, T, C] -> [B, C]: BERT's tanh layer over the first token."""
+        assert self.pooler is not None
+        return self.pooler(states[:, 0]).tanh()
+
+    def forward(self, ids: Tensor, lengths: list[int], target: Tensor | None = None) -> Tensor:
+        """Logits [B, T, V] of whole rows, for training; of `target` [B, T] where there are both stacks."""
+        if self.decoder is None:
+            return self.logits(self.encode(ids, lengths))
+        if self.encoder is None:
+            return self.logits(self.decode(ids, lengths))
+        assert target is not None
+        whole = [target.shape[1]] * len(target)  # padding of the target is masked by the loss, not here
+        return self.logits(self.decode(target, whole, source=(self.encode(ids, lengths), lengths)))
+
+
+def hide_padding(positions: Tensor, lengths: list[int]) -> Tensor:
+    """Positions of the keys of each row [B or 1, S], -1 at padding."""
+    if min(lengths) == positions.shape[1]:
+        return positions
+    valid = positions < torch.tensor(lengths, device=positions.device)[:, None]
+    return torch.where(valid, positions, -1)
+
+
+def memory_bias(memory: Tensor, lengths: list[int]) -> Tensor | None:
+    """[B, 1, 1, S]: minus infinity at the memory's padding; None where there is none."""
+    if min(lengths) == memory.shape[1]:
+        return None
+    steps = torch.arange(memory.shape[1], device=memory.device)
+    hidden = steps >= torch.tensor(lengths, device=memory.device)[:, None]
+    return torch.zeros_like(hidden, dtype=memory.dtype).masked_fill(hidden, float("-inf"))[:, None, None]

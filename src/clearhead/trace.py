@@ -1,0 +1,75 @@
+"""The Trace: what a forward pass showed of itself, one array per place, keyed by module path.
+
+A path is the module's, then the kind of value: `decoder.layers.3.attention.weights`. Kinds and shapes, for one
+sequence of T tokens (S keys: all tokens so far, or the encoder's):
+
+    embed.tokens, embed.output                           [T, C]
+    {stack}.layers.{i}.input, .output                    [T, C]
+    {stack}.layers.{i}.attention.query                   [H, T, D]     after rotary
+    {stack}.layers.{i}.attention.key, .value             [K, S, D]     after rotary
+    {stack}.layers.{i}.attention.weights                 [H, T, S]     rows sum to 1
+    {stack}.layers.{i}.attention.heads                   [H, T, D]     each head's output, before the output projection
+    {stack}.layers.{i}.attention.output, .mlp.output     [T, C]        what the sublayer adds to the residual stream
+    {stack}.layers.{i}.mlp.hidden                        [T, F]
+    {stack}.output                                       [T, C]        after the final norm, where there is one
+    head.logits                                          [T, V]
+
+`cross_attention` has the kinds of `attention`.
+"""
+
+import re
+from collections.abc import Collection
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clearhead.errors import OptionError
+
+Array = NDArray[np.float32]
+
+PER_HEAD = frozenset({"weights", "query", "heads"})
+LAYER = re.compile(r"(?:encoder|decoder)\.layers\.(\d+)\.(.+)")
+
+
+@dataclass(slots=True)
+class Trace:
+    """Arrays by path, filled by an executor while a forward pass runs.
+
+    `layers`, `heads` and `kinds` choose what is kept; None keeps everything. A kind is the end of a path:
+    `weights`, `attention.output`, `logits`.
+    """
+
+    layers: Collection[int] | None = None
+    heads: Collection[int] | None = None
+    kinds: Collection[str] | None = None
+    arrays: dict[str, Array] = field(default_factory=dict)
+    tokens: list[int] = field(default_factory=list)
+    pieces: list[str] = field(default_factory=list)
+    memory_tokens: list[int] = field(default_factory=list)  # the encoder's, where there is one beside a decoder
+    memory_pieces: list[str] = field(default_factory=list)
+
+    def wants(self, path: str) -> bool:
+        """Whether an executor should record this path."""
+        if self.kinds is not None and not any(path == kind or path.endswith("." + kind) for kind in self.kinds):
+            return False
+        layer = LAYER.fullmatch(path)
+        return layer is None or self.layers is None or int(layer[1]) in self.layers
+
+    def record(self, path: str, array: Array) -> None:
+        """Keep the array of a wanted path, of the chosen heads where its first axis is the query heads."""
+        per_head = path.rsplit(".", 1)[-1] in PER_HEAD
+        self.arrays[path] = array if self.heads is None or not per_head else array[sorted(self.heads)]
+
+    def attention(self, module: str) -> Array:
+        """Attention weights [H, T, S] of one module, such as `decoder.layers.3.attention`."""
+        return self[f"{module}.weights"]
+
+    def __getitem__(self, path: str) -> Array:
+        if path not in self.arrays:
+            kind = path.rsplit(".", 1)[-1]
+            near = [p for p in self.arrays if p.rsplit(".", 1)[-1] == kind]
+            raise OptionError(
+                f"the trace holds no {path!r}; it holds {', '.join((near or list(self.arrays))[:4]) or 'nothing'}"
+            )
+        return self.arrays[path]
