@@ -168,7 +168,7 @@ def check_agreement(config: ModelConfig) -> None:
         ),
         (
             c.position != "relative" or c.relative_max_distance > c.relative_buckets // 2,
-            f"relative_max_distance {c.relative_max_distance} must exceed half of {c.relative_buckets} relative_buckets",
+            f"relative_max_distance {c.relative_max_distance} must exceed half of the {c.relative_buckets} buckets",
         ),
         (not c.head.endswith("labels") or bool(c.labels), f"head {c.head!r} needs at least one label"),
         (c.head != "sequence_labels" or c.pooler, "head 'sequence_labels' reads the pooler; set pooler=True"),
@@ -257,7 +257,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "logprobs": (0, 1000),
     "n": (1, 1024),
     "beams": (1, 256),
-    "length_penalty": (-100.0, 100.0),
+    "length_penalty": (-10.0, 10.0),
     "draft_tokens": (0, 256),
 }
 OPTIONAL = frozenset({"seed", "logprobs"})

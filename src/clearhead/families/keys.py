@@ -1,8 +1,8 @@
 """Tables between a checkpoint's module paths and ours, readable in both directions.
 
 A row maps one module path of the checkpoint to one of ours; `.weight` and `.bias` ride along, and `{}` stands for the
-layer index. Where the checkpoint fuses or rearranges what we keep apart, the row says how, and each such operation has its
-inverse, so that the table that imports a model also exports it.
+layer index. Where the checkpoint fuses or rearranges what we keep apart, the row says how, and each such operation has
+its inverse, so that the table that imports a model also exports it.
 """
 
 from collections.abc import Mapping, Sequence

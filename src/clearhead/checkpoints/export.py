@@ -1,0 +1,143 @@
+"""Write any loaded model as a folder that transformers reads, through the same tables that read one.
+
+The folder appears whole or not at all: files are written beside it and moved into place at the end.
+"""
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import fields as dataclass_fields
+from pathlib import Path
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+
+from clearhead import families
+from clearhead.checkpoints.stored import Array
+from clearhead.config import ModelConfig, SpecialTokens
+from clearhead.errors import CheckpointError, ConfigError, OptionError
+from clearhead.families.fields import Fields
+from clearhead.families.keys import expand
+from clearhead.families.layout import layout
+from clearhead.text.tokenizer import Tokenizer
+
+DTYPES: dict[str, Any] = {
+    "float64": np.float64,
+    "float32": np.float32,
+    "float16": np.float16,
+    "bfloat16": ml_dtypes.bfloat16,
+}
+
+
+def export(
+    folder: Path,
+    config: ModelConfig,
+    weights: Iterable[tuple[str, Array]],
+    *,
+    dtype: str = "float32",
+    special: SpecialTokens | None = None,
+    generation: Mapping[str, Any] | None = None,
+    tokenizer: Tokenizer | None = None,
+    chat_template: str | None = None,
+) -> None:
+    """Write config.json, model.safetensors, and vocabulary and template where given, into a new `folder`.
+
+    Raises:
+        CheckpointError: the folder exists and is not empty.
+        ConfigError: the family's config.json cannot express this configuration.
+        OptionError: an unknown dtype.
+    """
+    if dtype not in DTYPES:
+        raise OptionError(f"dtype {dtype!r} cannot be exported; choose from {', '.join(DTYPES)}")
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise CheckpointError(f"{folder} exists and is not empty; name a new folder")
+    raw = hf_config(config) | special_entries(special or SpecialTokens()) | {"dtype": dtype}
+    with new_folder(folder) as draft:
+        from safetensors.numpy import save_file
+
+        write_json(draft / "config.json", raw)
+        tensors = hf_tensors(config, ((name, array.astype(DTYPES[dtype], copy=False)) for name, array in weights))
+        save_file(tensors, draft / "model.safetensors", metadata={"format": "pt"})
+        if generation or special:
+            write_json(draft / "generation_config.json", special_entries(special or SpecialTokens()))
+        if tokenizer is not None:
+            tokenizer.save(draft)
+        if chat_template is not None:
+            (draft / "chat_template.jinja").write_text(chat_template, encoding="utf-8")
+
+
+def hf_config(config: ModelConfig) -> dict[str, Any]:
+    """The family's config.json, proved to read back as the same configuration."""
+    family = families.of(config)
+    raw, names = family.to_hf(config), dict.fromkeys(hf_names(config))
+    back = family.formats["hf"].config(Fields(raw, "config.json"), names)  # type: ignore[arg-type]
+    lost = [f.name for f in dataclass_fields(config) if getattr(config, f.name) != getattr(back, f.name)]
+    if lost:
+        values = ", ".join(f"{name} = {getattr(config, name)!r}" for name in lost)
+        raise ConfigError(f"a {config.family} config.json cannot express {values}")
+    return raw
+
+
+def hf_names(config: ModelConfig) -> list[str]:
+    """Names of the tensors the folder will hold."""
+    rows = expand(families.of(config).formats["hf"].keys(config), layout(config), config)
+    return [row.source for row in rows.values() if not row.copy]
+
+
+def hf_tensors(config: ModelConfig, weights: Iterable[tuple[str, Array]]) -> dict[str, Array]:
+    """Our weights under the family's Hugging Face names, split and fused parts put back as they were.
+
+    Raises:
+        CheckpointError: weights that are missing or that the configuration does not have.
+    """
+    ours = dict(weights)
+    rows = expand(families.of(config).formats["hf"].keys(config), layout(config), config)
+    tensors: dict[str, Array] = {}
+    for row in rows.values():
+        if row.copy:
+            continue
+        if absent := [t for t in row.targets if t not in ours]:
+            raise CheckpointError(f"cannot export: weight {absent[0]} is missing")
+        parts = [ours.pop(t) for t in row.targets]  # each is let go as soon as it is written
+        tensors[row.source] = np.ascontiguousarray(row.operation.join(parts, config))
+    if ours:
+        raise CheckpointError(f"cannot export: the configuration has no place for weight {next(iter(ours))}")
+    return tensors
+
+
+def special_entries(special: SpecialTokens) -> dict[str, Any]:
+    """Special tokens as config.json and generation_config.json spell them."""
+    eos = special.eos[0] if len(special.eos) == 1 else list(special.eos) or None
+    entries = {
+        "bos_token_id": special.bos,
+        "eos_token_id": eos,
+        "pad_token_id": special.pad,
+        "decoder_start_token_id": special.decoder_start,
+        "bad_words_ids": [[token] for token in special.suppressed] or None,
+    }
+    return {key: value for key, value in entries.items() if value is not None}
+
+
+def write_json(path: Path, value: Mapping[str, Any]) -> None:
+    """Readable JSON with a newline at its end."""
+    path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+@contextmanager
+def new_folder(folder: Path) -> Iterator[Path]:
+    """A draft beside `folder` that becomes it when the block ends well, and vanishes when it does not."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        yield draft
+        if folder.exists():
+            folder.rmdir()
+        draft.chmod(0o755)
+        os.replace(draft, folder)
+    except BaseException:
+        shutil.rmtree(draft, ignore_errors=True)
+        raise

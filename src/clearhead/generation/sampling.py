@@ -1,0 +1,116 @@
+"""From logits to a token and its log-probability.
+
+Every sequence draws from a generator of its own, so what it says depends on its prompt and its seed, never on what
+else is in the batch. All sums of probabilities are taken in float64.
+
+T positions, V vocab_size.
+"""
+
+import math
+import secrets
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clearhead.errors import CheckpointError, OptionError
+from clearhead.generation.records import Alternatives
+
+Scores = NDArray[np.floating[Any]]  # logits, or log-probabilities; -inf rules a token out
+
+
+def fresh_seed() -> int:
+    """A seed nobody chose; report it, and the sequence can be repeated."""
+    return secrets.randbits(63)
+
+
+def generator_for(seed: int, sample: int) -> np.random.Generator:
+    """The source of chance of one sample of a prompt: samples differ, and do not shift when their number changes."""
+    return np.random.default_rng([seed, sample])
+
+
+def greedy(scores: Scores) -> int:
+    """The likeliest token of [V]; the lowest id where several are.
+
+    Raises:
+        OptionError: every token is ruled out.
+    """
+    token = int(np.argmax(scores))
+    check_peak(float(scores[token]))
+    return token
+
+
+def sample(scores: Scores, generator: np.random.Generator) -> int:
+    """A token drawn from softmax of [V], by inverting the cumulative distribution at one uniform number.
+
+    Raises:
+        OptionError: every token is ruled out.
+    """
+    peak = float(scores.max())
+    check_peak(peak)
+    kept = np.flatnonzero(scores > -np.inf)
+    mass = np.cumsum(np.exp(scores[kept] - peak), dtype=np.float64)
+    point = min(generator.random() * mass[-1], np.nextafter(mass[-1], 0.0))  # rounding must not reach the very end
+    return int(kept[np.searchsorted(mass, point, side="right")])
+
+
+def check_peak(peak: float) -> None:
+    """Refuse a greatest score that is no number, or that says no token is left."""
+    if peak == -math.inf:
+        raise OptionError("every token is ruled out; loosen logit_bias or min_new_tokens, or check the suppressed ids")
+    if not math.isfinite(peak):
+        raise CheckpointError(f"the model's largest logit is {peak}: weights are damaged, or their dtype is too narrow")
+
+
+def log_normaliser(logits: Scores) -> NDArray[np.float64]:
+    """[..., 1]: log of the sum of exp over the last axis, computed around the peak.
+
+    Raises:
+        CheckpointError: logits that are not numbers, as damaged weights give.
+    """
+    peak = logits.max(axis=-1, keepdims=True)
+    worst = peak[~np.isfinite(peak)]
+    if worst.size:
+        raise CheckpointError(
+            f"the model's largest logit is {worst[0]}: weights are damaged, or their dtype is too narrow"
+        )
+    total = np.exp(logits - peak).sum(axis=-1, keepdims=True, dtype=np.float64)
+    normaliser: NDArray[np.float64] = peak + np.log(total)
+    return normaliser
+
+
+def log_softmax(logits: Scores) -> NDArray[np.float64]:
+    """[..., V]: log-probabilities in float64."""
+    result: NDArray[np.float64] = logits - log_normaliser(logits)
+    return result
+
+
+def logprobs_of(logits: Scores, targets: Sequence[int]) -> list[float]:
+    """The log-probability of targets[t] under logits[t], for logits [T, V]."""
+    if not len(targets):
+        return []
+    chosen = logits[np.arange(len(targets)), np.asarray(targets, dtype=np.int64)]
+    result: list[float] = (chosen - log_normaliser(logits)[:, 0]).tolist()
+    return result
+
+
+def logprob_and_alternatives(logits: Scores, token: int, count: int) -> tuple[float, Alternatives]:
+    """The log-probability of a token under logits [V], and the `count` likeliest tokens with theirs."""
+    normaliser = float(log_normaliser(logits)[0])
+    alternatives = tuple((i, value - normaliser) for i, value in alternatives_of(logits, count))
+    return float(logits[token]) - normaliser, alternatives
+
+
+def alternatives_of(scores: Scores, count: int) -> Alternatives:
+    """The `count` largest of [V] with their scores, largest first."""
+    return tuple((int(i), float(scores[i])) for i in largest(scores, count)) if count else ()
+
+
+def largest(scores: Scores, count: int) -> NDArray[np.intp]:
+    """Indices of the `count` largest of a flat array, largest first, the lowest index first among equals."""
+    if count >= scores.size:
+        return np.argsort(-scores, kind="stable")
+    threshold = np.partition(scores, scores.size - count)[scores.size - count]
+    candidates = np.flatnonzero(scores >= threshold)
+    return candidates[np.argsort(-scores[candidates], kind="stable")[:count]]
