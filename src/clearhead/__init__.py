@@ -1,3 +1,49 @@
-"""Clearhead: a Transformer you can see through, at full speed."""
+"""Clearhead: a Transformer you can see through, at full speed.
+
+    import clearhead as ch
+
+    model = ch.load("smollm2-135m-instruct")
+    print(model.complete("Which is the capital of Bulgaria?").text)
+
+Names are imported when first used, so that importing the package costs next to nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from clearhead.config import GenerationConfig as GenerationConfig
+    from clearhead.config import ModelConfig as ModelConfig
+    from clearhead.engine.completion import Completion as Completion
+    from clearhead.engine.loading import load as load
+    from clearhead.engine.loading import load_tokenizer as load_tokenizer
+    from clearhead.engine.model import Model as Model
+    from clearhead.errors import ClearheadError as ClearheadError
+    from clearhead.trace import Trace as Trace
 
 __version__ = "0.1.0"
+
+PUBLIC = {
+    "ClearheadError": "clearhead.errors",
+    "Completion": "clearhead.engine.completion",
+    "GenerationConfig": "clearhead.config",
+    "Model": "clearhead.engine.model",
+    "ModelConfig": "clearhead.config",
+    "Trace": "clearhead.trace",
+    "load": "clearhead.engine.loading",
+    "load_tokenizer": "clearhead.engine.loading",
+}
+__all__ = [*PUBLIC, "__version__"]  # noqa: PLE0604  every entry is a string
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name on first use (PEP 562)."""
+    if name not in PUBLIC:
+        raise AttributeError(f"module 'clearhead' has no attribute {name!r}")
+    value = getattr(import_module(PUBLIC[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -4,7 +4,6 @@ The folder appears whole or not at all: files are written beside it and moved in
 """
 
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
@@ -137,7 +136,7 @@ def new_folder(folder: Path) -> Iterator[Path]:
         if folder.exists():
             folder.rmdir()
         draft.chmod(0o755)
-        os.replace(draft, folder)
+        draft.replace(folder)
     except BaseException:
         shutil.rmtree(draft, ignore_errors=True)
         raise

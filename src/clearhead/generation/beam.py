@@ -10,6 +10,9 @@ The rules are those of transformers 5, so that its results are reproduced:
 - With early_stopping a prompt is done as soon as `beams` hypotheses are finished. Without, when in addition the best
   unfinished one, scored at its present length, would not beat the worst finished one.
 
+CTranslate2 scores in the same way, and stops as early_stopping does; it keeps all hypotheses that finish in the last
+step, and with length_penalty 0 it stops sooner, once the first of the beam has finished, which changes no best result.
+
 R unfinished hypotheses of a prompt, V vocab_size.
 """
 

@@ -6,7 +6,7 @@ C d_model, V vocab_size.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import torch
@@ -15,10 +15,12 @@ from torch import Tensor
 
 from clearhead.config import ModelConfig
 from clearhead.errors import ContextWindowError, OptionError, UnsupportedError
-from clearhead.executor import Floats, Tokens
+from clearhead.executor import Cache, Floats, Memory, Tokens
 from clearhead.model.cache import KVCache
 from clearhead.model.loading import build
 from clearhead.trace import Trace
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +74,8 @@ class TorchExecutor:
     def decode(
         self,
         tokens: Tokens,
-        cache: KVCache | None = None,
-        memory: TorchMemory | None = None,
+        cache: Cache | None = None,
+        memory: Memory | None = None,
         *,
         want: Literal["last", "all"] = "last",
         trace: Trace | None = None,
@@ -86,9 +88,12 @@ class TorchExecutor:
         ids, lengths = self.pad(tokens)
         if ids.shape[1] == 0:
             return [np.zeros((0, self.config.vocab_size), dtype=np.float32) for _ in tokens]
-        check_window(max(lengths) if cache is None else cache.slots(lengths).end, self.config)
-        source = None if memory is None else (memory.padded, memory.lengths)
-        states = self.model.decode(ids, lengths, cache=cache, source=source, trace=trace)
+        kept = None if cache is None else own(cache, KVCache)
+        source = None if memory is None else own(memory, TorchMemory)
+        check_window(max(lengths) if kept is None else kept.slots(lengths).end, self.config)
+        states = self.model.decode(
+            ids, lengths, cache=kept, source=None if source is None else (source.padded, source.lengths), trace=trace
+        )
         if want == "last":
             last = torch.tensor(lengths, device=self.device).clamp(min=1) - 1
             states = states[torch.arange(len(lengths), device=self.device), last][:, None]  # [B, 1, C]
@@ -96,19 +101,20 @@ class TorchExecutor:
         return cut(self.model.logits(states, trace), lengths)
 
     @torch.inference_mode()
-    def head(self, memory: TorchMemory, trace: Trace | None = None) -> list[Floats]:
+    def head(self, memory: Memory, trace: Trace | None = None) -> list[Floats]:
         """An encoder-only model's head over its states."""
         if self.model.head is None:
             raise UnsupportedError("this checkpoint has no head; it gives states and embeddings only")
-        logits = self.model.logits(memory.padded, trace)
-        return cut(logits, [min(n, logits.shape[1]) for n in memory.lengths])
+        mine = own(memory, TorchMemory)
+        logits = self.model.logits(mine.padded, trace)
+        return cut(logits, [min(n, logits.shape[1]) for n in mine.lengths])
 
     @torch.inference_mode()
-    def pool(self, memory: TorchMemory) -> Floats:
+    def pool(self, memory: Memory) -> Floats:
         """[B, C] from the pooler."""
         if self.model.pooler is None:
             raise UnsupportedError("this checkpoint has no pooler")
-        return to_numpy(self.model.pool(memory.padded))
+        return to_numpy(self.model.pool(own(memory, TorchMemory).padded))
 
     def pad(self, rows: Tokens) -> tuple[Tensor, list[int]]:
         """Ragged rows as one tensor [B, T], filled on the right with id 0, and their lengths."""
@@ -117,6 +123,13 @@ class TorchExecutor:
         for i, row in enumerate(rows):
             ids[i, : len(row)] = row
         return torch.from_numpy(ids).to(self.device), lengths
+
+
+def own(value: object, kind: type[T]) -> T:
+    """A cache or memory that this executor made; another's means nothing here."""
+    if not isinstance(value, kind):
+        raise OptionError(f"the torch executor cannot use a {type(value).__name__}; it makes its own")
+    return value
 
 
 def check_window(length: int, config: ModelConfig) -> None:

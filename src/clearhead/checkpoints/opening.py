@@ -1,0 +1,56 @@
+"""Open whatever a path holds, by what it is rather than by what it claims to be."""
+
+from pathlib import Path
+
+from clearhead.checkpoints.checkpoint import Checkpoint
+from clearhead.errors import CheckpointError
+
+PICKLE_SUFFIXES = {".pt", ".pth", ".ckpt", ".pkl", ".pickle"}
+
+
+def open_checkpoint(path: Path) -> Checkpoint:
+    """The checkpoint in a folder (Hugging Face or CTranslate2 layout) or file (GGUF, Argos package, llama2.c).
+
+    Raises:
+        CheckpointError: nothing there, or nothing Clearhead reads.
+        ConfigError: it describes no model Clearhead computes.
+    """
+    if not path.exists():
+        raise CheckpointError(f"{path} does not exist")
+    return open_directory(path) if path.is_dir() else open_file(path)
+
+
+def open_directory(folder: Path) -> Checkpoint:
+    """A folder: CTranslate2 writes its weights as model.bin, Hugging Face as safetensors."""
+    from clearhead.checkpoints.ctranslate2 import is_ctranslate2, open_ctranslate2
+    from clearhead.checkpoints.folder import open_folder
+
+    return open_ctranslate2(folder) if is_ctranslate2(folder) else open_folder(folder)
+
+
+def open_file(path: Path) -> Checkpoint:
+    """A single file, told by its first bytes."""
+    with path.open("rb") as file:
+        magic = file.read(4)
+    if magic == b"GGUF":
+        from clearhead.checkpoints.gguf import open_gguf
+
+        return open_gguf(path)
+    if path.suffix == ".argosmodel":
+        from clearhead.checkpoints.argos import open_argos
+
+        return open_argos(path)
+    if path.suffix == ".safetensors":
+        raise CheckpointError(
+            f"{path.name} holds weights without a configuration; give the folder that has config.json"
+        )
+    if path.suffix in PICKLE_SUFFIXES or magic[:2] in (b"PK", b"\x80\x02"):
+        raise CheckpointError(
+            f"{path.name} is a pickle, which can run code when opened; convert it where you trust it: "
+            "AutoModel.from_pretrained(folder).save_pretrained(folder) with transformers writes model.safetensors"
+        )
+    if path.suffix == ".bin":
+        from clearhead.checkpoints.llama2c import open_llama2c
+
+        return open_llama2c(path)
+    raise CheckpointError(f"{path.name} is no model file Clearhead reads: GGUF, .argosmodel, or llama2.c's .bin")

@@ -1,0 +1,69 @@
+"""From a name to a model in use: find the file, read it, choose what computes it."""
+
+from pathlib import Path
+
+from clearhead.checkpoints.catalogue import DEFAULT_MODEL, resolve
+from clearhead.checkpoints.checkpoint import Checkpoint
+from clearhead.checkpoints.opening import open_checkpoint
+from clearhead.engine.model import Model
+from clearhead.errors import MissingDependencyError, OptionError
+from clearhead.executor import Executor
+from clearhead.text.tokenizer import Tokenizer
+
+EXECUTORS = ("torch",)
+
+
+def load(
+    model: str | Path = DEFAULT_MODEL,
+    *,
+    executor: str = "torch",
+    dtype: str = "float32",
+    device: str = "cpu",
+    offline: bool = False,
+) -> Model:
+    """A model by catalogue name, Hugging Face id (`owner/name`, `owner/name@revision`), folder or file.
+
+    Raises:
+        UnknownModelError: no such name, id or path.
+        DownloadError: no source could deliver it.
+        CheckpointError, ConfigError: a file that cannot be read, or describes no model Clearhead computes.
+        MissingDependencyError: the executor's packages are not installed.
+    """
+    path = resolve(str(model), offline=offline)
+    checkpoint = open_checkpoint(path)
+    return Model(
+        name=str(model),
+        source=path,
+        executor=build_executor(checkpoint, executor, dtype, device),
+        special=checkpoint.special,
+        read_tokenizer=checkpoint.tokenizer,
+        chat_template=checkpoint.chat_template,
+        generation=checkpoint.generation,
+    )
+
+
+def build_executor(checkpoint: Checkpoint, name: str, dtype: str, device: str) -> Executor:
+    """The executor of this name with the checkpoint's weights."""
+    if name not in EXECUTORS:
+        raise OptionError(f"executor {name!r} is unknown; choose from {', '.join(EXECUTORS)}")
+    try:
+        from clearhead.model.executor import TorchExecutor
+    except ModuleNotFoundError as error:
+        raise MissingDependencyError(
+            f"the torch executor needs {error.name}; install it with: pip install 'clearhead[train]'"
+        ) from None
+    return TorchExecutor(checkpoint.config, checkpoint.weights(), dtype, device)
+
+
+def load_tokenizer(model: str | Path = DEFAULT_MODEL, *, offline: bool = False) -> Tokenizer:
+    """A model's vocabulary alone, without its weights.
+
+    Raises:
+        TokenizerError: the checkpoint carries no vocabulary.
+    """
+    from clearhead.errors import TokenizerError
+
+    checkpoint = open_checkpoint(resolve(str(model), offline=offline))
+    if checkpoint.tokenizer is None:
+        raise TokenizerError(f"{model} carries no vocabulary")
+    return checkpoint.tokenizer()

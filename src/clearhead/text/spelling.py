@@ -1,0 +1,121 @@
+"""How vocabularies spell text: from a piece to the exact bytes it stands for.
+
+Four conventions cover the field. Byte-level BPE (GPT-2, section 2.2 and its `encoder.py`) writes every byte as one printable
+character; SentencePiece writes a space as `▁` (U+2581) and, with byte fallback, a lone byte as `<0x0A>`; WordPiece (BERT)
+marks the pieces that continue a word with `##`; a plain word list joins its words with spaces.
+
+A `Spelling` is a pair of functions because the first piece of a text differs from the others: most vocabularies put a space
+before every word, and drop the one that begins the text.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from clearhead.errors import TokenizerError
+
+SPACE = "\u2581"
+BYTE = re.compile(r"<0x([0-9A-F]{2})>")  # exactly this form: `<0x-1>` once wrote before the start of an array elsewhere
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Spelling:
+    """Bytes of one piece, and what stands before an added token that is spelled as it reads."""
+
+    inside: Callable[[str], bytes]  # after other text
+    first: Callable[[str], bytes]  # at the start of a text
+    joint: bytes = b""
+
+
+@cache
+def byte_alphabet() -> Mapping[str, int]:
+    """GPT-2's character for each byte: printable Latin-1 as itself, the other 68 moved to U+0100 and up."""
+    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    rest = [b for b in range(256) if b not in set(printable)]
+    return {chr(b): b for b in printable} | {chr(0x100 + n): b for n, b in enumerate(rest)}
+
+
+def byte_level() -> Spelling:
+    """`Ġthe` is b" the". A piece outside the alphabet was added by hand and reads as itself."""
+    alphabet = byte_alphabet()
+
+    def inside(piece: str) -> bytes:
+        try:
+            return bytes([alphabet[c] for c in piece])
+        except KeyError:
+            return piece.encode()
+
+    return Spelling(inside=inside, first=inside)
+
+
+def sentencepiece(*, leading_space: str) -> Spelling:
+    """`▁the` is b" the", `<0x0A>` is b"\\n"; at the start of a text one space is `dropped` or `kept`."""
+
+    def inside(piece: str) -> bytes:
+        byte = BYTE.fullmatch(piece)
+        return bytes([int(byte[1], 16)]) if byte else piece.replace(SPACE, " ").encode()
+
+    return Spelling(inside=inside, first=inside if leading_space == "kept" else lambda p: inside(p).removeprefix(b" "))
+
+
+def metaspace(*, leading_space: str) -> Spelling:
+    """As `sentencepiece` without bytes; the first piece loses all its `▁`, as `tokenizers` does."""
+
+    def inside(piece: str) -> bytes:
+        return piece.replace(SPACE, " ").encode()
+
+    return Spelling(inside=inside, first=inside if leading_space == "kept" else lambda p: p.replace(SPACE, "").encode())
+
+
+# What BERT's decoder closes up again, as the pieces of one token can show it.
+CLEANED = ((" .", "."), (" ?", "?"), (" !", "!"), (" ,", ","), (" ' ", "'"), (" n't", "n't"))
+CLEANED_SUFFIXES = ((" 'm", "'m"), (" 's", "'s"), (" 've", "'ve"), (" 're", "'re"))
+
+
+def wordpiece(*, prefix: str, cleanup: bool) -> Spelling:
+    """`##ing` is b"ing" and `dog` is b" dog"; with `cleanup` a full stop takes no space before it."""
+
+    def clean(text: str) -> bytes:
+        for spaced, closed in (*CLEANED, *CLEANED_SUFFIXES) if cleanup else ():
+            text = text.replace(spaced, closed)
+        return text.encode()
+
+    def inside(piece: str) -> bytes:
+        return clean(piece.removeprefix(prefix) if prefix and piece.startswith(prefix) else f" {piece}")
+
+    return Spelling(inside=inside, first=clean, joint=b" ")
+
+
+def of_decoder(decoder: Mapping[str, Any] | None) -> Spelling:
+    """The spelling that a tokenizer.json's "decoder" entry describes.
+
+    Raises:
+        TokenizerError: a decoder of a kind that none of the seven architectures uses.
+    """
+    steps = [] if decoder is None else decoder.get("decoders", []) if decoder.get("type") == "Sequence" else [decoder]
+    kinds = [step.get("type") for step in steps]
+    if kinds in ([], ["Fuse"]):
+        return wordpiece(prefix="", cleanup=False)  # pieces are words
+    if kinds == ["ByteLevel"]:
+        return byte_level()
+    if kinds == ["WordPiece"]:
+        return wordpiece(prefix=str(steps[0].get("prefix", "##")), cleanup=bool(steps[0].get("cleanup", True)))
+    if kinds == ["Metaspace"] and steps[0].get("replacement") == SPACE:
+        return metaspace(leading_space="kept" if steps[0].get("prepend_scheme") == "never" else "dropped")
+    if kinds[:1] == ["Replace"] and is_sentencepiece(steps):
+        return sentencepiece(leading_space="dropped" if kinds[-1] == "Strip" else "kept")
+    raise TokenizerError(f"the tokenizer's decoder {'+'.join(map(str, kinds))} is none that Clearhead reads")
+
+
+def is_sentencepiece(steps: list[Mapping[str, Any]]) -> bool:
+    """Whether these steps are `▁` to space, byte fallback, and at most one space stripped from the start."""
+    space, *rest = steps
+    strip = [s for s in rest if s.get("type") == "Strip"]
+    return (
+        space.get("pattern") == {"String": SPACE}
+        and space.get("content") == " "
+        and [s.get("type") for s in rest] in (["ByteFallback", "Fuse"], ["ByteFallback", "Fuse", "Strip"])
+        and all((s.get("content"), s.get("start"), s.get("stop")) == (" ", 1, 0) for s in strip)
+    )
