@@ -28,7 +28,9 @@ class MockCache:
 
     def truncate(self, lengths: Sequence[int]) -> None:
         assert len(lengths) == len(self.rows)
-        assert all(0 <= n <= len(row) for n, row in zip(lengths, self.rows, strict=True)), "truncate cannot add positions"
+        assert all(0 <= n <= len(row) for n, row in zip(lengths, self.rows, strict=True)), (
+            "truncate cannot add positions"
+        )
         self.rows = [row[:n] for n, row in zip(lengths, self.rows, strict=True)]
 
     def select(self, rows: Sequence[int]) -> None:
@@ -85,7 +87,9 @@ class MockExecutor:
         return out[-1:] if want == "last" else out
 
     def head(self, memory: Any, trace: Any = None) -> list[Any]:
-        return [np.stack([self.logits(s[: i + 1], s) for i in range(len(s))]).astype(np.float32) for s in memory.sources]
+        return [
+            np.stack([self.logits(s[: i + 1], s) for i in range(len(s))]).astype(np.float32) for s in memory.sources
+        ]
 
     def pool(self, memory: Any) -> Any:
         raise NotImplementedError
@@ -96,7 +100,13 @@ def tiny_config(vocab_size: int = 17, max_positions: int = 64, kind: str = "deco
     sizes = {"d_model": 4, "d_ff": 4, "n_heads": 1, "n_kv_heads": 1, "head_dim": 4}
     layers = {"n_encoder_layers": int(kind != "decoder"), "n_decoder_layers": int(kind != "encoder")}
     return ModelConfig(
-        family="mock", vocab_size=vocab_size, max_positions=max_positions, position="learned", **sizes, **layers, **choices
+        family="mock",
+        vocab_size=vocab_size,
+        max_positions=max_positions,
+        position="learned",
+        **sizes,
+        **layers,
+        **choices,
     )
 
 

@@ -103,21 +103,42 @@ EPS = st.sampled_from([1e-12, 1e-6, 1e-5, 1e-2])
 def gpt2(draw: Draw) -> Oracle:
     s = shared(draw)
     config = tf.GPT2Config(
-        vocab_size=s["V"], n_positions=64, n_embd=s["C"], n_layer=s["L"], n_head=s["H"], n_inner=draw(st.sampled_from([None, s["F"]])),
-        layer_norm_epsilon=draw(EPS), activation_function=draw(st.sampled_from(["gelu_new", "gelu", "relu", "silu"])),
-        tie_word_embeddings=draw(st.booleans()), bos_token_id=0, eos_token_id=0,
-    )  # fmt: skip
+        vocab_size=s["V"],
+        n_positions=128,
+        n_embd=s["C"],
+        n_layer=s["L"],
+        n_head=s["H"],
+        n_inner=draw(st.sampled_from([None, s["F"]])),
+        layer_norm_epsilon=draw(EPS),
+        activation_function=draw(st.sampled_from(["gelu_new", "gelu", "relu", "silu"])),
+        tie_word_embeddings=draw(st.booleans()),
+        bos_token_id=0,
+        eos_token_id=0,
+    )
     return Oracle("gpt2", redraw(tf.GPT2LMHeadModel(config), s["seed"]), 1e-6)
 
 
 ROPES: list[dict[str, Any]] = [
     {"rope_type": "default"},
     {"rope_type": "linear", "factor": 3.0},
-    {"rope_type": "llama3", "factor": 4.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 16},
+    {
+        "rope_type": "llama3",
+        "factor": 4.0,
+        "low_freq_factor": 1.0,
+        "high_freq_factor": 4.0,
+        "original_max_position_embeddings": 16,
+    },
     {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 16},
-    {"rope_type": "yarn", "factor": 8.0, "original_max_position_embeddings": 32, "beta_fast": 4.0, "beta_slow": 0.5, "truncate": False},
+    {
+        "rope_type": "yarn",
+        "factor": 8.0,
+        "original_max_position_embeddings": 32,
+        "beta_fast": 4.0,
+        "beta_slow": 0.5,
+        "truncate": False,
+    },
     {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 16, "mscale": 0.7, "mscale_all_dim": 1.3},
-]  # fmt: skip
+]
 
 
 def llama(draw: Draw) -> Oracle:
@@ -126,10 +147,20 @@ def llama(draw: Draw) -> Oracle:
     kv = draw(st.sampled_from([k for k in range(1, s["H"] + 1) if s["H"] % k == 0]))
     rope = {**draw(st.sampled_from(ROPES)), "rope_theta": draw(st.sampled_from([10_000.0, 500_000.0]))}
     sizes = dict(
-        vocab_size=s["V"], hidden_size=s["C"], intermediate_size=s["F"], num_hidden_layers=s["L"], num_attention_heads=s["H"],
-        num_key_value_heads=kv, head_dim=head_dim, rms_norm_eps=draw(EPS), rope_parameters=rope, max_position_embeddings=64,
-        tie_word_embeddings=draw(st.booleans()), bos_token_id=0, eos_token_id=0,
-    )  # fmt: skip
+        vocab_size=s["V"],
+        hidden_size=s["C"],
+        intermediate_size=s["F"],
+        num_hidden_layers=s["L"],
+        num_attention_heads=s["H"],
+        num_key_value_heads=kv,
+        head_dim=head_dim,
+        rms_norm_eps=draw(EPS),
+        rope_parameters=rope,
+        max_position_embeddings=128,
+        tie_word_embeddings=draw(st.booleans()),
+        bos_token_id=0,
+        eos_token_id=0,
+    )
     if draw(st.booleans()):
         model = tf.Qwen2ForCausalLM(tf.Qwen2Config(**sizes))
     else:
@@ -141,20 +172,33 @@ def llama(draw: Draw) -> Oracle:
 def bloom(draw: Draw) -> Oracle:
     s = shared(draw)
     config = tf.BloomConfig(
-        vocab_size=s["V"], hidden_size=s["C"], n_layer=s["L"], n_head=s["H"], layer_norm_epsilon=draw(EPS),
-        tie_word_embeddings=draw(st.booleans()), bos_token_id=0, eos_token_id=0,
-    )  # fmt: skip
+        vocab_size=s["V"],
+        hidden_size=s["C"],
+        n_layer=s["L"],
+        n_head=s["H"],
+        layer_norm_epsilon=draw(EPS),
+        tie_word_embeddings=draw(st.booleans()),
+        bos_token_id=0,
+        eos_token_id=0,
+    )
     return Oracle("bloom", redraw(tf.BloomForCausalLM(config), s["seed"]), 2e-6)  # ALiBi slopes are float32
 
 
 def bert(draw: Draw) -> Oracle:
     s = shared(draw)
     config = tf.BertConfig(
-        vocab_size=s["V"], hidden_size=s["C"], num_hidden_layers=s["L"], num_attention_heads=s["H"], intermediate_size=s["F"],
-        max_position_embeddings=64, layer_norm_eps=draw(EPS), type_vocab_size=draw(st.sampled_from([1, 2, 3])),
-        hidden_act=draw(st.sampled_from(["gelu", "gelu_new", "relu"])), tie_word_embeddings=draw(st.booleans()),
+        vocab_size=s["V"],
+        hidden_size=s["C"],
+        num_hidden_layers=s["L"],
+        num_attention_heads=s["H"],
+        intermediate_size=s["F"],
+        max_position_embeddings=128,
+        layer_norm_eps=draw(EPS),
+        type_vocab_size=draw(st.sampled_from([1, 2, 3])),
+        hidden_act=draw(st.sampled_from(["gelu", "gelu_new", "relu"])),
+        tie_word_embeddings=draw(st.booleans()),
         num_labels=draw(st.integers(2, 5)),
-    )  # fmt: skip
+    )
     heads = [tf.BertForMaskedLM, tf.BertForTokenClassification, tf.BertForSequenceClassification]
     model = redraw(draw(st.sampled_from(heads))(config), s["seed"])
     if isinstance(model, tf.BertForMaskedLM):  # two names for one bias, which transformers ties only with the embedding
@@ -165,11 +209,21 @@ def bert(draw: Draw) -> Oracle:
 def t5(draw: Draw) -> Oracle:
     s = shared(draw)
     config = tf.T5Config(
-        vocab_size=s["V"], d_model=s["C"], d_kv=draw(st.sampled_from([4, 8])), d_ff=s["F"], num_layers=s["L"], num_heads=s["H"],
-        num_decoder_layers=draw(st.integers(1, 3)), layer_norm_epsilon=draw(EPS), decoder_start_token_id=0, pad_token_id=0,
-        relative_attention_num_buckets=draw(st.sampled_from([8, 32])), relative_attention_max_distance=draw(st.sampled_from([20, 128])),
-        feed_forward_proj=draw(st.sampled_from(["relu", "gated-gelu"])), tie_word_embeddings=True,
-    )  # fmt: skip
+        vocab_size=s["V"],
+        d_model=s["C"],
+        d_kv=draw(st.sampled_from([4, 8])),
+        d_ff=s["F"],
+        num_layers=s["L"],
+        num_heads=s["H"],
+        num_decoder_layers=draw(st.integers(1, 3)),
+        layer_norm_epsilon=draw(EPS),
+        decoder_start_token_id=0,
+        pad_token_id=0,
+        relative_attention_num_buckets=draw(st.sampled_from([8, 32])),
+        relative_attention_max_distance=draw(st.sampled_from([20, 128])),
+        feed_forward_proj=draw(st.sampled_from(["relu", "gated-gelu"])),
+        tie_word_embeddings=True,
+    )
     model = tf.T5ForConditionalGeneration(config)
     if draw(st.booleans()):  # T5 1.1: a head of its own, and no scaling before it
         model.lm_head.weight = torch.nn.Parameter(torch.empty_like(model.shared.weight))
@@ -180,11 +234,22 @@ def t5(draw: Draw) -> Oracle:
 def transformer(draw: Draw) -> Oracle:
     s = shared(draw)
     config = tf.MarianConfig(
-        vocab_size=s["V"], d_model=s["C"], encoder_layers=s["L"], decoder_layers=draw(st.integers(1, 3)),
-        encoder_attention_heads=s["H"], decoder_attention_heads=s["H"], encoder_ffn_dim=s["F"], decoder_ffn_dim=s["F"],
-        activation_function=draw(st.sampled_from(["relu", "swish", "gelu"])), scale_embedding=draw(st.booleans()),
-        max_position_embeddings=64, pad_token_id=0, decoder_start_token_id=0, eos_token_id=1, forced_eos_token_id=None,
-    )  # fmt: skip
+        vocab_size=s["V"],
+        d_model=s["C"],
+        encoder_layers=s["L"],
+        decoder_layers=draw(st.integers(1, 3)),
+        encoder_attention_heads=s["H"],
+        decoder_attention_heads=s["H"],
+        encoder_ffn_dim=s["F"],
+        decoder_ffn_dim=s["F"],
+        activation_function=draw(st.sampled_from(["relu", "swish", "gelu"])),
+        scale_embedding=draw(st.booleans()),
+        max_position_embeddings=128,
+        pad_token_id=0,
+        decoder_start_token_id=0,
+        eos_token_id=1,
+        forced_eos_token_id=None,
+    )
     return Oracle("transformer", redraw(tf.MarianMTModel(config), s["seed"]), 1e-6)
 
 
@@ -197,9 +262,15 @@ def palm(draw: Draw) -> Oracle:
     for layer in model.layers:
         layer.fn.rotary_emb.use_xpos = False  # the port adds xPos, which the paper does not have
     config = {
-        "model_type": "palm", "num_tokens": s["V"], "dim": s["C"], "depth": s["L"], "heads": s["H"], "dim_head": head_dim,
-        "ff_inner_dim": 2 * s["C"], "max_positions": 64,
-    }  # fmt: skip
+        "model_type": "palm",
+        "num_tokens": s["V"],
+        "dim": s["C"],
+        "depth": s["L"],
+        "heads": s["H"],
+        "dim_head": head_dim,
+        "ff_inner_dim": 2 * s["C"],
+        "max_positions": 128,
+    }
     return Oracle("palm", redraw(model, s["seed"]), 1e-6, config)
 
 

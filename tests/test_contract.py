@@ -12,21 +12,23 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from models import BY_FAMILY, executor, random_weights
-from test_parity import relaxed, run
 
 from clearhead.config import ModelConfig, RotaryScaling
 from clearhead.families.layout import count, layout
 from clearhead.model.executor import TorchExecutor
 from clearhead.model.transformer import Transformer
 from clearhead.trace import Trace
+from models import BY_FAMILY, executor, random_weights
+from test_parity import relaxed, run
 
 DECODERS = [name for name, config in BY_FAMILY.items() if config.kind != "encoder"]
 ROW = st.lists(st.integers(2, 30), min_size=1, max_size=12)
 
 
 def close(ours: Any, theirs: Any) -> bool:
-    return len(ours) == len(theirs) and all(np.allclose(a, b, rtol=0, atol=1e-9) for a, b in zip(ours, theirs, strict=True))
+    return len(ours) == len(theirs) and all(
+        np.allclose(a, b, rtol=0, atol=1e-9) for a, b in zip(ours, theirs, strict=True)
+    )
 
 
 def full(model: TorchExecutor, sources: list[list[int]], rows: list[list[int]]) -> list[np.ndarray]:
@@ -61,7 +63,9 @@ def test_cached_equals_full(family: str) -> None:
                 kept = [data.draw(st.integers(0, n)) for n in cache.lengths]
                 cache.truncate(kept)
                 seen = [parts[:n] for parts, n in zip(seen, kept, strict=True)]
-            steps = [data.draw(st.integers(0, min(5, len(row) - n))) for n, row in zip(cache.lengths, rows, strict=True)]
+            steps = [
+                data.draw(st.integers(0, min(5, len(row) - n))) for n, row in zip(cache.lengths, rows, strict=True)
+            ]
             chunk = [row[n : n + k] for n, k, row in zip(cache.lengths, steps, rows, strict=True)]
             for parts, logits in zip(seen, model.decode(chunk, cache, memory, want="all"), strict=True):
                 parts.extend(logits)
@@ -79,7 +83,9 @@ def test_rows_go_on_where_they_were_moved(family: str) -> None:
     model.decode(rows, cache, memory)
     order = [2, 0, 0, 1]
     cache.select(order)
-    moved = model.decode([[20], [21], [22, 23], [24]], cache, None if memory is None else memory.select(order), want="all")
+    moved = model.decode(
+        [[20], [21], [22, 23], [24]], cache, None if memory is None else memory.select(order), want="all"
+    )
     new = [rows[old] + extra for old, extra in zip(order, [[20], [21], [22, 23], [24]], strict=True)]
     whole = full(model, [sources[old] for old in order], new)
     assert close(moved, [logits[len(rows[old]) :] for old, logits in zip(order, whole, strict=True)])
@@ -101,10 +107,16 @@ def test_traced_equals_untraced_and_attention_rows_sum_to_one(family: str) -> No
     plain = full(model, source, row)
     encoded = source if model.config.kind == "encoder-decoder" else row
     memory = None if model.config.kind == "decoder" else model.encode(encoded, trace=trace)
-    traced = model.head(memory, trace) if model.config.kind == "encoder" else model.decode(row, None, memory, want="all", trace=trace)
+    traced = (
+        model.head(memory, trace)
+        if model.config.kind == "encoder"
+        else model.decode(row, None, memory, want="all", trace=trace)
+    )
     assert close(plain, traced)
     weights = [array for path, array in trace.arrays.items() if path.endswith(".weights")]
-    assert len(weights) == model.config.n_encoder_layers + model.config.n_decoder_layers * (2 if model.config.kind == "encoder-decoder" else 1)
+    assert len(weights) == model.config.n_encoder_layers + model.config.n_decoder_layers * (
+        2 if model.config.kind == "encoder-decoder" else 1
+    )
     assert all(np.allclose(array.sum(-1), 1) for array in weights)
     if model.config.kind == "decoder":
         ahead = np.triu(np.ones((4, 4), dtype=bool), 1)
@@ -118,14 +130,20 @@ FLIPS: dict[str, Any] = {
     "vocab_size": None,  # sizes: the shapes of the weights change with them
     "d_model": None,
     "d_ff": None,
-    "n_heads": lambda c: {"n_heads": 2, "n_kv_heads": 2, "head_dim": 12} if c.n_kv_heads == c.n_heads and c.position != "relative" else None,
+    "n_heads": lambda c: (
+        {"n_heads": 2, "n_kv_heads": 2, "head_dim": 12}
+        if c.n_kv_heads == c.n_heads and c.position != "relative"
+        else None
+    ),
     "n_kv_heads": None,
     "head_dim": None,
     "n_encoder_layers": None,
     "n_decoder_layers": None,
     "max_positions": None,
     "norm": lambda c: {"norm": "rms" if c.norm == "layer_without_bias" else "layer_without_bias"},
-    "norm_placement": lambda c: {"norm_placement": "post"} if c.residual == "sequential" and c.norm_placement == "pre" else None,
+    "norm_placement": lambda c: (
+        {"norm_placement": "post"} if c.residual == "sequential" and c.norm_placement == "pre" else None
+    ),
     "norm_eps": lambda c: {"norm_eps": 0.1},
     "residual": lambda c: {"residual": "sequential"} if c.residual == "parallel" else None,
     "position": lambda c: {"position": "alibi" if c.position == "rotary" else "rotary"},

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mock_executor import MockExecutor, fixed, random_logits, scripted, tiny_config
 
 from clearhead.config import GenerationConfig, SpecialTokens
 from clearhead.errors import CheckpointError, ContextWindowError, OptionError, UnsupportedError
@@ -15,6 +14,7 @@ from clearhead.generation.generate import generate, stream
 from clearhead.generation.prompts import encode_sources
 from clearhead.generation.sampling import log_softmax
 from clearhead.generation.speculative import lookup
+from mock_executor import MockExecutor, fixed, random_logits, scripted, tiny_config
 
 V = 17
 SPECIAL = SpecialTokens(eos=(0,))

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 import transformers
-from mock_executor import MockExecutor, MockMemory, random_logits, scripted, tiny_config
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from clearhead.config import GenerationConfig, SpecialTokens
 from clearhead.errors import ContextWindowError, OptionError, UnsupportedError
@@ -16,15 +17,17 @@ from clearhead.generation.fill_mask import fill_likeliest_first, fill_mask
 from clearhead.generation.generate import generate
 from clearhead.generation.prompts import encode_sources
 from clearhead.generation.score import perplexity, score_continuations, score_sequences
+from mock_executor import MockExecutor, MockMemory, random_logits, scripted, tiny_config
 
 torch.set_num_threads(1)
-V, EOS, PAD = 29, 1, 0
+V, EOS, PAD = 15, 1, 0
 SPECIAL = SpecialTokens(eos=(EOS,), pad=PAD, mask=2, decoder_start=PAD)
+ENDS = (1, 3, 4, 6)
 PROMPTS = [[5, 6, 7], [8], [9, 10, 11, 12, 13, 14]]
-SIZES = {"vocab_size": V, "eos_token_id": EOS, "pad_token_id": PAD, "bos_token_id": 2}
+SIZES = {"vocab_size": V, "eos_token_id": EOS, "pad_token_id": PAD, "bos_token_id": 2, "tie_word_embeddings": False}
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Oracle(MockExecutor):
     """A transformers model behind the mock's caches of ids: it reads each whole sequence again for every token."""
 
@@ -32,6 +35,8 @@ class Oracle(MockExecutor):
 
     def feed(self, row, new, source, want):
         row += new
+        if not row:
+            return np.zeros((0, V), np.float32)
         ids = {"decoder_input_ids": torch.tensor([row]), "input_ids": torch.tensor([source])}
         with torch.no_grad():
             out = self.model(**(ids if source else {"input_ids": torch.tensor([row])})).logits[0].numpy()
@@ -42,14 +47,19 @@ class Oracle(MockExecutor):
             return [self.model(input_ids=torch.tensor([s])).logits[0].numpy() for s in memory.sources]
 
 
+def redrawn(executor, seed):
+    """With new weights, wide enough for sequences to differ and to end."""
+    generator = torch.Generator().manual_seed(seed)
+    for weight in executor.model.parameters():
+        torch.nn.init.normal_(weight, std=0.4, generator=generator)
+    return executor
+
+
 def wrapped(model, kind, **choices):
-    """With weights drawn again, wide enough for sequences to differ and to end."""
-    torch.manual_seed(3)
-    for weight in model.parameters():
-        torch.nn.init.normal_(weight, std=0.5)
     model.eval()
-    model.generation_config.forced_eos_token_id = None
-    return Oracle(tiny_config(V, 64, kind, **choices), None, model=model)
+    if model.can_generate():
+        model.generation_config.forced_eos_token_id = None
+    return redrawn(Oracle(tiny_config(V, 64, kind, **choices), None, model=model), 0)
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +84,12 @@ def marian():
 
 def theirs(executor, ids, **options):
     """New tokens without padding, and scores, of transformers' own generate for one prompt or source."""
-    options = {"eos_token_id": EOS, "pad_token_id": PAD, "return_dict_in_generate": True, "output_scores": True} | options
+    options = {
+        "eos_token_id": EOS,
+        "pad_token_id": PAD,
+        "return_dict_in_generate": True,
+        "output_scores": True,
+    } | options
     inputs = torch.tensor([ids])
     out = executor.model.generate(inputs, attention_mask=torch.ones_like(inputs), do_sample=False, **options)
     start = len(ids) if executor.config.kind == "decoder" else 1
@@ -95,10 +110,11 @@ def ours(executor, sources, config, special=SPECIAL, run=generate):
 
 @pytest.mark.parametrize("family", ["gpt2", "t5", "marian"])
 @pytest.mark.parametrize(
-    "options", [{}, {"repetition_penalty": 1.4}, {"min_new_tokens": 9}, {"repetition_penalty": 0.8, "min_new_tokens": 4}]
+    "options",
+    [{}, {"repetition_penalty": 1.4}, {"min_new_tokens": 9}, {"repetition_penalty": 0.8, "min_new_tokens": 4}],
 )
 def test_greedy_equals_transformers(family, options, request):
-    executor = request.getfixturevalue(family)
+    executor = redrawn(request.getfixturevalue(family), 2)
     done = ours(executor, PROMPTS, GenerationConfig(max_new_tokens=14, **options))
     for source, [one] in zip(PROMPTS, done, strict=True):
         [tokens], _ = theirs(executor, source, max_new_tokens=14, **options)
@@ -107,42 +123,84 @@ def test_greedy_equals_transformers(family, options, request):
 
 @pytest.mark.parametrize("family", ["gpt2", "t5", "marian"])
 @pytest.mark.parametrize("early_stopping", [False, True])
-@pytest.mark.parametrize("length_penalty", [1.0, 0.0, 2.0, 0.6, -1.0])
-@pytest.mark.parametrize("beams", [2, 5])
-def test_beams_equal_transformers(family, beams, length_penalty, early_stopping, request):
-    executor = request.getfixturevalue(family)
+@pytest.mark.parametrize("length_penalty", [1.0, 0.0, -1.0])
+def test_beams_equal_transformers(family, length_penalty, early_stopping, request):
+    executor = redrawn(request.getfixturevalue(family), 24)
     rules = {"length_penalty": length_penalty, "early_stopping": early_stopping, "max_new_tokens": 12}
-    done = ours(executor, PROMPTS, GenerationConfig(beams=beams, n=beams, **rules))
+    done = ours(executor, PROMPTS, GenerationConfig(beams=4, n=4, **rules), SpecialTokens(eos=ENDS, decoder_start=PAD))
+    ends = {one.finish_reason for group in done for one in group}
+    assert "stop" in ends
     for source, group in zip(PROMPTS, done, strict=True):
-        tokens, out = theirs(executor, source, num_beams=beams, num_return_sequences=beams, **rules)
+        options = {"num_beams": 4, "num_return_sequences": 4, "eos_token_id": list(ENDS)} | rules
+        tokens, out = theirs(executor, source, **options)
         assert [one.tokens for one in group] == tokens
         np.testing.assert_allclose([one.score for one in group], out.sequences_scores.numpy(), rtol=1e-4)
-        assert [one.finish_reason for one in group] == ["stop" if t[-1] == EOS else "length" for t in tokens]
+        assert [one.finish_reason for one in group] == ["stop" if t[-1] in ENDS else "length" for t in tokens]
 
 
-@pytest.mark.parametrize("family", ["gpt2", "t5"])
-@pytest.mark.parametrize("options", [{"repetition_penalty": 1.7}, {"min_new_tokens": 6}])
-def test_processors_in_beams_equal_transformers(family, options, request):
-    executor = request.getfixturevalue(family)
-    done = ours(executor, PROMPTS, GenerationConfig(beams=3, n=2, max_new_tokens=10, **options))
-    for source, group in zip(PROMPTS, done, strict=True):
-        tokens, out = theirs(executor, source, num_beams=3, num_return_sequences=2, max_new_tokens=10, **options)
-        assert [one.tokens for one in group] == tokens
-        np.testing.assert_allclose([one.score for one in group], out.sequences_scores.numpy(), rtol=1e-4)
+class MockLM(transformers.PreTrainedModel, transformers.GenerationMixin):
+    """The mock's logits behind transformers' own generate."""
+
+    main_input_name = "input_ids"
+    _supports_cache_class = False
+
+    def __init__(self, executor):
+        super().__init__(transformers.PretrainedConfig(vocab_size=executor.config.vocab_size, is_decoder=True))
+        self.executor = executor
+        self.anything = torch.nn.Parameter(torch.zeros(1))
+
+    def prepare_inputs_for_generation(self, input_ids, attention_mask=None, **_):
+        return {"input_ids": input_ids}
+
+    def forward(self, input_ids, attention_mask=None, return_dict=True):
+        rows = [self.executor.logits(tuple(row), ()) for row in input_ids.tolist()]
+        return transformers.modeling_outputs.CausalLMOutput(logits=torch.tensor(np.stack(rows))[:, None])
 
 
-def test_beams_with_several_ending_ids_equal_transformers(gpt2):
-    special = SpecialTokens(eos=(1, 2, 3, 4))
-    done = ours(gpt2, PROMPTS, GenerationConfig(beams=3, n=3, max_new_tokens=10), special)
-    for source, group in zip(PROMPTS, done, strict=True):
-        options = {"num_beams": 3, "num_return_sequences": 3, "max_new_tokens": 10, "eos_token_id": [1, 2, 3, 4]}
-        assert [one.tokens for one in group] == theirs(gpt2, source, **options)[0]
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    st.integers(0, 10_000),
+    st.sampled_from([0.3, 1.0, 3.0]),
+    st.integers(2, 5),
+    st.sampled_from([0.0, 0.6, 1.0, 2.0, -1.0]),
+    st.booleans(),
+    st.sampled_from([(1,), (1, 4), (2, 5, 7, 8)]),
+    st.fixed_dictionaries(
+        {"max_new_tokens": st.integers(1, 12)},
+        optional={"min_new_tokens": st.just(1), "repetition_penalty": st.sampled_from([0.8, 1.5])},
+    ),
+)
+def test_any_beam_search_equals_transformers(seed, scale, beams, penalty, early, ends, options):
+    logits = random_logits(25, seed, order=99, scale=scale)  # of the whole history: no two paths score exactly the same
+    executor = MockExecutor(tiny_config(25), logits)
+    rules = {"length_penalty": penalty, "early_stopping": early} | options
+    config = GenerationConfig(beams=beams, n=beams, **rules)
+    [group] = generate(executor, [[3, 9]], config, SpecialTokens(eos=ends))
+    [alone, _] = generate(executor, [[3, 9], [4]], config, SpecialTokens(eos=ends))
+    assert alone == group
+    rules |= {"num_beams": beams, "num_return_sequences": beams, "eos_token_id": list(ends), "use_cache": False}
+    out = MockLM(executor).generate(
+        torch.tensor([[3, 9]]),
+        attention_mask=torch.ones(1, 2),
+        pad_token_id=0,
+        do_sample=False,
+        return_dict_in_generate=True,
+        output_scores=True,
+        **rules,
+    )
+    np.testing.assert_allclose([one.score for one in group], out.sequences_scores.numpy(), rtol=1e-4, atol=1e-4)
+    assert [one.tokens for one in group] == [trimmed(row[2:].tolist(), list(ends)) for row in out.sequences]
 
 
 @pytest.mark.parametrize("family", ["gpt2", "t5"])
 def test_one_beam_is_greedy(family, request):
     executor = request.getfixturevalue(family)
-    for options in ({}, {"min_new_tokens": 5}, {"logit_bias": {4: 1.0}, "presence_penalty": 0.5}, {"length_penalty": -2.0}):
+    for options in (
+        {},
+        {"min_new_tokens": 5},
+        {"logit_bias": {4: 1.0}, "presence_penalty": 0.5},
+        {"length_penalty": -2.0},
+    ):
         config = GenerationConfig(max_new_tokens=14, logprobs=1, **options)
         for [beam], [plain] in zip(
             ours(executor, PROMPTS, config, run=beam_search), ours(executor, PROMPTS, config), strict=True
@@ -189,7 +247,9 @@ def test_fewer_sequences_than_beams_may_exist():
 
 
 def test_finished_searches_leave_the_batch():
-    executor = MockExecutor(tiny_config(), scripted(17, {1: 0, 2: 3, 3: 4, 4: 5, 5: 0, 0: 0} | {i: 0 for i in range(6, 17)}))
+    executor = MockExecutor(
+        tiny_config(), scripted(17, {1: 0, 2: 3, 3: 4, 4: 5, 5: 0, 0: 0} | {i: 0 for i in range(6, 17)})
+    )
     config = GenerationConfig(beams=2, max_new_tokens=20)
     [[a], [b]] = generate(executor, [[1], [2]], config, SpecialTokens(eos=(0,)))
     assert (a.tokens, b.tokens) == ((0,), (3, 4, 5, 0))
@@ -223,7 +283,9 @@ def test_scores_equal_transformers_log_softmax(gpt2, t5, budget):
         assert row[0] is None
         np.testing.assert_allclose(row[1:], expected.detach().numpy(), atol=1e-5)
     _, memory = encode_sources(t5, PROMPTS, SPECIAL)
-    for source, row in zip(PROMPTS, score_sequences(t5, [[PAD, 4, 5, EOS]] * 3, memory=memory, budget=budget), strict=True):
+    for source, row in zip(
+        PROMPTS, score_sequences(t5, [[PAD, 4, 5, EOS]] * 3, memory=memory, budget=budget), strict=True
+    ):
         logits = t5.model(input_ids=torch.tensor([source]), decoder_input_ids=torch.tensor([[PAD, 4, 5, EOS]])).logits
         expected = logits.log_softmax(-1)[0, [0, 1, 2], [4, 5, EOS]]
         np.testing.assert_allclose(row[1:], expected.detach().numpy(), atol=1e-5)

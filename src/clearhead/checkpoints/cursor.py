@@ -61,19 +61,15 @@ class Cursor:
 
     def texts(self, n: int, what: str) -> list[str]:
         """The next `n` strings, their lengths as 64-bit numbers in front: one pass, since vocabularies are long."""
-        data, at, unpack, spans = self.data, self.at, U64.unpack_from, []
-        try:
-            for _ in range(n):
-                at += 8
-                end = at + unpack(data, at - 8)[0]
-                spans.append(data[at:end])
-                at = end
-        except (struct.error, OverflowError, IndexError):
-            at = self.size + 1
-        if at > self.size:
-            raise self.fail(f"{what} holds a string that runs past the end")
+        data, at, size, found = self.data, self.at, self.size, []
+        for _ in range(n):
+            end = at + 8 + U64.unpack_from(data, at)[0] if at + 8 <= size else size + 1
+            if end > size:
+                raise self.fail(f"{what} holds a string that runs past the end")
+            found.append(self.decode(data[at + 8 : end], what))
+            at = end
         self.at = at
-        return [self.decode(span, what) for span in spans]
+        return found
 
     def decode(self, raw: bytes, what: str) -> str:
         """UTF-8 as text."""

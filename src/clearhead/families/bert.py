@@ -11,6 +11,7 @@ from clearhead.errors import ConfigError
 from clearhead.families.activations import ACTIVATIONS, HF_NAMES
 from clearhead.families.family import Family, Format, Tensors
 from clearhead.families.fields import Fields
+from clearhead.families.gguf_names import EMBEDDING, mlp, rows, separate, sizes
 from clearhead.families.keys import Copy, KeyTable
 
 HEADS: dict[str, Head] = {
@@ -111,11 +112,43 @@ def mlm_head(config: ModelConfig) -> KeyTable:
     }
 
 
+def from_gguf(fields: Fields, tensors: Tensors) -> ModelConfig:
+    """Read what llama.cpp writes for BertModel; its converter drops the pooler and every head."""
+    fields.expect("attention.causal", False)
+    return ModelConfig(
+        family="bert",
+        **sizes(fields, tensors),
+        n_encoder_layers=fields.integer("block_count"),
+        norm_placement="post",
+        norm_eps=fields.number("attention.layer_norm_epsilon"),
+        position="learned",
+        activation="gelu",
+        n_token_types=rows(tensors, "token_types.weight", 0),
+        embedding_norm=True,
+        head="none",
+    )
+
+
+def gguf_keys(config: ModelConfig) -> KeyTable:
+    """llama.cpp's names."""
+    block, ours = "blk.{}", "encoder.layers.{}"
+    return {
+        **EMBEDDING,
+        **separate(f"{block}.attn", f"{ours}.attention"),
+        f"{block}.attn_output": f"{ours}.attention.output",
+        f"{block}.attn_output_norm": f"{ours}.attention_norm",
+        **mlp(block, ours),
+        f"{block}.layer_output_norm": f"{ours}.mlp_norm",
+    }
+
+
 HF = Format(types=("bert",), config=from_hf, keys=keys, prefix="bert.", ignored=(r".*embeddings\.position_ids",))
+
+GGUF = Format(types=("bert",), config=from_gguf, keys=gguf_keys)
 
 FAMILY = Family(
     name="bert",
     paper="Devlin et al. 2018, BERT: Pre-training of Deep Bidirectional Transformers (1810.04805)",
-    formats={"hf": HF},
+    formats={"hf": HF, "gguf": GGUF},
     to_hf=to_hf,
 )

@@ -9,6 +9,7 @@ from typing import Any
 from clearhead.config import ModelConfig
 from clearhead.families.family import Family, Format, Tensors
 from clearhead.families.fields import Fields
+from clearhead.families.gguf_names import decoder, fused, sizes
 from clearhead.families.keys import HeadInterleaved, KeyTable, Row, head, qkv
 
 
@@ -67,11 +68,32 @@ def keys(config: ModelConfig) -> KeyTable:
     }
 
 
+def from_gguf(fields: Fields, tensors: Tensors) -> ModelConfig:
+    """Read what llama.cpp writes for BloomForCausalLM."""
+    return ModelConfig(
+        family="bloom",
+        **sizes(fields, tensors),
+        n_decoder_layers=fields.integer("block_count"),
+        norm_eps=fields.number("attention.layer_norm_epsilon"),
+        position="alibi",
+        activation="gelu_tanh",
+        embedding_norm=True,
+        tied="output.weight" not in tensors,
+    )
+
+
+def gguf_keys(config: ModelConfig) -> KeyTable:
+    """llama.cpp's names; its converter has taken the interleaved heads of query, key and value apart."""
+    return decoder(config, fused("blk.{}.attn", "decoder.layers.{}.attention"))
+
+
 HF = Format(types=("bloom",), config=from_hf, keys=keys, prefix="transformer.")
+
+GGUF = Format(types=("bloom",), config=from_gguf, keys=gguf_keys)
 
 FAMILY = Family(
     name="bloom",
     paper="BigScience 2022, BLOOM: A 176B-Parameter Open-Access Multilingual Language Model (2211.05100)",
-    formats={"hf": HF},
+    formats={"hf": HF, "gguf": GGUF},
     to_hf=to_hf,
 )

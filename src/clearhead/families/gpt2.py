@@ -10,6 +10,7 @@ from clearhead.config import ModelConfig
 from clearhead.families.activations import ACTIVATIONS, HF_NAMES
 from clearhead.families.family import Family, Format, Tensors
 from clearhead.families.fields import Fields
+from clearhead.families.gguf_names import decoder, fused, sizes
 from clearhead.families.keys import KeyTable, Row, Transposed, head, qkv
 
 
@@ -70,6 +71,24 @@ def keys(config: ModelConfig) -> KeyTable:
     }
 
 
+def from_gguf(fields: Fields, tensors: Tensors) -> ModelConfig:
+    """Read what llama.cpp writes for GPT2LMHeadModel; it leaves the activation out, which is GPT-2's own."""
+    return ModelConfig(
+        family="gpt2",
+        **sizes(fields, tensors),
+        n_decoder_layers=fields.integer("block_count"),
+        norm_eps=fields.number("attention.layer_norm_epsilon"),
+        position="learned",
+        activation="gelu_tanh",
+        tied="output.weight" not in tensors,
+    )
+
+
+def gguf_keys(config: ModelConfig) -> KeyTable:
+    """llama.cpp's names; its converter has transposed the Conv1D weights."""
+    return decoder(config, fused("blk.{}.attn", "decoder.layers.{}.attention"))
+
+
 HF = Format(
     types=("gpt2",),
     config=from_hf,
@@ -78,9 +97,11 @@ HF = Format(
     ignored=(r".*\.attn\.bias", r".*\.attn\.masked_bias"),
 )
 
+GGUF = Format(types=("gpt2",), config=from_gguf, keys=gguf_keys)
+
 FAMILY = Family(
     name="gpt2",
     paper="Radford et al. 2019, Language Models are Unsupervised Multitask Learners",
-    formats={"hf": HF},
+    formats={"hf": HF, "gguf": GGUF},
     to_hf=to_hf,
 )

@@ -1,10 +1,11 @@
-"""How transformers' config.json writes rotary scaling, old style (`rope_scaling`) and new (`rope_parameters`)."""
+"""How files write rotary scaling: config.json, old style (`rope_scaling`) and new (`rope_parameters`), and GGUF."""
 
 import math
 from typing import Any
 
 from clearhead.config import ModelConfig, RotaryScaling
 from clearhead.errors import ConfigError
+from clearhead.families.family import Tensors
 from clearhead.families.fields import Fields
 
 
@@ -74,3 +75,40 @@ def scaling_to_hf(config: ModelConfig) -> dict[str, Any]:
         table |= {"beta_fast": scaling.beta_fast, "beta_slow": scaling.beta_slow, "truncate": scaling.truncate}
         table["attention_factor"] = scaling.attention_factor
     return entries | {"rope_scaling": table}
+
+
+def scaling_from_gguf(fields: Fields, tensors: Tensors, head_dim: int) -> RotaryScaling | None:
+    """The scaling a GGUF file asks for: by its keys, or by a tensor of one factor per frequency (Llama 3.1 on)."""
+    kind = fields.text("rope.scaling.type", default="linear")
+    factor = fields.number("rope.scaling.factor", "rope.scale_linear", default=0.0) or 1.0
+    plain = kind == "none" or (kind == "linear" and factor == 1.0)
+    if "rope_freqs.weight" in tensors:
+        if not plain or tensors["rope_freqs.weight"].shape != (head_dim // 2,):
+            raise ConfigError(
+                f"{fields.where}: rope_freqs.weight {list(tensors['rope_freqs.weight'].shape)} must hold "
+                f"{head_dim // 2} factors and stand without other rotary scaling ({kind})"
+            )
+        return RotaryScaling(kind="factors", factors=tuple(map(float, tensors["rope_freqs.weight"].read())))
+    if plain:
+        return None
+    if kind == "linear":
+        return RotaryScaling(kind="linear", factor=factor)
+    if kind == "yarn":
+        return yarn_from_gguf(fields, factor)
+    raise ConfigError(f"{fields.where}: rope.scaling.type {kind!r} is not computed; Clearhead reads linear and yarn")
+
+
+def yarn_from_gguf(fields: Fields, factor: float) -> RotaryScaling:
+    """YaRN's keys. llama.cpp's converter copies a stated factor of cos and sin; else `sharpening` gives it."""
+    fields.expect("rope.scaling.yarn_ext_factor", 1.0)
+    stated = fields.number("rope.scaling.yarn_attn_factor", default=None)
+    undone = max(0.0, fields.number("rope.scaling.yarn_log_multiplier", default=0.0))
+    computed = sharpening(factor, 1.0) / sharpening(factor, undone)
+    return RotaryScaling(
+        kind="yarn",
+        factor=factor,
+        original_max_positions=fields.integer("rope.scaling.original_context_length", "context_length"),
+        beta_fast=fields.number("rope.scaling.yarn_beta_fast", default=32.0),
+        beta_slow=fields.number("rope.scaling.yarn_beta_slow", default=1.0),
+        attention_factor=(stated or computed) * fields.number("rope.scaling.attn_factor", default=1.0),
+    )

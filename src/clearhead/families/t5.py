@@ -10,6 +10,7 @@ from typing import Any
 from clearhead.config import Activation, ModelConfig
 from clearhead.families.family import Family, Format, Tensors
 from clearhead.families.fields import Fields
+from clearhead.families.gguf_names import EMBEDDING, mlp, sizes
 from clearhead.families.keys import Copy, KeyTable, head
 
 MLPS: dict[str, tuple[str, Activation]] = {
@@ -103,6 +104,49 @@ def stack_keys(config: ModelConfig, stack: str, mlp_index: int) -> KeyTable:
     return table
 
 
+def from_gguf(fields: Fields, tensors: Tensors) -> ModelConfig:
+    """Read what llama.cpp writes for T5ForConditionalGeneration.
+
+    It keeps neither the activation nor the scale of the logits nor the longest distance. The original T5 is told by its
+    plain MLP: its logits are scaled, even where a converter stored its head a second time.
+    """
+    gated = "enc.blk.0.ffn_gate.weight" in tensors
+    tied = "output.weight" not in tensors
+    counts = sizes(fields, tensors)
+    return ModelConfig(
+        family="t5",
+        **counts,
+        n_encoder_layers=fields.integer("block_count"),
+        n_decoder_layers=fields.integer("decoder_block_count", "block_count"),
+        norm="rms",
+        norm_eps=fields.number("attention.layer_norm_rms_epsilon", "attention.layer_norm_epsilon"),
+        position="relative",
+        relative_buckets=fields.integer("attention.relative_buckets_count"),
+        attention_bias="none",
+        attention_scale=1.0,
+        activation="gelu_tanh" if gated else "relu",
+        mlp="gated" if gated else "plain",
+        mlp_bias=False,
+        tied=tied,
+        logit_scale=counts["d_model"] ** -0.5 if tied or not gated else 1.0,
+    )
+
+
+def gguf_keys(config: ModelConfig) -> KeyTable:
+    """llama.cpp's names: `enc.blk` and `dec.blk`, the bias of relative positions in the first block of each."""
+    table = {**EMBEDDING, "output": head(config)}
+    for short, stack in (("enc", "encoder"), ("dec", "decoder")):
+        block, ours = f"{short}.blk.{{}}", f"{stack}.layers.{{}}"
+        table.update({f"{short}.blk.0.attn_rel_b": f"{stack}.position_bias", f"{short}.output_norm": f"{stack}.norm"})
+        table.update({**mlp(block, ours), f"{block}.ffn_norm": f"{ours}.mlp_norm"})
+        for theirs, mine in (("attn", "attention"), ("cross_attn", "cross_attention")):
+            table[f"{block}.{theirs}_norm"] = f"{ours}.{mine}_norm"
+            table.update(
+                {f"{block}.{theirs}_{p[0]}": f"{ours}.{mine}.{p}" for p in ("query", "key", "value", "output")}
+            )
+    return table
+
+
 HF = Format(
     types=("t5",),
     config=from_hf,
@@ -111,9 +155,11 @@ HF = Format(
     ignored=(r"decoder\.block\.0\.layer\.1\.EncDecAttention\.relative_attention_bias\.weight",),
 )
 
+GGUF = Format(types=("t5",), config=from_gguf, keys=gguf_keys, ignored=(r"dec\.blk\.\d+\.cross_attn_rel_b\.weight",))
+
 FAMILY = Family(
     name="t5",
     paper="Raffel et al. 2019, Exploring the Limits of Transfer Learning (1910.10683)",
-    formats={"hf": HF},
+    formats={"hf": HF, "gguf": GGUF},
     to_hf=to_hf,
 )

@@ -1,6 +1,5 @@
 """A Transformer with a checkpoint's weights in it, one tensor in flight at a time."""
 
-import gc
 import warnings
 from collections.abc import Iterable
 from typing import Any
@@ -36,7 +35,6 @@ def build(config: ModelConfig, weights: Iterable[tuple[str, NDArray[Any]]], dtyp
         path, _, leaf = name.rpartition(".")
         value = to_tensor(array).to(device=device, dtype=DTYPES[dtype])
         setattr(model.get_submodule(path), leaf, nn.Parameter(value, requires_grad=False))
-    gc.collect()
     return model.eval()
 
 

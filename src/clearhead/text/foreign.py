@@ -32,4 +32,6 @@ def utf8(text: str) -> bytes:
         return text.encode("utf-8")
     except UnicodeEncodeError as error:
         half = f"\\u{ord(text[error.start]):04x}"
-        raise TokenizerError(f"the text holds {half} at {error.start}, half a character; remove or replace it") from None
+        raise TokenizerError(
+            f"the text holds {half} at {error.start}, half a character; remove or replace it"
+        ) from None

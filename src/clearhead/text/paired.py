@@ -130,7 +130,9 @@ def read_ctranslate2(
         raise TokenizerError(f"the vocabulary lists {repeated!r} twice; each piece has one id")
     if absent := [name for name in (unknown, bos, eos) if name is not None and name not in ids]:
         raise TokenizerError(f"the vocabulary has no {absent[0]!r}, which config.json names")
-    special = {name: ids[name] for name in {"<s>", "</s>", "<pad>", "<blank>", unknown, bos, eos} - {None} if name in ids}
+    special = {
+        name: ids[name] for name in {"<s>", "</s>", "<pad>", "<blank>", unknown, bos, eos} - {None} if name in ids
+    }
     frame = Frame(bos=None if bos is None else ids[bos], eos=None if eos is None else ids[eos], special=special)
     source = model_bytes(model)
     target = source if target_model is None else model_bytes(target_model)

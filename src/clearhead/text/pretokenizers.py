@@ -23,17 +23,13 @@ GPT2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|
 
 def words_and_numbers(digits: str) -> str:
     """The cut of cl100k and its descendants: numbers in groups of `digits`, one sign joined to the word after it."""
-    return (
-        CONTRACTIONS + r"|[^\r\n\p{L}\p{N}]?\p{L}+|" + digits + r"| ?[^\s\p{L}\p{N}]+[\r\n]*|" + NEWLINES_AND_SPACES
-    )
+    return CONTRACTIONS + r"|[^\r\n\p{L}\p{N}]?\p{L}+|" + digits + r"| ?[^\s\p{L}\p{N}]+[\r\n]*|" + NEWLINES_AND_SPACES
 
 
 def cased_words(digits: str, contractions: str) -> str:
     """The cut of o200k and tekken: as above, and a new piece where a capital follows a small letter."""
     sign, rest = r"[^\r\n\p{L}\p{N}]?", r"| ?[^\s\p{L}\p{N}]+[\r\n/]*|" + NEWLINES_AND_SPACES
-    return (
-        f"{sign}{UPPER}*{LOWER}+{contractions}|{sign}{UPPER}+{LOWER}*{contractions}|" + digits + rest
-    )
+    return f"{sign}{UPPER}*{LOWER}+{contractions}|{sign}{UPPER}+{LOWER}*{contractions}|" + digits + rest
 
 
 LLAMA3 = words_and_numbers(r"\p{N}{1,3}")

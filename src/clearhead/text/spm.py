@@ -118,7 +118,9 @@ def model_bytes(source: bytes | Path) -> bytes:
     if isinstance(source, bytes):
         return source
     if source.stat().st_size > LARGEST_FILE:
-        raise TokenizerError(f"{source.name} has {source.stat().st_size} bytes; a vocabulary has at most {LARGEST_FILE}")
+        raise TokenizerError(
+            f"{source.name} has {source.stat().st_size} bytes; a vocabulary has at most {LARGEST_FILE}"
+        )
     return source.read_bytes()
 
 
