@@ -1,6 +1,6 @@
 """A GGUF file (or its shards) as a checkpoint: settings become a configuration, token ids, a template, a tokenizer.
 
-Which keys llama.cpp writes: its `gguf` package, `constants.py`; what it does with them: `src/llama-vocab.cpp`.
+Which keys there are: llama.cpp's `gguf` package, `constants.py`.
 """
 
 import re
@@ -18,14 +18,9 @@ from clearhead.families import find
 from clearhead.families.fields import Fields
 from clearhead.text.tokenizer import Tokenizer
 
-TOKENIZER = "tokenizer.ggml."
+TOKENS = "tokenizer.ggml.tokens"
 MOST_SHARDS = 1000
 SHARD = re.compile(r"(.*)-(\d{5})-of-(\d{5})\.gguf")
-
-# What a kind of vocabulary means by a role that the file leaves out.
-USUAL_IDS = {"llama": {"bos": 1, "eos": 2, "unknown": 0}, "t5": {"eos": 1, "unknown": 2, "padding": 0}}
-# Markers that end a turn. Many instruction models name the end of a document as eos and stop at one of these.
-TURN_ENDS = frozenset({"<|im_end|>", "<|eot_id|>", "<|eom_id|>", "<|end|>", "<end_of_turn>"})
 
 SAMPLING = {"temp": "temperature", "top_k": "top_k", "top_p": "top_p", "min_p": "min_p"}
 POOLING = {1: "mean", 2: "cls", 3: "last"}
@@ -43,7 +38,8 @@ def open_gguf(path: Path) -> Checkpoint:
     if not file.tensors:
         raise CheckpointError(f"{file.path.name} holds a vocabulary and no weights; give the model's own file")
     arch = Fields(metadata, file.path.name).text("general.architecture")
-    fields = Fields({key.removeprefix(f"{arch}."): value for key, value in metadata.items()}, file.path.name)
+    short = {key.removeprefix(f"{arch}."): value for key, value in metadata.items()}
+    fields = Fields(metadata | short, file.path.name)
     layout = find("gguf", arch)
     config = layout.config(fields, file.tensors)
     template = metadata.get("tokenizer.chat_template")
@@ -53,7 +49,7 @@ def open_gguf(path: Path) -> Checkpoint:
         format=layout,
         tensors=file.tensors,
         special=special_tokens(fields, config.vocab_size),
-        tokenizer=partial(tokenizer_of, metadata) if f"{TOKENIZER}tokens" in metadata else None,
+        tokenizer=partial(tokenizer_of, metadata) if TOKENS in metadata else None,
         chat_template=template if isinstance(template, str) else None,
         generation=preferences(fields),
     )
@@ -67,34 +63,20 @@ def tokenizer_of(metadata: Mapping[str, Any]) -> Tokenizer:
 
 
 def special_tokens(fields: Fields, vocab_size: int) -> SpecialTokens:
-    """Ids by role. As in llama.cpp, whatever ends a turn or a message ends a generation too."""
-    usual = USUAL_IDS.get(str(fields.values.get(f"{TOKENIZER}model")), {})
+    """Ids by role, all of them rows of the embedding. A file without a vocabulary may still say how a decoder starts."""
+    from clearhead.text.gguf_pieces import gguf_special_tokens
 
-    def of(role: str) -> int | None:
-        return token_id(fields.values.get(f"{TOKENIZER}{role}_token_id", usual.get(role)), vocab_size)
-
-    ends = dict.fromkeys(i for i in (of("eos"), of("eot"), of("eom"), *turn_ends(fields, vocab_size)) if i is not None)
-    return SpecialTokens(
-        bos=of("bos"),
-        eos=tuple(ends),
-        pad=of("padding"),
-        unknown=of("unknown"),
-        mask=of("mask"),
-        decoder_start=token_id(fields.values.get("decoder_start_token_id"), vocab_size),
-    )
-
-
-def token_id(value: Any, vocab_size: int) -> int | None:
-    """An id within the vocabulary; files write -1 or 2^32 - 1 for none."""
-    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < vocab_size else None
-
-
-def turn_ends(fields: Fields, vocab_size: int) -> list[int]:
-    """The ids of the markers that end a turn."""
-    tokens = fields.values.get(f"{TOKENIZER}tokens")
-    if not isinstance(tokens, list):
-        return []
-    return [i for i, token in enumerate(tokens[:vocab_size]) if token in TURN_ENDS]
+    if TOKENS in fields.values:
+        special = gguf_special_tokens(fields.values)
+    else:
+        special = SpecialTokens(decoder_start=fields.integer("decoder_start_token_id", default=None))
+    ids = (special.bos, special.pad, special.unknown, special.mask, special.decoder_start, *special.eos)
+    if outside := [i for i in ids if i is not None and not 0 <= i < vocab_size]:
+        raise CheckpointError(
+            f"{fields.where}: a special token has the id {outside[0]}, and the embedding has {vocab_size} rows; "
+            "vocabulary and weights are of different models"
+        )
+    return special
 
 
 def preferences(fields: Fields) -> dict[str, Any]:

@@ -52,8 +52,7 @@ def draw(architecture: Architecture) -> Text:
     both = len(architecture.stacks) == 2
     column = TWO if both else ONE
     columns = [stack_rows(architecture.config, stack, column) for stack in architecture.stacks]
-    *_, last = columns
-    top = head_rows(architecture.config, column) + last
+    top = head_rows(architecture.config, column) + columns[-1]
     if not both:
         return render(top + foot_rows(architecture.config, ONE, ["tokens"]))
     offset = TWO.width + GAP
@@ -146,14 +145,14 @@ def connect_memory(rows: Rows, encoder_height: int, offset: int) -> None:
     target = next(i for i, row in enumerate(rows) if any("cross-attention" in m.text for m in row))
     out = len(rows) - encoder_height - 1
     gap, box = offset - 2, offset + TWO.left
-    start = min(out, target)
+    start = min(out, target - 1)
     rows[start] += [Mark(TWO.trunk, "╭" + "─" * (gap - TWO.trunk - 1) + "╮", LINE)]
     for row in rows[start + 1 : out + 1]:
         row.append(Mark(TWO.trunk, "│", LINE))
     for row in rows[start + 1 : target]:
         row.append(Mark(gap, "│", LINE))
-    corner = "╰" if target > start else "─"
-    rows[target] += [Mark(gap, corner + "─" * (box - gap - 2) + "▶", LINE)]
+    rows[target] += [Mark(gap, "╰" + "─" * (box - gap - 2) + "▶", LINE)]
+    rows[target] += [Mark(offset, "┼", LINE), Mark(offset + TWO.rail, "┼", LINE)]
 
 
 def box_rows(lines: list[str], left: int, right: int, style: str) -> Rows:

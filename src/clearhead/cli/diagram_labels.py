@@ -39,7 +39,7 @@ def heads_line(config: ModelConfig) -> str:
     heads = f"{config.n_heads} head{'s' if config.n_heads > 1 else ''} × {config.head_dim}"
     if config.n_kv_heads == config.n_heads:
         return heads
-    return f"{heads}, {config.n_kv_heads} for K and V"
+    return f"{heads}, {config.n_kv_heads} KV head{'s' if config.n_kv_heads > 1 else ''}"
 
 
 def head_picture(config: ModelConfig) -> list[str]:

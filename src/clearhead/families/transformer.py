@@ -8,6 +8,7 @@ from typing import Any
 
 from clearhead.config import ModelConfig
 from clearhead.families.activations import ACTIVATIONS, HF_NAMES
+from clearhead.families.ctranslate2_names import CTRANSLATE2
 from clearhead.families.family import Family, Format, Tensors
 from clearhead.families.fields import Fields
 from clearhead.families.keys import Copy, Flat, KeyTable, Row
@@ -100,6 +101,6 @@ HF = Format(
 FAMILY = Family(
     name="transformer",
     paper="Vaswani et al. 2017, Attention Is All You Need (1706.03762)",
-    formats={"hf": HF},
+    formats={"hf": HF, "ctranslate2": CTRANSLATE2},
     to_hf=to_hf,
 )

@@ -64,8 +64,9 @@ class TorchExecutor:
         if self.model.encoder is None:
             raise UnsupportedError("this model has no encoder")
         ids, lengths = self.pad(tokens)
-        if min(lengths) == 0:
-            raise OptionError("an encoder needs at least one token in every row")
+        check_traced(tokens, trace)
+        if min(lengths, default=0) == 0:
+            raise OptionError("an encoder needs at least one row, and at least one token in every row")
         check_window(max(lengths), self.config)
         types = None if token_types is None else self.pad(token_types)[0]
         return TorchMemory(self.model.encode(ids, lengths, types, trace), lengths)
@@ -86,6 +87,7 @@ class TorchExecutor:
         if (memory is None) != (self.model.encoder is None):
             raise OptionError("a decoder beside an encoder needs the encoder's memory, and no other takes one")
         ids, lengths = self.pad(tokens)
+        check_traced(tokens, trace)
         if ids.shape[1] == 0:
             return [np.zeros((0, self.config.vocab_size), dtype=np.float32) for _ in tokens]
         kept = None if cache is None else own(cache, KVCache)
@@ -130,6 +132,12 @@ def own(value: object, kind: type[T]) -> T:
     if not isinstance(value, kind):
         raise OptionError(f"the torch executor cannot use a {type(value).__name__}; it makes its own")
     return value
+
+
+def check_traced(tokens: Tokens, trace: Trace | None) -> None:
+    """A trace shows one sequence."""
+    if trace is not None and len(tokens) != 1:
+        raise OptionError(f"a trace shows one sequence at a time, not {len(tokens)}")
 
 
 def check_window(length: int, config: ModelConfig) -> None:

@@ -44,7 +44,7 @@ class PairedTokenizer(PieceTokenizer):
         self._models = (source, target)
         super().__init__(
             vocab_size=max(self._spelled) + 1,
-            spelling=spelling.sentencepiece(leading_space="dropped"),
+            spelling=spelling.sentencepiece(leading="drop all"),
             special_ids=frozenset(frame.special.values()),
             literals=frozenset(),
         )

@@ -44,7 +44,8 @@ class PieceTokenizer(ABC):
             ids = [i for i in ids if i not in self.special_ids]
         start = next((n for n, i in enumerate(ids) if self._inside(i)), len(ids))
         head = [self._first(i) for i in ids[start : start + 1]]
-        return b"".join(head + [self._inside(i) for i in ids[start + 1 :]]).decode("utf-8", "replace")
+        data = b"".join(head + [self._inside(i) for i in ids[start + 1 :]])
+        return self._spelling.trim(data).decode("utf-8", "replace")
 
     def _known(self, token: int) -> str | None:
         return self._piece(token) if 0 <= token < self.vocab_size else None

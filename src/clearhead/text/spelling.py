@@ -4,15 +4,15 @@ Four conventions cover the field. Byte-level BPE (GPT-2, section 2.2 and its `en
 character; SentencePiece writes a space as `▁` (U+2581) and, with byte fallback, a lone byte as `<0x0A>`; WordPiece (BERT)
 marks the pieces that continue a word with `##`; a plain word list joins its words with spaces.
 
-A `Spelling` is a pair of functions because the first piece of a text differs from the others: most vocabularies put a space
-before every word, and drop the one that begins the text.
+The first piece of a text is spelled apart from the others: most vocabularies put a space before every word, and drop the
+one that begins the text.
 """
 
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, Literal
 
 from clearhead.errors import TokenizerError
 
@@ -22,11 +22,12 @@ BYTE = re.compile(r"<0x([0-9A-F]{2})>")  # exactly this form: `<0x-1>` once wrot
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Spelling:
-    """Bytes of one piece, and what stands before an added token that is spelled as it reads."""
+    """Bytes of one piece by its place, and what stands before an added token that is spelled as it reads."""
 
     inside: Callable[[str], bytes]  # after other text
     first: Callable[[str], bytes]  # at the start of a text
     joint: bytes = b""
+    trim: Callable[[bytes], bytes] = bytes  # what is done to the start of the whole text
 
 
 @cache
@@ -50,23 +51,28 @@ def byte_level() -> Spelling:
     return Spelling(inside=inside, first=inside)
 
 
-def sentencepiece(*, leading_space: str) -> Spelling:
-    """`▁the` is b" the", `<0x0A>` is b"\\n"; at the start of a text one space is `dropped` or `kept`."""
+def sentencepiece(*, leading: Literal["keep all", "drop one", "drop all"]) -> Spelling:
+    """`▁the` is b" the", `<0x0A>` is b"\\n"; `leading` says what becomes of the spaces that begin a text."""
 
     def inside(piece: str) -> bytes:
         byte = BYTE.fullmatch(piece)
         return bytes([int(byte[1], 16)]) if byte else piece.replace(SPACE, " ").encode()
 
-    return Spelling(inside=inside, first=inside if leading_space == "kept" else lambda p: inside(p).removeprefix(b" "))
+    trims: dict[str, Callable[[bytes], bytes]] = {
+        "keep all": bytes,
+        "drop one": lambda text: text.removeprefix(b" "),
+        "drop all": lambda text: text.lstrip(b" "),
+    }
+    return Spelling(inside=inside, first=inside, trim=trims[leading])
 
 
-def metaspace(*, leading_space: str) -> Spelling:
-    """As `sentencepiece` without bytes; the first piece loses all its `▁`, as `tokenizers` does."""
+def metaspace(*, leading: Literal["keep all", "drop all"]) -> Spelling:
+    """As `sentencepiece` without bytes, and it is the first piece alone that loses its `▁`, as `tokenizers` has it."""
 
     def inside(piece: str) -> bytes:
         return piece.replace(SPACE, " ").encode()
 
-    return Spelling(inside=inside, first=inside if leading_space == "kept" else lambda p: p.replace(SPACE, "").encode())
+    return Spelling(inside=inside, first=inside if leading == "keep all" else lambda p: p.replace(SPACE, "").encode())
 
 
 # What BERT's decoder closes up again, as the pieces of one token can show it.
@@ -103,9 +109,9 @@ def of_decoder(decoder: Mapping[str, Any] | None) -> Spelling:
     if kinds == ["WordPiece"]:
         return wordpiece(prefix=str(steps[0].get("prefix", "##")), cleanup=bool(steps[0].get("cleanup", True)))
     if kinds == ["Metaspace"] and steps[0].get("replacement") == SPACE:
-        return metaspace(leading_space="kept" if steps[0].get("prepend_scheme") == "never" else "dropped")
+        return metaspace(leading="keep all" if steps[0].get("prepend_scheme") == "never" else "drop all")
     if kinds[:1] == ["Replace"] and is_sentencepiece(steps):
-        return sentencepiece(leading_space="dropped" if kinds[-1] == "Strip" else "kept")
+        return sentencepiece(leading="drop one" if kinds[-1] == "Strip" else "keep all")
     raise TokenizerError(f"the tokenizer's decoder {'+'.join(map(str, kinds))} is none that Clearhead reads")
 
 

@@ -48,7 +48,7 @@ class SentencePieceTokenizer(PieceTokenizer):
         prefixed = self._processor.normalize("x").startswith(spelling.SPACE)
         super().__init__(
             vocab_size=max([size, *(i + 1 for i in self._beyond)]),
-            spelling=spelling.sentencepiece(leading_space="dropped" if prefixed else "kept"),
+            spelling=spelling.sentencepiece(leading="drop one" if prefixed else "keep all"),
             special_ids=frozenset(frame.special.values()),
             literals=frozenset(frame.literal.values()),
         )

@@ -6,6 +6,7 @@ at most three are ever held, and each token is looked at once.
 """
 
 from codecs import getincrementaldecoder
+from typing import Literal
 
 from clearhead.text.tokenizer import Tokenizer
 
@@ -13,42 +14,43 @@ from clearhead.text.tokenizer import Tokenizer
 class StreamDecoder:
     """Feed ids, take text. The concatenation of all `feed(...)` and the final `finish()` equals `decode(ids)`.
 
-    Special tokens give no text unless `special` is "shown".
+    `special` "shown" spells special tokens out; "hidden" leaves them out.
     """
 
-    def __init__(self, tokenizer: Tokenizer, *, special: str = "hidden") -> None:
+    def __init__(self, tokenizer: Tokenizer, *, special: Literal["hidden", "shown"] = "hidden") -> None:
         self._tokenizer = tokenizer
-        self._show = special == "shown"
+        self._hide = special == "hidden"
         self._decoder = getincrementaldecoder("utf-8")("replace")
         self._begun = False
+        self._blank: list[int] = []  # the last token of those that could only add spaces before the first word
 
     def feed(self, token: int) -> str:
         """The text that `token` completes; empty while a character is incomplete."""
-        data = self._contribution(token)
-        self._begun = self._begun or bool(data) or bool(self._after(token))
-        return self._decoder.decode(data)
+        return self._decoder.decode(self._after(token) if self._begun else self._first(token))
 
     def finish(self) -> str:
         """What is still held back: U+FFFD for a character that never became whole."""
         return self._decoder.decode(b"", final=True)
 
-    def _contribution(self, token: int) -> bytes:
-        return self._after(token) if self._begun else self._first(token)
-
     def _after(self, token: int) -> bytes:
         """Bytes that a token adds to a text already begun."""
         if token not in self._tokenizer.special_ids:
             return self._tokenizer.token_bytes(token)
-        if not self._show:
-            return b""
-        alone = self._tokenizer.decode([token], skip_special_tokens=False)
-        return self._tokenizer.decode([token, token], skip_special_tokens=False)[len(alone) :].encode()
+        alone = self._text(token)
+        return self._text(token, token)[len(alone) :].encode()
 
     def _first(self, token: int) -> bytes:
-        """Bytes that a token begins a text with: most vocabularies drop the space before the first word."""
+        """Bytes that a token begins a text with: most vocabularies drop the space, or the spaces, before the first word."""
         after = self._after(token)
         try:
             after.decode("utf-8")
+            start = self._text(*self._blank, token).encode()
         except UnicodeDecodeError:  # part of a character, which has no space to drop
-            return after
-        return self._tokenizer.decode([token], skip_special_tokens=not self._show).encode()
+            start = after
+        self._begun = bool(start)
+        if after:
+            self._blank = [token]
+        return start
+
+    def _text(self, *ids: int) -> str:
+        return self._tokenizer.decode(ids, skip_special_tokens=self._hide)

@@ -2,27 +2,40 @@
 
 import hashlib
 from pathlib import Path
+from typing import IO, Protocol
 
 from clearhead.checkpoints.catalogue.progress import Progress
 
 CHUNK = 2**20  # bytes read at a time
 
 
+class Digest(Protocol):
+    """A running hash."""
+
+    def update(self, data: bytes, /) -> None:
+        """Take in more bytes."""
+
+    def hexdigest(self) -> str:
+        """The hash of all bytes so far, in hexadecimal."""
+
+
 def sha256_of(path: Path, progress: Progress) -> str:
-    """The SHA-256 of a file, in hexadecimal."""
-    return consume(hashlib.sha256(), path, progress)
+    """The SHA-256 of a file."""
+    with path.open("rb") as file:
+        return consume(hashlib.sha256(), file, path.stat().st_size, progress)
 
 
 def git_blob_of(path: Path, progress: Progress) -> str:
-    """The id Git gives a file's content (SHA-1 over a short header and the bytes), in hexadecimal."""
-    header = f"blob {path.stat().st_size}\0".encode()
-    return consume(hashlib.sha1(header, usedforsecurity=False), path, progress)
-
-
-def consume(digest: "hashlib._Hash", path: Path, progress: Progress) -> str:
-    """Feed a whole file to `digest`."""
+    """The id Git gives a file's content: SHA-1 over a short header and the bytes."""
+    size = path.stat().st_size
     with path.open("rb") as file:
-        while chunk := file.read(CHUNK):
-            digest.update(chunk)
-            progress.advance(len(chunk))
+        return consume(hashlib.sha1(f"blob {size}\0".encode(), usedforsecurity=False), file, size, progress)
+
+
+def consume(digest: Digest, file: IO[bytes], size: int, progress: Progress) -> str:
+    """The digest after the next `size` bytes of `file`, or after as many as there are."""
+    while size and (chunk := file.read(min(CHUNK, size))):
+        digest.update(chunk)
+        size -= len(chunk)
+        progress.advance(len(chunk))
     return digest.hexdigest()

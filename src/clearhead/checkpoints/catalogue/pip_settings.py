@@ -53,7 +53,7 @@ def seconds(text: str) -> float:
 
 
 def merged() -> dict[str, str]:
-    """Every setting by its long option's name; empty values, which unset, are left out."""
+    """Every setting by its long option's name; an empty value, as in pip, says nothing."""
     layers: list[Mapping[str, str]] = []
     files = [read_file(path) for path in config_files()]
     for section in SECTIONS:
@@ -61,8 +61,8 @@ def merged() -> dict[str, str]:
     layers.append({key[4:]: value for key, value in os.environ.items() if key.startswith("PIP_")})
     settings: dict[str, str] = {}
     for layer in layers:
-        settings.update({key.lower().replace("_", "-"): value for key, value in layer.items()})
-    return {key: value.strip() for key, value in settings.items() if value.strip()}
+        settings.update({key.lower().replace("_", "-"): value.strip() for key, value in layer.items() if value.strip()})
+    return settings
 
 
 def read_file(path: Path) -> dict[str, dict[str, str]]:

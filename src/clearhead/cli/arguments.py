@@ -1,0 +1,119 @@
+"""The options that several verbs share, each described once. Ranges are checked where requests are made, not here."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+MODEL, SAMPLING, LENGTH, SEARCH = "Model", "Choosing tokens", "Length and stopping", "Search and speed"
+CONTEXT, OUTPUT = "Prompt and context window", "Output"
+
+
+def model_names(incomplete: str) -> list[str]:
+    """Names of the catalogue, for shell completion."""
+    from clearhead.checkpoints.catalogue.entries import entries
+
+    return [name for name in entries() if name.startswith(incomplete)]
+
+
+ModelArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="MODEL",
+        help="A name that `clearhead models` lists, a Hugging Face id (owner/name, owner/name@revision), a folder or a file.",
+        autocompletion=model_names,
+    ),
+]
+ModelOption = Annotated[
+    str,
+    typer.Option(
+        "--model",
+        "-m",
+        metavar="MODEL",
+        help="A name that `clearhead models` lists, a Hugging Face id, a folder or a file.",
+        autocompletion=model_names,
+        rich_help_panel=MODEL,
+    ),
+]
+File = Annotated[
+    Path | None, typer.Option("--file", "-f", metavar="FILE", help="Read the text from a file.", rich_help_panel=CONTEXT)
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.", rich_help_panel=OUTPUT)]
+Quiet = Annotated[
+    bool, typer.Option("--quiet", "-q", help="No line of figures on standard error.", rich_help_panel=OUTPUT)
+]
+Offline = Annotated[
+    bool, typer.Option("--offline", help="Use what is on this machine; download nothing.", rich_help_panel=MODEL)
+]
+Dtype = Annotated[
+    str,
+    typer.Option(
+        metavar="TYPE", help="Compute in float32, bfloat16, float16 or float64.", rich_help_panel=MODEL
+    ),
+]
+Executor = Annotated[str, typer.Option(metavar="NAME", help="What computes; see `clearhead doctor`.", rich_help_panel=MODEL)]
+Device = Annotated[str, typer.Option(metavar="DEVICE", help="Where it computes: cpu, cuda, cuda:1 ...", rich_help_panel=MODEL)]
+
+System = Annotated[
+    str | None,
+    typer.Option(metavar="TEXT", help="A system message before the prompt (instruction models).", rich_help_panel=CONTEXT),
+]
+OnOverflow = Annotated[
+    str,
+    typer.Option(
+        metavar="error|truncate-left|truncate-middle",
+        help="What to do with a prompt that does not fit the context window.",
+        rich_help_panel=CONTEXT,
+    ),
+]
+
+MaxNewTokens = Annotated[int, typer.Option(metavar="N", help="Write at most N tokens.", rich_help_panel=LENGTH)]
+MinNewTokens = Annotated[int, typer.Option(metavar="N", help="Do not end before N tokens.", rich_help_panel=LENGTH)]
+Stop = Annotated[
+    list[str] | None,
+    typer.Option(metavar="TEXT", help="End before this text; may be repeated.", rich_help_panel=LENGTH),
+]
+StopId = Annotated[
+    list[int] | None, typer.Option(metavar="ID", help="End at this token; may be repeated.", rich_help_panel=LENGTH)
+]
+IgnoreEos = Annotated[
+    bool, typer.Option("--ignore-eos", help="Go on after the model's own end of text.", rich_help_panel=LENGTH)
+]
+
+Temperature = Annotated[
+    float,
+    typer.Option(
+        "--temperature", "-t", metavar="T", help="0 takes the likeliest token; higher is more varied.", rich_help_panel=SAMPLING
+    ),
+]
+TopK = Annotated[int, typer.Option(metavar="K", help="Draw from the K likeliest tokens; 0 is all.", rich_help_panel=SAMPLING)]
+TopP = Annotated[
+    float,
+    typer.Option(metavar="P", help="Draw from the likeliest tokens that hold P of the probability.", rich_help_panel=SAMPLING),
+]
+MinP = Annotated[
+    float,
+    typer.Option(metavar="P", help="Drop tokens less likely than P times the likeliest.", rich_help_panel=SAMPLING),
+]
+RepetitionPenalty = Annotated[
+    float, typer.Option(metavar="X", help="Above 1: tokens that occurred become less likely.", rich_help_panel=SAMPLING)
+]
+PresencePenalty = Annotated[
+    float, typer.Option(metavar="X", help="Taken from the logit of every token already written.", rich_help_panel=SAMPLING)
+]
+FrequencyPenalty = Annotated[
+    float, typer.Option(metavar="X", help="Taken once for each time a token was written.", rich_help_panel=SAMPLING)
+]
+LogitBias = Annotated[
+    list[str] | None,
+    typer.Option(metavar="ID=BIAS", help="Add BIAS to a token's logit; may be repeated.", rich_help_panel=SAMPLING),
+]
+Seed = Annotated[
+    int | None, typer.Option(metavar="S", help="Repeat a draw; without it a fresh seed is drawn and told.", rich_help_panel=SAMPLING)
+]
+DraftTokens = Annotated[
+    int,
+    typer.Option(
+        metavar="N", help="Guess N tokens ahead from the text so far: same result, sooner.", rich_help_panel=SEARCH
+    ),
+]

@@ -1,0 +1,53 @@
+"""From what a person calls a model to the thing itself, with a sign of life on the way."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from clearhead.cli.printable import one_line
+from clearhead.cli.progress import progress
+from clearhead.cli.screen import messages
+
+if TYPE_CHECKING:
+    from clearhead.checkpoints.checkpoint import Checkpoint
+    from clearhead.engine.model import Model
+
+
+def find(model: str, *, offline: bool) -> Path:
+    """Where the model lies on this machine, fetched first if need be."""
+    from clearhead.checkpoints.catalogue import resolve
+
+    with progress() as watcher:
+        return resolve(model, offline=offline, progress=watcher)
+
+
+def open_model(model: str, *, offline: bool) -> "Checkpoint":
+    """Everything about a model but its weights."""
+    from clearhead.checkpoints.opening import open_checkpoint
+
+    return open_checkpoint(find(model, offline=offline))
+
+
+def load_model(model: str, *, executor: str, dtype: str, device: str, offline: bool) -> "Model":
+    """A model ready to run."""
+    path = find(model, offline=offline)
+    with working(f"loading {model}"):
+        from clearhead.engine.loading import load
+
+        loaded = load(path, executor=executor, dtype=dtype, device=device, offline=offline)
+        loaded.name = model
+        return loaded
+
+
+@contextmanager
+def working(what: str) -> Iterator[None]:
+    """A moving sign on a terminal while the block runs."""
+    console = messages()
+    if not console.is_terminal:
+        yield
+        return
+    from rich.text import Text
+
+    with console.status(Text(one_line(what), style="dim")):
+        yield
