@@ -1,7 +1,7 @@
 """An executor whose logits the test chooses: a function of the ids a row has seen, and of its source where it has one.
 
-It keeps ids where a real executor keeps keys and values, holds callers to the contract of `Executor`, and remembers what
-each call brought.
+It keeps ids where a real executor keeps keys and values, holds callers to the contract of `Executor`, and remembers
+what each call brought.
 """
 
 import zlib

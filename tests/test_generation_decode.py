@@ -233,7 +233,7 @@ def test_a_prompt_longer_than_the_window_is_an_error_with_both_numbers():
 
 @pytest.mark.parametrize("bad", [-1, V, 2**63, True, 1.0, "3", None, [1]])
 def test_ids_outside_the_vocabulary_are_refused_by_name(bad):
-    with pytest.raises(OptionError, match="prompt has id .* at position 1; this vocabulary has ids 0 to 16"):
+    with pytest.raises(OptionError, match=r"prompt has id .* at position 1; this vocabulary has ids 0 to 16"):
         generate(model(), [[2, bad]], GenerationConfig(), NO_EOS)
 
 

@@ -1,4 +1,4 @@
-"""Whole generations equal transformers' on tiny random models: greedy, beams, prompts' log-probabilities, scores, masks."""
+"""Whole generations equal transformers' on tiny random models: greedy, beams, log-probabilities, scores, masks."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +17,7 @@ from clearhead.generation.fill_mask import fill_likeliest_first, fill_mask
 from clearhead.generation.generate import generate
 from clearhead.generation.prompts import encode_sources
 from clearhead.generation.score import perplexity, score_continuations, score_sequences
-from mock_executor import MockExecutor, MockMemory, random_logits, scripted, tiny_config
+from mock_executor import MockExecutor, MockMemory, fixed, random_logits, scripted, tiny_config
 
 torch.set_num_threads(1)
 V, EOS, PAD = 15, 1, 0
@@ -165,14 +165,16 @@ class MockLM(transformers.PreTrainedModel, transformers.GenerationMixin):
     st.sampled_from([0.0, 0.6, 1.0, 2.0, -1.0]),
     st.booleans(),
     st.sampled_from([(1,), (1, 4), (2, 5, 7, 8)]),
+    st.sampled_from([0, 2, 4]),
     st.fixed_dictionaries(
         {"max_new_tokens": st.integers(1, 12)},
         optional={"min_new_tokens": st.just(1), "repetition_penalty": st.sampled_from([0.8, 1.5])},
     ),
 )
-def test_any_beam_search_equals_transformers(seed, scale, beams, penalty, early, ends, options):
-    logits = random_logits(25, seed, order=99, scale=scale)  # of the whole history: no two paths score exactly the same
-    executor = MockExecutor(tiny_config(25), logits)
+def test_any_beam_search_equals_transformers(seed, scale, beams, penalty, early, ends, boost, options):
+    free = random_logits(25, seed, order=99, scale=scale)  # of the whole history: no two paths score exactly the same
+    urge = np.where(np.isin(range(25), ends), np.float32(boost), 0)  # to end
+    executor = MockExecutor(tiny_config(25), lambda ids, source: free(ids, source) + urge)
     rules = {"length_penalty": penalty, "early_stopping": early} | options
     config = GenerationConfig(beams=beams, n=beams, **rules)
     [group] = generate(executor, [[3, 9]], config, SpecialTokens(eos=ends))
@@ -208,6 +210,14 @@ def test_one_beam_is_greedy(family, request):
             assert (beam.tokens, beam.finish_reason) == (plain.tokens, plain.finish_reason)
             np.testing.assert_allclose(beam.logprobs, plain.logprobs, atol=1e-5)
             assert [a[0][0] for a in beam.alternatives] == [a[0][0] for a in plain.alternatives]
+
+
+def test_one_beam_ends_with_greedy_where_ending_and_going_on_are_equally_likely():
+    executor = MockExecutor(tiny_config(3), fixed([1.0, 1.0, -5.0]))
+    config = GenerationConfig(max_new_tokens=9, length_penalty=2.0)  # going on would score better
+    for run in (generate, beam_search):
+        [[done]] = run(executor, [[1]], config, SpecialTokens(eos=(0,)))
+        assert done.tokens == (0,)
 
 
 def test_a_beam_scores_the_sum_of_its_log_probabilities_over_its_length():

@@ -175,7 +175,7 @@ def test_a_temperature_next_to_nothing_is_greedy_without_nan(t):
 
 
 def test_ids_outside_the_vocabulary_are_refused_by_name():
-    with pytest.raises(OptionError, match="logit_bias names id 20; .* ids 0 to 19"):
+    with pytest.raises(OptionError, match=r"logit_bias names id 20; .* ids 0 to 19"):
         processors.build(GenerationConfig(logit_bias={20: 1.0}), SpecialTokens(), 20)
     with pytest.raises(OptionError, match="stop_ids names id 99"):
         processors.build(GenerationConfig(stop_ids=(99,)), SpecialTokens(), 20)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -12,6 +12,7 @@ from clearhead.generation.sampling import (
     fresh_seed,
     generator_for,
     greedy,
+    kth_largest,
     largest,
     log_softmax,
     logprob_and_alternatives,
@@ -100,3 +101,21 @@ def test_largest_breaks_ties_by_index(values, count):
 def test_damaged_logits_have_no_log_probability():
     with pytest.raises(CheckpointError, match="nan"):
         logprobs_of(np.array([[0.0, np.nan]]), [0])
+
+
+@settings(deadline=None)
+@given(st.integers(1, 700), st.integers(1, 900), st.integers(0, 99))
+def test_the_kth_largest_is_exact_for_any_size(size, k, seed):
+    values = np.random.default_rng(seed).integers(-50, 50, size).astype(np.float32)
+    assert kth_largest(values, k) == sorted(values.tolist(), reverse=True)[min(k, size) - 1]
+
+
+@settings(deadline=None)
+@given(st.integers(1, 700), st.floats(0, 1, exclude_max=True), st.integers(0, 99))
+def test_a_sample_inverts_the_cumulative_distribution_for_any_size(size, uniform, seed):
+    values = np.random.default_rng(seed).normal(0, 3, size).astype(np.float32)
+    values[1::3] = -np.inf
+    mass = np.cumsum(np.exp(values.astype(np.float64)))
+    assume(np.abs(mass / mass[-1] - uniform).min() > 1e-6 or size == 1)
+    chance = type("Chance", (), {"random": lambda self: uniform})()
+    assert sample(values, chance) == int(np.searchsorted(mass / mass[-1], uniform, side="right"))

@@ -17,6 +17,7 @@ Activation = Literal["relu", "gelu", "gelu_tanh", "silu"]
 Head = Literal["none", "lm", "mlm", "token_labels", "sequence_labels"]
 
 LARGEST_SIZE = 2**31 - 1  # of any one dimension; a larger one is a damaged file, not a model
+MOST_LAYERS = 1024  # of one stack; the names of all weights are written out before a file is searched for them
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -136,9 +137,9 @@ def check_sizes(config: ModelConfig) -> None:
     for f in fields(config):
         value = getattr(config, f.name)
         if f.type is int:
-            low = 0 if f.name in may_be_zero else 1
-            if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= LARGEST_SIZE:
-                raise ConfigError(f"{f.name} is {value!r}; it must be a whole number from {low} to {LARGEST_SIZE}")
+            low, high = 0 if f.name in may_be_zero else 1, MOST_LAYERS if f.name.endswith("_layers") else LARGEST_SIZE
+            if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+                raise ConfigError(f"{f.name} is {value!r}; it must be a whole number from {low} to {high}")
         elif f.type is float and not (isinstance(value, int | float) and math.isfinite(value)):
             raise ConfigError(f"{f.name} is {value!r}; it must be a finite number")
     if config.norm_eps < 0 or config.rotary_base <= 0:
@@ -232,6 +233,7 @@ class GenerationConfig:
     def __post_init__(self) -> None:
         for name, (low, high) in RANGES.items():
             check_number(name, getattr(self, name), low, high, whole=name in WHOLE)
+        check_collections(self)
         for token, bias in self.logit_bias.items():
             check_number("logit_bias token id", token, 0, LARGEST_SIZE, whole=True)
             check_number(f"logit_bias[{token}]", bias, -1e9, 1e9, whole=False)
@@ -271,6 +273,18 @@ def check_number(name: str, value: object, low: float, high: float, *, whole: bo
     if isinstance(value, bool) or not isinstance(value, kind) or not low <= value <= high:  # NaN is in no range
         word = "a whole number" if whole else "a number"
         raise OptionError(f"{name} is {value!r}; it must be {word} from {low:g} to {high:g}")
+
+
+def check_collections(config: GenerationConfig) -> None:
+    """Refuse one string where a list is wanted (its letters would be taken for it), and switches that are not bools."""
+    for name in ("stop", "stop_ids"):
+        if not isinstance(getattr(config, name), tuple | list):
+            raise OptionError(f"{name} is {getattr(config, name)!r:.60}; it must be a list, even of one")
+    if not isinstance(config.logit_bias, Mapping):
+        raise OptionError(f"logit_bias is {config.logit_bias!r:.60}; it must map token ids to numbers")
+    for name in ("ignore_eos", "prompt_logprobs", "early_stopping"):
+        if not isinstance(getattr(config, name), bool):
+            raise OptionError(f"{name} is {getattr(config, name)!r:.60}; it must be true or false")
 
 
 def check_exclusions(config: GenerationConfig) -> None:

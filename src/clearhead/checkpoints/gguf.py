@@ -63,7 +63,7 @@ def tokenizer_of(metadata: Mapping[str, Any]) -> Tokenizer:
 
 
 def special_tokens(fields: Fields, vocab_size: int) -> SpecialTokens:
-    """Ids by role, all of them rows of the embedding. A file without a vocabulary may still say how a decoder starts."""
+    """Ids by role, all rows of the embedding. Without a vocabulary a file may still say how its decoder starts."""
     from clearhead.text.gguf_pieces import gguf_special_tokens
 
     if TOKENS in fields.values:

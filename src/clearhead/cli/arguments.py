@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from clearhead.checkpoints.catalogue.entries import DEFAULT_MODEL as DEFAULT_MODEL
+
 MODEL, SAMPLING, LENGTH, SEARCH = "Model", "Choosing tokens", "Length and stopping", "Search and speed"
 CONTEXT, OUTPUT = "Prompt and context window", "Output"
 
@@ -14,6 +16,22 @@ def model_names(incomplete: str) -> list[str]:
     from clearhead.checkpoints.catalogue.entries import entries
 
     return [name for name in entries() if name.startswith(incomplete)]
+
+
+def whole(text: str) -> int:
+    """A whole number as typed."""
+    try:
+        return int(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is not a whole number") from None
+
+
+def number(text: str) -> float:
+    """A number as typed."""
+    try:
+        return float(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is not a number") from None
 
 
 ModelArgument = Annotated[
@@ -36,7 +54,8 @@ ModelOption = Annotated[
     ),
 ]
 File = Annotated[
-    Path | None, typer.Option("--file", "-f", metavar="FILE", help="Read the text from a file.", rich_help_panel=CONTEXT)
+    Path | None,
+    typer.Option("--file", "-f", metavar="FILE", help="Read the text from a file.", rich_help_panel=CONTEXT),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.", rich_help_panel=OUTPUT)]
 Quiet = Annotated[
@@ -47,16 +66,20 @@ Offline = Annotated[
 ]
 Dtype = Annotated[
     str,
-    typer.Option(
-        metavar="TYPE", help="Compute in float32, bfloat16, float16 or float64.", rich_help_panel=MODEL
-    ),
+    typer.Option(metavar="TYPE", help="Compute in float32, bfloat16, float16 or float64.", rich_help_panel=MODEL),
 ]
-Executor = Annotated[str, typer.Option(metavar="NAME", help="What computes; see `clearhead doctor`.", rich_help_panel=MODEL)]
-Device = Annotated[str, typer.Option(metavar="DEVICE", help="Where it computes: cpu, cuda, cuda:1 ...", rich_help_panel=MODEL)]
+Executor = Annotated[
+    str, typer.Option(metavar="NAME", help="What computes; see `clearhead doctor`.", rich_help_panel=MODEL)
+]
+Device = Annotated[
+    str, typer.Option(metavar="DEVICE", help="Where it computes: cpu, cuda, cuda:1 ...", rich_help_panel=MODEL)
+]
 
 System = Annotated[
     str | None,
-    typer.Option(metavar="TEXT", help="A system message before the prompt (instruction models).", rich_help_panel=CONTEXT),
+    typer.Option(
+        metavar="TEXT", help="A system message before the prompt (instruction models).", rich_help_panel=CONTEXT
+    ),
 ]
 OnOverflow = Annotated[
     str,
@@ -67,14 +90,17 @@ OnOverflow = Annotated[
     ),
 ]
 
-MaxNewTokens = Annotated[int, typer.Option(metavar="N", help="Write at most N tokens.", rich_help_panel=LENGTH)]
+MaxNewTokens = Annotated[
+    int, typer.Option(metavar="N", parser=whole, help="Write at most N tokens.", rich_help_panel=LENGTH)
+]
 MinNewTokens = Annotated[int, typer.Option(metavar="N", help="Do not end before N tokens.", rich_help_panel=LENGTH)]
 Stop = Annotated[
     list[str] | None,
     typer.Option(metavar="TEXT", help="End before this text; may be repeated.", rich_help_panel=LENGTH),
 ]
 StopId = Annotated[
-    list[int] | None, typer.Option(metavar="ID", help="End at this token; may be repeated.", rich_help_panel=LENGTH)
+    list[int] | None,
+    typer.Option(metavar="ID", parser=whole, help="End at this token; may be repeated.", rich_help_panel=LENGTH),
 ]
 IgnoreEos = Annotated[
     bool, typer.Option("--ignore-eos", help="Go on after the model's own end of text.", rich_help_panel=LENGTH)
@@ -83,37 +109,72 @@ IgnoreEos = Annotated[
 Temperature = Annotated[
     float,
     typer.Option(
-        "--temperature", "-t", metavar="T", help="0 takes the likeliest token; higher is more varied.", rich_help_panel=SAMPLING
+        "--temperature",
+        "-t",
+        metavar="T",
+        parser=number,
+        help="0 takes the likeliest token; higher is more varied.",
+        rich_help_panel=SAMPLING,
     ),
 ]
-TopK = Annotated[int, typer.Option(metavar="K", help="Draw from the K likeliest tokens; 0 is all.", rich_help_panel=SAMPLING)]
+TopK = Annotated[
+    int,
+    typer.Option(
+        metavar="K", parser=whole, help="Draw from the K likeliest tokens; 0 is all.", rich_help_panel=SAMPLING
+    ),
+]
 TopP = Annotated[
     float,
-    typer.Option(metavar="P", help="Draw from the likeliest tokens that hold P of the probability.", rich_help_panel=SAMPLING),
+    typer.Option(
+        metavar="P", help="Draw from the likeliest tokens that hold P of the probability.", rich_help_panel=SAMPLING
+    ),
 ]
 MinP = Annotated[
     float,
-    typer.Option(metavar="P", help="Drop tokens less likely than P times the likeliest.", rich_help_panel=SAMPLING),
+    typer.Option(
+        metavar="P", parser=number, help="Drop tokens less likely than P times the likeliest.", rich_help_panel=SAMPLING
+    ),
 ]
 RepetitionPenalty = Annotated[
-    float, typer.Option(metavar="X", help="Above 1: tokens that occurred become less likely.", rich_help_panel=SAMPLING)
+    float,
+    typer.Option(
+        metavar="X", parser=number, help="Above 1: tokens that occurred become less likely.", rich_help_panel=SAMPLING
+    ),
 ]
 PresencePenalty = Annotated[
-    float, typer.Option(metavar="X", help="Taken from the logit of every token already written.", rich_help_panel=SAMPLING)
+    float,
+    typer.Option(
+        metavar="X",
+        parser=number,
+        help="Taken from the logit of every token already written.",
+        rich_help_panel=SAMPLING,
+    ),
 ]
 FrequencyPenalty = Annotated[
-    float, typer.Option(metavar="X", help="Taken once for each time a token was written.", rich_help_panel=SAMPLING)
+    float,
+    typer.Option(
+        metavar="X", parser=number, help="Taken once for each time a token was written.", rich_help_panel=SAMPLING
+    ),
 ]
 LogitBias = Annotated[
     list[str] | None,
     typer.Option(metavar="ID=BIAS", help="Add BIAS to a token's logit; may be repeated.", rich_help_panel=SAMPLING),
 ]
 Seed = Annotated[
-    int | None, typer.Option(metavar="S", help="Repeat a draw; without it a fresh seed is drawn and told.", rich_help_panel=SAMPLING)
+    int | None,
+    typer.Option(
+        metavar="S",
+        parser=whole,
+        help="Repeat a draw; without it a fresh seed is drawn and told.",
+        rich_help_panel=SAMPLING,
+    ),
 ]
 DraftTokens = Annotated[
     int,
     typer.Option(
-        metavar="N", help="Guess N tokens ahead from the text so far: same result, sooner.", rich_help_panel=SEARCH
+        metavar="N",
+        parser=whole,
+        help="Guess N tokens ahead from the text so far: same result, sooner.",
+        rich_help_panel=SEARCH,
     ),
 ]

@@ -1,7 +1,6 @@
 """`clearhead complete`: a prompt in, the prompt and its completion out, token by token."""
 
-import sys
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -10,13 +9,13 @@ from clearhead.cli.failures import INTERRUPTED
 from clearhead.config import GenerationConfig
 
 if TYPE_CHECKING:
-    from clearhead.cli.interrupt import Interrupt
     from clearhead.engine.completion import Completion
-    from clearhead.engine.model import Model
+    from clearhead.engine.stream import Stream
 
 DEFAULT = GenerationConfig()
 Prompt = Annotated[
-    str | None, typer.Argument(metavar="[PROMPT|-]", help="The text to complete; - reads standard input.", show_default=False)
+    str | None,
+    typer.Argument(metavar="PROMPT|-", help="The text to complete; - reads standard input.", show_default=False),
 ]
 Raw = Annotated[
     bool,
@@ -27,27 +26,49 @@ ShowPrompt = Annotated[
     typer.Option("--show-prompt", help="Show what the model was sent, on standard error.", rich_help_panel=a.OUTPUT),
 ]
 Samples = Annotated[
-    int, typer.Option("--n", metavar="N", help="Write N completions; with beams, the best N.", rich_help_panel=a.SEARCH)
+    int,
+    typer.Option(
+        "--n",
+        metavar="N",
+        parser=a.whole,
+        help="Write N completions; with beams, the best N.",
+        rich_help_panel=a.SEARCH,
+    ),
 ]
-Beams = Annotated[int, typer.Option(metavar="N", help="Beam search over N hypotheses; 1 is none.", rich_help_panel=a.SEARCH)]
+Beams = Annotated[
+    int,
+    typer.Option(
+        metavar="N", parser=a.whole, help="Beam search over N hypotheses; 1 is none.", rich_help_panel=a.SEARCH
+    ),
+]
 LengthPenalty = Annotated[
     float, typer.Option(metavar="X", help="Beams: above 1 favours long text, below 1 short.", rich_help_panel=a.SEARCH)
 ]
 EarlyStopping = Annotated[
     bool,
-    typer.Option("--early-stopping", help="Beams: stop as soon as N hypotheses are complete.", rich_help_panel=a.SEARCH),
+    typer.Option(
+        "--early-stopping", help="Beams: stop as soon as N hypotheses are complete.", rich_help_panel=a.SEARCH
+    ),
 ]
 Logprobs = Annotated[
     int | None,
-    typer.Option(metavar="N", help="Report the log-probability of each token and its N best rivals.", rich_help_panel=a.OUTPUT),
+    typer.Option(
+        metavar="N",
+        parser=a.whole,
+        help="Report the log-probability of each token and its N best rivals.",
+        rich_help_panel=a.OUTPUT,
+    ),
 ]
 PromptLogprobs = Annotated[
     bool,
-    typer.Option("--prompt-logprobs", help="With --json: the prompt's log-probabilities too.", rich_help_panel=a.OUTPUT),
+    typer.Option(
+        "--prompt-logprobs", help="With --json: the prompt's log-probabilities too.", rich_help_panel=a.OUTPUT
+    ),
 ]
 
 
 def complete(
+    context: typer.Context,
     prompt: Prompt = None,
     file: a.File = None,
     model: a.ModelOption = a.DEFAULT_MODEL,
@@ -90,26 +111,41 @@ def complete(
 
     Example: clearhead complete "Which is the capital of Bulgaria?"
     """
+    from clearhead.cli import results
     from clearhead.cli.interrupt import interruptible
     from clearhead.cli.opening import load_model
-    from clearhead.cli.options import generation_options
+    from clearhead.cli.requests import generation_options, sending_options
+    from clearhead.cli.screen import note
     from clearhead.cli.sources import read_text
-    from clearhead.engine.options import request
 
     text = read_text(prompt, file, "prompt")
-    options = generation_options(locals())
-    request(options)  # an impossible one is told before a model is loaded
+    options = generation_options(context.params)
+    sending = sending_options(context.params)
     loaded = load_model(model, executor=executor, dtype=dtype, device=device, offline=offline)
-    sending = {"system": system, "raw": raw, "on_overflow": on_overflow}
     with interruptible() as interrupt:
-        if json:
+        if json or n > 1 or beams > 1:
             done = loaded.complete(text, cancelled=interrupt, **sending, **options)
-            show_json(done, loaded)
-        elif n > 1 or beams > 1:
-            done = loaded.complete(text, cancelled=interrupt, **sending, **options)
-            show_samples(done)
+            show = results.show_json if json else results.show_text
+            show(done, loaded)
         else:
-            done = show_stream(loaded, text, interrupt, {**sending, **options})
-    finish(done, loaded, show_prompt=show_prompt, quiet=quiet or json)
+            done = stream_text(loaded.stream(text, cancelled=interrupt, **sending, **options))
+    if logprobs is not None and not json:
+        results.show_logprobs(done, loaded)
+    if show_prompt and not json:
+        results.show_sent(done)
+    if not quiet and not json:
+        note(results.figures(done))
     if interrupt.pressed:
         raise typer.Exit(INTERRUPTED)
+
+
+def stream_text(stream: "Stream") -> "Completion":
+    """Show the prompt, then the pieces as they come."""
+    from clearhead.cli.screen import Writer
+
+    writer = Writer()
+    writer.write(stream.prompt.text + stream.prompt.separator, "dim")
+    for piece in stream:
+        writer.write(piece, "bold")
+    writer.write("\n")
+    return stream.completion

@@ -10,7 +10,14 @@ from dataclasses import dataclass
 from rich.text import Text
 
 from clearhead.cli.canvas import Mark, Row, Rows, beside, centred, render, shifted
-from clearhead.cli.diagram_labels import attention_lines, embedding_lines, head_lines, mlp_lines, norm_label, result_line
+from clearhead.cli.diagram_labels import (
+    attention_lines,
+    embedding_lines,
+    head_lines,
+    mlp_lines,
+    norm_label,
+    result_line,
+)
 from clearhead.config import ModelConfig
 from clearhead.lens.architecture import Architecture, Stack, Sublayer
 
@@ -133,7 +140,9 @@ def head_rows(config: ModelConfig, column: Column) -> Rows:
 def foot_rows(config: ModelConfig, column: Column, inputs: list[str]) -> Rows:
     """The embedding below all stacks, and what goes into it."""
     entries = [ONE.trunk] if len(inputs) == 1 else [TWO.trunk, TWO.trunk + TWO.width + GAP]
-    box = box_rows([line[: column.room] for line in embedding_lines(config)], column.left, column.right, COLOURS["embedding"])
+    box = box_rows(
+        [line[: column.room] for line in embedding_lines(config)], column.left, column.right, COLOURS["embedding"]
+    )
     for row, character in ((box[0], "┴"), (box[-1], "▲")):
         row[:] = [Mark(m.column, m.text.replace("┴", "─").replace("▲", "─"), m.style) for m in row]
         row += [Mark(entry, character) for entry in entries]

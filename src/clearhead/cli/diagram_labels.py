@@ -19,9 +19,7 @@ def norm_label(config: ModelConfig) -> str:
     return NORMS[config.norm]
 
 
-def attention_lines(
-    config: ModelConfig, stack: Literal["encoder", "decoder"], kind: str, room: int
-) -> list[str]:
+def attention_lines(config: ModelConfig, stack: Literal["encoder", "decoder"], kind: str, room: int) -> list[str]:
     """An attention box: its name, its heads, how they share keys, and the positions it sees."""
     own = "masked self-attention" if stack == "decoder" else "self-attention"
     lines = ["cross-attention" if kind == "cross_attention" else own, heads_line(config)]
@@ -91,7 +89,9 @@ def head_lines(config: ModelConfig) -> list[str]:
     if config.tied:
         lines.append("shares the token embedding")
     if config.head == "mlm":
-        lines.append(f"after {config.d_model:,} → {config.d_model:,}, {ACTIVATIONS[config.activation]}, {NORMS[config.norm]}")
+        lines.append(
+            f"after {config.d_model:,} → {config.d_model:,}, {ACTIVATIONS[config.activation]}, {NORMS[config.norm]}"
+        )
     if config.logit_scale != 1:
         lines.append(f"× {config.logit_scale:.4g}")
     return lines

@@ -12,6 +12,7 @@ from clearhead.cli.screen import messages
 if TYPE_CHECKING:
     from clearhead.checkpoints.checkpoint import Checkpoint
     from clearhead.engine.model import Model
+    from clearhead.text.tokenizer import Tokenizer
 
 
 def find(model: str, *, offline: bool) -> Path:
@@ -51,3 +52,16 @@ def working(what: str) -> Iterator[None]:
 
     with console.status(Text(one_line(what), style="dim")):
         yield
+
+
+def require_tokenizer(checkpoint: "Checkpoint", model: str) -> "Tokenizer":
+    """The vocabulary of a model that must have one.
+
+    Raises:
+        TokenizerError: it came without.
+    """
+    from clearhead.errors import TokenizerError
+
+    if checkpoint.tokenizer is None:
+        raise TokenizerError(f"{model} came without a vocabulary; it can be given token ids, but no text")
+    return checkpoint.tokenizer()

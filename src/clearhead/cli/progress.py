@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
 from clearhead.cli.printable import one_line
@@ -10,10 +11,17 @@ from clearhead.cli.screen import messages, note
 
 
 class Bar:
-    """The catalogue's progress, drawn. Work that cannot be measured shows a bar that only moves."""
+    """The catalogue's progress, drawn from its first stage on. Work that cannot be measured shows a bar that only moves."""
 
-    def __init__(self, progress: Progress) -> None:
-        self.progress = progress
+    def __init__(self, console: Console) -> None:
+        parts = (
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=24),
+            DownloadColumn(),
+            TransferSpeedColumn(),
+            TimeRemainingColumn(),
+        )
+        self.progress = Progress(*parts, console=console, transient=True)
         self.task: TaskID | None = None
 
     def begin(self, description: str, total: int) -> None:
@@ -21,6 +29,7 @@ class Bar:
         if self.task is not None:
             self.progress.remove_task(self.task)
         self.task = self.progress.add_task(one_line(description), total=total or None)
+        self.progress.start()
 
     def advance(self, amount: int) -> None:
         """Bytes came in, or have to come again."""
@@ -46,12 +55,9 @@ def progress() -> Iterator[Bar | Lines]:
     if not console.is_terminal:
         yield Lines()
         return
-    parts = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(bar_width=24),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*parts, console=console, transient=True) as bar:
-        yield Bar(bar)
+    bar = Bar(console)
+    try:
+        yield bar
+    finally:
+        if bar.task is not None:
+            bar.progress.stop()

@@ -6,6 +6,7 @@ mean no escape codes at all (no-color.org).
 
 import os
 import sys
+import textwrap
 from collections.abc import Sequence
 from typing import Literal, TextIO
 
@@ -55,13 +56,26 @@ def note(text: str) -> None:
     messages().print(Text(one_line(text), style="dim"), soft_wrap=True)
 
 
-def write(text: str, style: str = "") -> None:
-    """Part of a result, as it comes; exact where it goes to a file or pipe, safe to look at on a terminal."""
-    if is_terminal(sys.stdout):
-        output().print(Text(printable(text), style=style), end="", soft_wrap=True)
-    else:
-        sys.stdout.write(text)
-    sys.stdout.flush()
+class Writer:
+    """Standard output for a text that grows: exact in a file or pipe, safe to look at on a terminal."""
+
+    def __init__(self) -> None:
+        self.console = output()
+
+    def write(self, text: str, style: str = "") -> None:
+        """Show the next part at once."""
+        if self.console.is_terminal:
+            self.console.print(Text(printable(text), style=style), end="", soft_wrap=True)
+        else:
+            self.console.file.write(text)
+        self.console.file.flush()
+
+
+def show_lines(lines: Sequence[str], *, heading: bool = False) -> None:
+    """Lines of a result; the first of a table with headings is dimmed."""
+    console = output()
+    for i, line in enumerate(lines):
+        console.print(Text(line, style="dim" if heading and i == 0 else ""), soft_wrap=True)
 
 
 def columns(rows: Sequence[Sequence[str]], *, right: frozenset[int] = frozenset()) -> list[str]:
@@ -75,3 +89,8 @@ def columns(rows: Sequence[Sequence[str]], *, right: frozenset[int] = frozenset(
             cells.append(blank + cell if i in right else cell + blank)
         lines.append("  ".join(cells).rstrip())
     return lines
+
+
+def wrapped(text: str, indent: int = 0) -> list[str]:
+    """Lines that fit 80 columns after an indent; a word that is longer stays whole."""
+    return textwrap.wrap(text, NARROW - indent, break_long_words=False, break_on_hyphens=False) or [""]

@@ -18,11 +18,12 @@ from clearhead.engine.context_window import Context, Overflow, prompt_limit
 from clearhead.engine.options import Options, request
 from clearhead.engine.prompt import Message, Prompt, Prompter
 from clearhead.engine.stopping import cut, stop_at
-from clearhead.engine.stream import Stream
+from clearhead.engine.stream import Stream, decoder_after
 from clearhead.errors import OptionError, TokenizerError, UnsupportedError
 from clearhead.executor import Executor, Floats, Memory
+from clearhead.generation.decode import run, start
 from clearhead.generation.fill_mask import Filling, fill_mask
-from clearhead.generation.generate import generate
+from clearhead.generation.generate import generate, proposer
 from clearhead.generation.prefill import Cancelled, never
 from clearhead.generation.prompts import check_ids, encode_sources
 from clearhead.generation.records import Generation
@@ -61,7 +62,7 @@ class Model:
     @property
     def prompter(self) -> Prompter:
         """Text and conversations to ids."""
-        return Prompter(config=self.config, tokenizer=self.tokenizer, template=self.chat_template)
+        return Prompter(config=self.config, tokenizer=self.tokenizer, special=self.special, template=self.chat_template)
 
     def complete(
         self,
@@ -125,8 +126,18 @@ class Model:
             prepared = self.prepare(prompt, config, system, raw, on_overflow)
         else:
             prepared = self.prepare_chat(prompt, config, on_overflow)
+        if config.n > 1 or config.beams > 1:
+            raise OptionError(f"n {config.n} and beams {config.beams} cannot be streamed as one text; use complete")
         prompts, memory = self.inputs(prepared)
-        return Stream(self, prepared, prompts, memory, config, on_overflow, cancelled)
+        stop = stop_at(config.stop, self.tokenizer if config.stop else None)
+        rows = start(self.executor, prompts, config, self.special, memory=memory, stop=stop)
+        steps = run(self.executor, rows, memory=memory, cancelled=cancelled, propose=proposer(config))
+        return Stream(
+            rows[0],
+            steps,
+            decoder_after(self.tokenizer, read_on(prepared)),
+            lambda generations, timing: self.completion(prepared, generations, config, on_overflow, timing),
+        )
 
     def fill(self, text: str, *, top: int = 5) -> list[Filling]:
         """The likeliest tokens for every mask of `text`, spelled as the vocabulary spells it (`[MASK]`).
@@ -282,12 +293,9 @@ class Model:
         )
 
     def new_text(self, prompt: Prompt, tokens: Sequence[int]) -> str:
-        """The text of new tokens; where the model reads on, as it stands after the prompt, its first space included."""
-        if prompt.separator:
-            return self.tokenizer.decode(tokens)
-        tail = prompt.ids[-8:]
-        before, whole = self.tokenizer.decode(tail), self.tokenizer.decode([*tail, *tokens])
-        return whole[len(before) :] if whole.startswith(before) else self.tokenizer.decode(tokens)
+        """The text of new tokens, as it stands after the prompt."""
+        decoder = decoder_after(self.tokenizer, read_on(prompt))
+        return "".join(decoder.feed(token) for token in tokens) + decoder.finish()
 
     def continuation(self, tokens: Sequence[int], memory: Memory | None, max_new_tokens: int) -> list[int]:
         """What the model says next, greedily."""
@@ -310,3 +318,8 @@ class Model:
             return memory.states[0] if self.config.head == "none" else self.executor.head(memory, trace)[0]
         target = check_ids(decoder_tokens or [], self.config, "decoder_tokens")
         return self.executor.decode([target], memory=memory, want="all", trace=trace)[0]
+
+
+def read_on(prompt: Prompt) -> list[int]:
+    """The last ids of a prompt that the new text continues, enough to tell whether a word begins; none of any other."""
+    return [] if prompt.separator else prompt.ids[-8:]

@@ -2,14 +2,22 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypedDict
 
-from clearhead.config import ModelConfig
+from clearhead.config import ModelConfig, SpecialTokens
 from clearhead.engine.context_window import Fitted, Overflow, fit
 from clearhead.errors import OptionError, UnsupportedError
-from clearhead.text.chat_template import encode_chat, render_chat
+from clearhead.text.chat_template import encode_chat, render
 from clearhead.text.tokenizer import Tokenizer
 
 Message = Mapping[str, str]
+
+
+class Frame(TypedDict):
+    """What a template may write around a conversation."""
+
+    bos_token: str | None
+    eos_token: str | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -29,6 +37,7 @@ class Prompter:
 
     config: ModelConfig
     tokenizer: Tokenizer
+    special: SpecialTokens
     template: str | None
 
     def text(self, text: str, *, system: str | None, raw: bool, limit: int, strategy: Overflow) -> Prompt:
@@ -67,7 +76,7 @@ class Prompter:
         fitted = self.fit_last(kept, limit, strategy)
         return Prompt(
             text=str(messages[-1]["content"]),
-            sent=render_chat(self.template, [*kept[:-1], {**kept[-1], "content": fitted.text}], self.tokenizer),
+            sent=render(self.template, [*kept[:-1], {**kept[-1], "content": fitted.text}], **self.frame()),
             ids=fitted.ids,
             dropped=whole - len(fitted.ids),
             separator="\n",
@@ -91,7 +100,15 @@ class Prompter:
     def encode_chat(self, messages: Sequence[Message]) -> list[int]:
         """Ids of a conversation inside the template."""
         assert self.template is not None
-        return encode_chat(self.template, messages, self.tokenizer)
+        return encode_chat(self.tokenizer, self.template, messages, **self.frame())
+
+    def frame(self) -> Frame:
+        """How the vocabulary spells the tokens that templates begin and end with."""
+        bos, eos = self.special.bos, next(iter(self.special.eos), None)
+        return {
+            "bos_token": None if bos is None else self.tokenizer.pieces([bos])[0],
+            "eos_token": None if eos is None else self.tokenizer.pieces([eos])[0],
+        }
 
 
 def oldest_turn(messages: Sequence[Message]) -> int | None:

@@ -1,23 +1,14 @@
 """A completion that is still being written: iterate for its text, then ask for the whole."""
 
 import time
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Generator, Iterator, Sequence
 
-from clearhead.config import GenerationConfig
 from clearhead.engine.completion import Completion, Timing
-from clearhead.engine.context_window import Overflow
-from clearhead.engine.prompt import Prompt
-from clearhead.engine.stopping import held_back, stop_at
-from clearhead.errors import OptionError
-from clearhead.executor import Memory
-from clearhead.generation.decode import run, start
-from clearhead.generation.generate import proposer
-from clearhead.generation.prefill import Cancelled
+from clearhead.engine.stopping import held_back
+from clearhead.generation.records import Generation, Step
+from clearhead.generation.row import Row
 from clearhead.text.streaming import StreamDecoder
-
-if TYPE_CHECKING:
-    from clearhead.engine.model import Model
+from clearhead.text.tokenizer import Tokenizer
 
 
 class Stream:
@@ -28,56 +19,54 @@ class Stream:
 
     def __init__(
         self,
-        model: "Model",
-        prompt: Prompt,
-        prompts: list[list[int]],
-        memory: Memory | None,
-        config: GenerationConfig,
-        strategy: Overflow,
-        cancelled: Cancelled,
+        row: Row,
+        steps: Generator[Step],
+        decoder: StreamDecoder,
+        complete: Callable[[Sequence[Generation], Timing], Completion],
     ) -> None:
-        if config.n > 1 or config.beams > 1:
-            raise OptionError(f"n {config.n} and beams {config.beams} cannot be streamed as one text; use complete")
-        self.model, self.prompt, self.config, self.strategy = model, prompt, config, strategy
-        self.started = time.perf_counter()
-        stop = stop_at(config.stop, model.tokenizer if config.stop else None)
-        [self.row] = start(model.executor, prompts, config, model.special, memory=memory, stop=stop)
-        self.steps = run(model.executor, [self.row], memory=memory, cancelled=cancelled, propose=proposer(config))
-        self.first_token: float | None = None
-        self.pieces = self._pieces()
+        self._row, self._steps, self._decoder, self._complete = row, steps, decoder, complete
+        self._started = time.perf_counter()
+        self._first_token: float | None = None
+        self._ended: float | None = None
+        self._pieces = self._write()
 
     def __iter__(self) -> Iterator[str]:
-        return self.pieces
+        return self._pieces
 
     def close(self) -> None:
         """Stop generating; `completion` then holds what there is."""
-        self.steps.close()  # type: ignore[attr-defined]  # a generator, typed as the iterator it is used as
+        self._steps.close()
+        self._pieces.close()
 
     @property
     def completion(self) -> Completion:
         """The completion so far, final once the pieces are used up."""
-        total = time.perf_counter() - self.started
-        timing = Timing(first_token=self.first_token or total, total=total)
-        generations = [self.row.generation()]
-        return self.model.completion(self.prompt, generations, self.config, self.strategy, timing)
+        total = self._ended or time.perf_counter() - self._started
+        return self._complete([self._row.generation()], Timing(first_token=self._first_token or total, total=total))
 
-    def _pieces(self) -> Iterator[str]:
+    def _write(self) -> Generator[str]:
         """New text, held back while it may yet become a stop string."""
-        decoder = StreamDecoder(self.model.tokenizer, () if self.prompt.separator else self.prompt.ids[-8:])
-        stops, waiting, whole = self.config.stop, "", ""
-        for step in self.steps:
-            self.first_token = self.first_token or time.perf_counter() - self.started
-            if step.is_end:
+        waiting, written = "", 0
+        for step in self._steps:
+            self._first_token = self._first_token or time.perf_counter() - self._started
+            if not step.is_end:
+                waiting += self._decoder.feed(step.token)
+            if step.finish_reason is not None:
                 break
-            waiting += decoder.feed(step.token)
-            if step.finish_reason == "stop":
-                break
-            ready = len(waiting) - held_back(waiting, stops)
-            whole += waiting[:ready]
+            ready = len(waiting) - held_back(waiting, self._row.config.stop)
             if ready:
+                written += ready
                 yield waiting[:ready]
             waiting = waiting[ready:]
-        waiting += decoder.finish()
-        rest = self.completion.new_text[len(whole) :]
+        self._ended = time.perf_counter() - self._started
+        rest = self.completion.new_text[written:]  # without the stop string, and with what the decoder still held
         if rest:
             yield rest
+
+
+def decoder_after(tokenizer: Tokenizer, before: Sequence[int]) -> StreamDecoder:
+    """A decoder for what follows `before`: it has read those ids, so a first space is kept where a text goes on."""
+    decoder = StreamDecoder(tokenizer)
+    for token in before:
+        decoder.feed(token)
+    return decoder

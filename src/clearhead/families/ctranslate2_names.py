@@ -30,14 +30,21 @@ SWITCHES = {f"{stack}/{name}" for stack in STACKS for name in ("num_heads", "pre
     "encoder/embeddings_merge",
     "decoder/start_from_zero_embedding",
     *("decoder/alibi", "decoder/scale_alibi"),
-    *("num_heads", "pre_norm", "activation", "embeddings_merge", "alignment_layer", "alignment_heads"),  # revisions 3, 4
+    *(
+        "num_heads",
+        "pre_norm",
+        "activation",
+        "embeddings_merge",
+        "alignment_layer",
+        "alignment_heads",
+    ),  # revisions 3, 4
     *("with_source_bos", "with_source_eos", "with_target_bos", "user_decoder_start_tokens"),  # binary versions 4, 5
 }
 
 
 @dataclass(frozen=True, slots=True)
 class ZeroStart:
-    """Rows of a vocabulary without the zero vector from which Marian's decoder starts; it is our last row, of `fill`."""
+    """Rows of a vocabulary without the zero vector that Marian's decoder starts from: it is our last row, of `fill`."""
 
     fill: float = 0.0
 
@@ -90,7 +97,9 @@ def refuse(fields: Fields, tensors: Tensors) -> None:
     for name in (EMBEDDING, POSITIONS, "decoder/layer_0/ffn/linear_0/weight"):
         if name not in tensors:
             raise ConfigError(f"{fields.where}: there is no {name}; positions and embeddings must be stored as tables")
-    source = next((name for name in ("encoder/embeddings_0/weight", "encoder/embeddings/weight") if name in tensors), "")
+    source = next(
+        (name for name in ("encoder/embeddings_0/weight", "encoder/embeddings/weight") if name in tensors), ""
+    )
     if not same(fields, source, EMBEDDING):
         raise ConfigError(f"{fields.where}: encoder and decoder have different embeddings; Clearhead reads shared ones")
     if "encoder/embeddings_1/weight" in tensors:
@@ -132,7 +141,7 @@ def embedding_scale(fields: Fields, d_model: int) -> float:
         value = fields.values.get(f"{stack}/scale_embeddings", older)
         scales.add(value if isinstance(value, float) else d_model**0.5 if value else 1.0)
     if len(scales) > 1:
-        raise ConfigError(f"{fields.where}: encoder and decoder scale their embeddings differently, by {sorted(scales)}")
+        raise ConfigError(f"{fields.where}: encoder and decoder scale embeddings differently, by {sorted(scales)}")
     return float(scales.pop())
 
 

@@ -70,8 +70,8 @@ class Search:
         penalty = self.config.length_penalty
         return self.config.early_stopping or self.running[0].score(penalty) <= self.finished[-1].score(penalty)
 
-    def advance(self, logits: Floats) -> list[int]:
-        """Take the logits [R, V] after the unfinished hypotheses; which of them each of the next ones continues."""
+    def advance(self, logits: list[Floats]) -> list[int]:
+        """Take the logits [V] after each unfinished hypothesis; which of them each of the next ones continues."""
         ranked = list(self.continuations(logits))
         going_on = [(row, h) for row, h in ranked if h.finish_reason is None][: self.config.beams]
         self.running = [h for _, h in going_on]
@@ -79,16 +79,19 @@ class Search:
         self.finished = self.ordered(self.finished)[: self.config.beams]
         return [row for row, _ in going_on]
 
-    def continuations(self, logits: Floats) -> Iterator[tuple[int, Hypothesis]]:
+    def continuations(self, logits: list[Floats]) -> Iterator[tuple[int, Hypothesis]]:
         """The best continuations by one token of all unfinished hypotheses, best first, with the row each continues."""
-        logprobs = log_softmax(logits)
-        totals = np.stack([h.total + self.processed(h, row) for h, row in zip(self.running, logprobs, strict=True)])
-        check_peak(float(totals.max()))
         count = max(2, 1 + len(self.ending.ends)) * self.config.beams
+        logprobs = [log_softmax(row) for row in logits]
+        scores = [self.processed(h, row) for h, row in zip(self.running, logprobs, strict=True)]
+        tokens = [largest(row, count) for row in scores]  # no more than these can be among the best of all
+        totals = np.stack([h.total + row[ids] for h, row, ids in zip(self.running, scores, tokens, strict=True)])
+        check_peak(float(totals.max()))
         for rank, at in enumerate(largest(totals.ravel(), count).tolist()):
-            row, token = divmod(at, totals.shape[1])
-            if totals[row, token] > -np.inf:
-                yield row, self.extended(self.running[row], token, logprobs[row], float(totals[row, token]), rank)
+            row, place = divmod(at, totals.shape[1])
+            if totals[row, place] > -np.inf:
+                token, total = int(tokens[row][place]), float(totals[row, place])
+                yield row, self.extended(self.running[row], token, logprobs[row], total, rank)
 
     def processed(self, hypothesis: Hypothesis, logprobs: Scores) -> Scores:
         """Log-probabilities [V] of the token after a hypothesis, changed as the request asks."""
@@ -190,22 +193,23 @@ def run(
     for search in searches:
         search.prompt_logprobs = read.logprobs[search.index]
     active = [search for search in searches if not search.done]
-    logits = [read.logits[search.index][None] for search in active]
+    logits = [read.logits[search.index] for search in active]
     memory = keep_rows([search.index for search in active], cache, memory)
     while active:
         owners = [search.index for search in active for _ in search.running]
-        rows = advance(active, np.concatenate(logits))
+        rows = advance(active, logits)
         active = [search for search in active if not search.done]
         if not active or cancelled():
             return
         cache.select(rows)
         if memory is not None and [owners[row] for row in rows] != owners:  # rows of one prompt share its memory
             memory = memory.select(rows)
-        logits = executor.decode([[h.tokens[-1]] for s in active for h in s.running], cache, memory)
+        outputs = executor.decode([[h.tokens[-1]] for s in active for h in s.running], cache, memory)
+        logits = [output[-1] for output in outputs]
 
 
-def advance(active: list[Search], logits: Floats) -> list[int]:
-    """Take the logits [rows, V] of one step; the rows that continue in the next, in order."""
+def advance(active: list[Search], logits: list[Floats]) -> list[int]:
+    """Take the logits [V] of every row; the rows that continue in the next, in order."""
     rows: list[int] = []
     first = 0
     for search in active:

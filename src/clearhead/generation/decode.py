@@ -7,7 +7,7 @@ rest. With no guesses this is ordinary decoding; `speculative` makes guesses. Th
 Tokens appear when the iterator is advanced; closing it, or dropping it, ends the work.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 
 from clearhead.config import GenerationConfig, SpecialTokens
 from clearhead.executor import Cache, Executor, Memory, Tokens
@@ -54,7 +54,7 @@ def run(
     cancelled: Cancelled = never,
     prefill_tokens: int = PREFILL_TOKENS,
     propose: Propose = no_guess,
-) -> Iterator[Step]:
+) -> Generator[Step]:
     """Decode until every row has finished, or until cancelled; one `Step` per new token, as soon as it is known.
 
     `memory` has one row per prompt. Several rows take turns: one token each (or one run of right guesses), in order.

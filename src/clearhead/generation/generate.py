@@ -3,7 +3,7 @@
 `memory` is what `prompts.encode_sources` made, for a model with an encoder; `prompts` are then the decoder's.
 """
 
-from collections.abc import Iterator
+from collections.abc import Generator
 
 from clearhead.config import GenerationConfig, SpecialTokens
 from clearhead.errors import OptionError
@@ -74,7 +74,7 @@ def stream(
     stop: Stop = no_stop,
     cancelled: Cancelled = never,
     prefill_tokens: int = PREFILL_TOKENS,
-) -> Iterator[Step]:
+) -> Generator[Step]:
     """As `generate`, one `Step` per new token, as soon as it is known. A prompt without room for any token gives none.
 
     Prompts and options are checked here and now, not when the first token is asked for. A caller who wants to report

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from clearhead.config import GenerationConfig, SpecialTokens
 from clearhead.errors import OptionError
 from clearhead.generation.ending import end_ids
-from clearhead.generation.sampling import Scores, check_peak
+from clearhead.generation.sampling import Scores, check_peak, kth_largest
 
 Ids = NDArray[np.integer[Any]]
 # (scores [V], ids of prompt and new tokens, where the new ones begin) -> scores [V]
@@ -38,10 +38,7 @@ def temperature(scores: Scores, value: float) -> Scores:
 
 def top_k(scores: Scores, k: int) -> Scores:
     """Keep the k largest, and whatever equals the smallest of them (Fan et al. 2018, section 5.4)."""
-    if k >= scores.size:
-        return scores
-    threshold = np.partition(scores, scores.size - k)[scores.size - k]
-    return np.where(scores < threshold, -np.inf, scores)
+    return np.where(scores < kth_largest(scores, k), -np.inf, scores)
 
 
 def top_p(scores: Scores, p: float) -> Scores:

@@ -31,7 +31,8 @@ def check_ids(ids: Sequence[int], config: ModelConfig, name: str = "prompt") -> 
         whole = isinstance(token, int | np.integer) and not isinstance(token, bool)
         if not whole or not 0 <= token < config.vocab_size:
             raise OptionError(
-                f"{name} has id {token!r:.40} at position {position}; this vocabulary has ids 0 to {config.vocab_size - 1}"
+                f"{name} has id {token!r:.40} at position {position}; this vocabulary has ids 0 to "
+                f"{config.vocab_size - 1}"
             )
     return [int(token) for token in ids]
 

@@ -125,7 +125,9 @@ def stacks(config: ModelConfig, shapes: Layout) -> Iterator[Stack]:
 def stack(name: Literal["encoder", "decoder"], n_layers: int, shapes: Layout) -> Stack:
     """One stack, its layers told by the first of them."""
     outside = tuple(w for w in within(shapes, f"{name}.") if not w.name.startswith("layers."))
-    return Stack(name=name, n_layers=n_layers, sublayers=sublayers(within(shapes, f"{name}.layers.0.")), outside=outside)
+    return Stack(
+        name=name, n_layers=n_layers, sublayers=sublayers(within(shapes, f"{name}.layers.0.")), outside=outside
+    )
 
 
 def sublayers(weights: tuple[Weight, ...]) -> tuple[Sublayer, ...]:

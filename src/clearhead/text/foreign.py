@@ -1,4 +1,4 @@
-"""Whatever a library raises over a damaged vocabulary becomes one TokenizerError that names the file's part at fault."""
+"""Whatever a library raises over a damaged vocabulary becomes one TokenizerError that names the data at fault."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -16,7 +16,7 @@ PREFIX = "tokenizer.ggml."
 LARGEST_VOCABULARY = 2**22
 ABSENT = (-1, 2**32 - 1)  # how a file says that there is no such token
 
-# Ids that steer a model: matched in text only where control tokens may be, whatever type a careless conversion gave them.
+# Ids that steer a model: found in text only where control tokens may be, whatever type a conversion gave them.
 ROLES = (
     "bos",
     "eos",

@@ -1,4 +1,4 @@
-"""The tokenizer of a folder in Hugging Face layout: the best of what it holds, from tokenizer.json down to vocab.txt."""
+"""The tokenizer of a Hugging Face folder: the best of what it holds, from tokenizer.json down to vocab.txt."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path

@@ -1,7 +1,8 @@
-"""Writes a SentencePiece model file from a list of pieces, so that vocabularies stored elsewhere reach the library itself.
+"""Writes a SentencePiece model file from a list of pieces, so that vocabularies stored elsewhere reach the library.
 
-The file is a protocol-buffer message (github.com/google/sentencepiece, src/sentencepiece_model.proto); these are the few of
-its fields that encoding reads. A number is written seven bits at a time, a field as its number, wire type and value.
+The file is a protocol-buffer message (github.com/google/sentencepiece, src/sentencepiece_model.proto); these are the
+few of its fields that encoding reads. A number is written seven bits at a time, a field as its number, wire type and
+value.
 """
 
 from collections.abc import Sequence

@@ -1,7 +1,7 @@
 """What every tokenizer here shares once it knows its pieces: ids back to text, exactly and byte by byte.
 
-Text is the concatenation of what each piece stands for, decoded as UTF-8 once at the end. No other rule looks across two
-pieces, which is what lets `streaming.py` emit text as it comes.
+Text is the concatenation of what each piece stands for, decoded as UTF-8 once at the end. No other rule looks across
+two pieces, which is what lets `streaming.py` emit text as it comes.
 """
 
 from abc import ABC, abstractmethod

@@ -1,4 +1,4 @@
-"""The two pipelines of Hugging Face `tokenizers` that vocabularies without a tokenizer.json call for, and what is added."""
+"""The two pipelines of Hugging Face `tokenizers` that vocabularies without a tokenizer.json call for."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any

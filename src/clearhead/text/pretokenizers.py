@@ -17,7 +17,7 @@ CONTRACTIONS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)"
 NEWLINES_AND_SPACES = r"\s*[\r\n]+|\s+(?!\S)|\s+"
 UPPER, LOWER = r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]", r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]"
 
-# GPT-2's cut (Radford et al. 2019, section 2.2): contractions, then letters, digits or other signs with one space before.
+# GPT-2's cut (Radford et al. 2019, section 2.2): contractions; letters, digits or other signs with one space before.
 GPT2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
 
 

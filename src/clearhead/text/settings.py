@@ -1,7 +1,7 @@
 """What a Hugging Face folder says about its special tokens beside the vocabulary itself.
 
-Three files may say it: tokenizer_config.json, and in older folders special_tokens_map.json and added_tokens.json. A token is
-written as a string, or as an object with the string in "content".
+Three files may say it: tokenizer_config.json, and in older folders special_tokens_map.json and added_tokens.json. A
+token is written as a string, or as an object with the string in "content".
 """
 
 import json
@@ -21,7 +21,7 @@ LARGEST_FILE = 2**26  # bytes; such a file holds a few thousand tokens at most
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AddedToken:
-    """A token beyond the trained vocabulary, or one of it that is matched whole; `id` None where the file gives none."""
+    """A token beyond the trained vocabulary, or one of it that is matched whole; `id` None where none is given."""
 
     content: str
     id: int | None = None

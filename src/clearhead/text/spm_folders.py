@@ -45,7 +45,7 @@ def llama(folder: Path, settings: Settings) -> Tokenizer:
 
 
 def t5(folder: Path, settings: Settings) -> Tokenizer:
-    """T5's SentencePiece model; its hundred blanks follow the vocabulary, counted down (Raffel et al. 2019, 1910.10683)."""
+    """T5's SentencePiece model (Raffel et al. 2019, 1910.10683); its hundred blanks follow, counted down."""
     name = "spiece.model" if (folder / "spiece.model").is_file() else "tokenizer.model"
     model = model_bytes(folder / name)
     processor = load_processor(model)

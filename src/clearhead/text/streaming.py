@@ -1,8 +1,8 @@
 """Text out of ids one at a time: what is emitted so far is always final, and in the end it is `decode` of them all.
 
-A token may hold half a character (byte-level BPE cuts between bytes, byte fallback emits one byte a token), so bytes are
-held back until their character is whole; UTF-8 shows from its first byte how many are to come (RFC 3629, section 3), hence
-at most three are ever held, and each token is looked at once.
+A token may hold half a character (byte-level BPE cuts between bytes, byte fallback emits one byte a token), so bytes
+are held back until their character is whole; UTF-8 shows from its first byte how many are to come (RFC 3629, section
+3), hence at most three are ever held, and each token is looked at once.
 """
 
 from codecs import getincrementaldecoder
@@ -40,7 +40,7 @@ class StreamDecoder:
         return self._text(token, token)[len(alone) :].encode()
 
     def _first(self, token: int) -> bytes:
-        """Bytes that a token begins a text with: most vocabularies drop the space, or the spaces, before the first word."""
+        """Bytes that a token begins a text with: most vocabularies drop the space or spaces before the first word."""
         after = self._after(token)
         try:
             after.decode("utf-8")

@@ -1,6 +1,7 @@
 """Text to token ids and back, whatever library does it underneath."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Protocol
 
 
@@ -15,16 +16,19 @@ class Tokenizer(Protocol):
         `parse_special` False reads `<|im_end|>` and its like as plain text, for text that comes from strangers."""
 
     def encode_target(self, text: str) -> list[int]:
-        """Ids of `text` on the decoder's side, unframed; differs from `encode` only where two vocabularies are in use."""
+        """Ids of `text` on the decoder's side, unframed; differs from `encode` only where a model has two vocabularies."""
 
     def decode(self, ids: Sequence[int], *, skip_special_tokens: bool = True) -> str:
         """The text of `ids`; bytes that are no UTF-8 become U+FFFD."""
 
     def token_bytes(self, token: int) -> bytes:
-        """The exact bytes one token stands for, as it appears inside a text; empty for special tokens."""
+        """The exact bytes one token adds to the text before it (`▁the` is b" the"); empty for special tokens."""
 
     def pieces(self, ids: Sequence[int]) -> list[str]:
         """The vocabulary's own spelling of each id (`Ġthe`, `▁the`, `##ing`)."""
 
     def token_id(self, piece: str) -> int | None:
         """The id of a piece spelled as the vocabulary spells it, or None."""
+
+    def save(self, folder: Path) -> None:
+        """Write the vocabulary into `folder`, in files that transformers reads."""

@@ -7,7 +7,7 @@ from clearhead.text.spm import model_bytes
 
 
 def read_lines(path: Path) -> list[str]:
-    """The lines of a UTF-8 file, cut at newlines alone: pieces may hold any other character that Unicode breaks lines at.
+    """The lines of a UTF-8 file, cut at newlines alone: a piece may hold any other character that ends a line.
 
     Raises:
         TokenizerError: not UTF-8, or far too large.

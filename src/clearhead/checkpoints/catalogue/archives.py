@@ -69,9 +69,9 @@ def open_member(archive: Path, member: Member) -> Iterator[IO[bytes]]:
         with tarfile.open(archive) as file:
             found = [info for info in file if info.name == member.name and info.isreg()]
             check(archive, member, [info.size for info in found])
-            source = file.extractfile(found[0])
-            assert source is not None, "a regular file has content"
-            yield source
+            content = file.extractfile(found[0])
+            assert content is not None, "a regular file has content"
+            yield content
 
 
 def check(archive: Path, member: Member, sizes: list[int]) -> None:

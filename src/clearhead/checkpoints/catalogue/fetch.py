@@ -5,7 +5,6 @@ a later one; the file gets its name only when its size and hash are right.
 """
 
 import http.client
-import os
 import re
 import time
 from collections.abc import Sequence
@@ -18,7 +17,7 @@ from clearhead.checkpoints.catalogue.entries import Archive
 from clearhead.checkpoints.catalogue.hashing import CHUNK, sha256_of
 from clearhead.checkpoints.catalogue.progress import Progress, Silent
 from clearhead.checkpoints.catalogue.simple_index import local_path
-from clearhead.checkpoints.catalogue.web import Interrupted, Refused, Web, cause
+from clearhead.checkpoints.catalogue.web import BrokenLineError, RefusedError, Web, cause
 from clearhead.errors import DownloadError
 
 TRIES = 5  # in a row that bring no byte
@@ -57,10 +56,10 @@ def fetch_from(web: Web, address: str, archive: Archive, target: Path, progress:
         if kept:
             return fetch_from(web, address, archive, target, progress)
         raise DownloadError(
-            f"{archive.name} from {place(address)} has the SHA-256 {found[:12]}..., not {archive.sha256[:12]}... as the "
-            "catalogue says; it was discarded"
+            f"{archive.name} from {place(address)} has the SHA-256 {found[:12]}..., not {archive.sha256[:12]}... as "
+            "the catalogue says; it was discarded"
         )
-    os.replace(partial, target)
+    partial.replace(target)
 
 
 def receive(web: Web, address: str, archive: Archive, partial: Path, progress: Progress) -> None:
@@ -74,7 +73,7 @@ def receive(web: Web, address: str, archive: Archive, partial: Path, progress: P
             continue
         try:
             receive_some(web, address, archive, partial, progress)
-        except Interrupted as error:
+        except BrokenLineError as error:
             idle = 0 if size_of(partial) > have else idle + 1
             if idle == TRIES:
                 raise DownloadError(f"{archive.name}: {error}; {TRIES} tries in a row brought nothing") from None
@@ -89,16 +88,16 @@ def receive_some(web: Web, address: str, archive: Archive, partial: Path, progre
         headers["Range"] = f"bytes={have}-"
     try:
         response = web.open(address, headers)
-    except Refused as error:
+    except RefusedError as error:
         if not have:
             raise
         restart(partial, progress)  # 416, or a server at odds with ranges: a plain request will tell
-        raise Interrupted(str(error)) from None
+        raise BrokenLineError(str(error)) from None
     with response:
         if (start := starts_at(response, archive)) != have:
             restart(partial, progress)
         if start not in (0, have):
-            raise Interrupted("the server sent a part that was not asked for")
+            raise BrokenLineError("the server sent a part that was not asked for")
         append(response, archive, partial, progress)
 
 
@@ -106,16 +105,18 @@ def starts_at(response: HTTPResponse, archive: Archive) -> int:
     """Where in the file the body begins, -1 where the answer fits no request of ours.
 
     Raises:
-        Refused: the server's file has another size, or its body is encoded.
+        RefusedError: the server's file has another size, or its body is encoded.
     """
     if response.headers.get("Content-Encoding", "identity") != "identity":
-        raise Refused(f"{archive.name}: the server sends it encoded; its bytes cannot be checked")
+        raise RefusedError(f"{archive.name}: the server sends it encoded; its bytes cannot be checked")
     if response.status == 206:
         found = CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
         return int(found[1]) if found and found[2] in ("*", str(archive.size)) else -1
     length = response.headers.get("Content-Length", str(archive.size))
     if length != str(archive.size):
-        raise Refused(f"{archive.name}: the server's file has {length} bytes, not {archive.size} as the catalogue says")
+        raise RefusedError(
+            f"{archive.name}: the server's file has {length} bytes, not {archive.size} as the catalogue says"
+        )
     return 0
 
 
@@ -123,7 +124,7 @@ def append(response: HTTPResponse, archive: Archive, partial: Path, progress: Pr
     """Write the body, never past the archive's size.
 
     Raises:
-        Interrupted: it ended early.
+        BrokenLineError: it ended early.
     """
     left = archive.size - max(size_of(partial), 0)
     with partial.open("ab") as file:
@@ -131,9 +132,9 @@ def append(response: HTTPResponse, archive: Archive, partial: Path, progress: Pr
             try:
                 chunk = response.read(min(CHUNK, left))
             except (OSError, http.client.HTTPException) as error:
-                raise Interrupted(f"the connection broke ({cause(error)})") from None
+                raise BrokenLineError(f"the connection broke ({cause(error)})") from None
             if not chunk:
-                raise Interrupted(f"the connection ended {left} bytes early")
+                raise BrokenLineError(f"the connection ended {left} bytes early")
             file.write(chunk)
             left -= len(chunk)
             progress.advance(len(chunk))
@@ -142,7 +143,7 @@ def append(response: HTTPResponse, archive: Archive, partial: Path, progress: Pr
 def copy_local(path: Path, archive: Archive, partial: Path, progress: Progress) -> None:
     """The archive from a folder of the user's own (an index or find-links on this machine)."""
     if size_of(path) != archive.size:
-        raise Refused(f"{path} has {size_of(path)} bytes, not {archive.size} as the catalogue says")
+        raise RefusedError(f"{path} has {size_of(path)} bytes, not {archive.size} as the catalogue says")
     restart(partial, progress)
     with path.open("rb") as source, partial.open("wb") as file:
         while chunk := source.read(CHUNK):

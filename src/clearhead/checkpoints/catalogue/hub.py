@@ -5,21 +5,22 @@
 listing gives: SHA-256 for large files, Git's own for small ones.
 """
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from clearhead.checkpoints.catalogue.disk import require_space, size_of
 from clearhead.checkpoints.catalogue.entries import Entry, File, HubSource
 from clearhead.checkpoints.catalogue.hashing import git_blob_of, sha256_of
+from clearhead.checkpoints.catalogue.hub_calls import asking_the_hub, bar_of
 from clearhead.checkpoints.catalogue.hub_files import choose
-from clearhead.checkpoints.catalogue.manifest import Manifest
+from clearhead.checkpoints.catalogue.manifest import Manifest, is_inside
 from clearhead.checkpoints.catalogue.names import HubName
 from clearhead.checkpoints.catalogue.progress import Progress, Silent
 from clearhead.errors import CheckpointError, DownloadError, UnknownModelError
 
+COMMIT = re.compile(r"[0-9a-f]{40}")
 PATIENCE = 10.0  # seconds to wait for the Hub's first word
 
 
@@ -53,13 +54,13 @@ def pull_from_hub(model: HubName, progress: Progress) -> Manifest:
     """
     listing = list_files(model.repo, model.revision)
     chosen = [listing.files[path] for path in choose(model, listing.files)]
-    folder, hashes = fetch_all(listing, chosen, str(model), progress)
+    folder, files = fetch_all(listing, chosen, str(model), progress)
     return Manifest(
         name=str(model),
         source=f"Hugging Face Hub, {model.repo} at {listing.commit[:12]}",
         licence=listing.licence,
         licence_from="stated by the model card on the Hub" if listing.licence else "",
-        files=tuple(File(path=file.path, size=file.size, sha256=hashes[file.path]) for file in chosen),
+        files=tuple(files),
         folder=str(folder),
     )
 
@@ -78,10 +79,12 @@ def pull_entry_from_hub(entry: Entry, source: HubSource, progress: Progress) -> 
         listed = listing.files.get(file.path)
         if listed is None or listed.size != file.size or listed.sha256 not in (None, file.sha256):
             raise DownloadError(f"{source.repo} on the Hub holds another {file.path} than the catalogue's {entry.name}")
-    smallest_first = sorted(entry.files, key=lambda file: file.size)  # a difference shows before the long wait
-    chosen = [listing.files[file.path] for file in smallest_first]
-    expected = {file.path: file.sha256 for file in entry.files}
-    folder, _ = fetch_all(listing, chosen, entry.name, progress, expected)
+    chosen = [listing.files[file.path] for file in sorted(entry.files, key=lambda file: file.size)]
+    small = [file for file in chosen if file.sha256 is None]  # the listing says nothing of their SHA-256: look first
+    for files in (small, chosen):
+        folder, arrived = fetch_all(listing, files, entry.name, progress)
+        if other := [file.path for file in arrived if file not in entry.files]:
+            raise DownloadError(f"{source.repo} on the Hub holds another {other[0]} than the catalogue's {entry.name}")
     return Manifest(
         name=entry.name,
         source=f"Hugging Face Hub, {source.repo} at {listing.commit[:12]}",
@@ -93,14 +96,90 @@ def pull_entry_from_hub(entry: Entry, source: HubSource, progress: Progress) -> 
 
 
 def list_files(repo: str, revision: str | None) -> Listing:
-    """Ask the Hub for a repository's files, sizes, digests and licence."""
+    """Ask the Hub for a repository's files, sizes, digests and licence; paths that leave it are not listed."""
     from huggingface_hub import HfApi
 
-    with hub_errors(repo, revision):
+    with asking_the_hub(repo, revision):
         info = HfApi().model_info(repo, revision=revision, files_metadata=True, timeout=PATIENCE)
     files = {}
     for file in info.siblings or ():
-        digest = file.lfs.sha256 if file.lfs else None
-        files[file.rfilename] = HubFile(path=file.rfilename, size=file.size or 0, sha256=digest, blob=file.blob_id)
+        if is_inside(file.rfilename):
+            digest = file.lfs.sha256 if file.lfs else None
+            files[file.rfilename] = HubFile(path=file.rfilename, size=file.size or 0, sha256=digest, blob=file.blob_id)
+    if not COMMIT.fullmatch(info.sha or ""):
+        raise DownloadError(f"the Hub's answer for {repo} names no commit; check HF_ENDPOINT")
     licences = [tag.partition(":")[2] for tag in info.tags or () if tag.startswith("license:")]
-    return Listing(repo=info.id, commit=info.sha or "main", licence=", ".join(licences), files=files)
+    return Listing(repo=repo, commit=str(info.sha), licence=", ".join(licences), files=files)
+
+
+def fetch_all(listing: Listing, chosen: list[HubFile], name: str, progress: Progress) -> tuple[Path, list[File]]:
+    """Bring the files into the Hub's cache and check them; their folder there, and their SHA-256."""
+    from huggingface_hub import constants, try_to_load_from_cache
+
+    def is_cached(file: HubFile) -> bool:
+        return isinstance(try_to_load_from_cache(listing.repo, file.path, revision=listing.commit), str)
+
+    needed = sum(file.size for file in chosen if not is_cached(file))
+    require_space(Path(constants.HF_HUB_CACHE), needed, name)
+    progress.begin(f"{name} from the Hugging Face Hub", sum(file.size for file in chosen))
+    folder, files = Path(), []
+    for file in chosen:
+        path = fetch_one(listing, file, progress)
+        folder = path.parents[file.path.count("/")]
+        files.append(checked(path, file, listing.repo))
+    return folder, files
+
+
+def fetch_one(listing: Listing, file: HubFile, progress: Progress) -> Path:
+    """One file's place in the Hub's cache, fetched if it was not there."""
+    from huggingface_hub import hf_hub_download
+
+    bar, told = bar_of(file.size, progress)
+    with asking_the_hub(listing.repo, listing.commit):
+        path = hf_hub_download(listing.repo, file.path, revision=listing.commit, tqdm_class=bar)
+    progress.advance(file.size - told())
+    return Path(path)
+
+
+def checked(path: Path, file: HubFile, repo: str) -> File:
+    """The file with its SHA-256.
+
+    Raises:
+        DownloadError: it is not what the Hub lists; it is removed from the Hub's cache.
+    """
+    found = sha256_of(path, Silent())
+    right = found == file.sha256 if file.sha256 else git_blob_of(path, Silent()) == file.blob
+    if size_of(path) == file.size and right:
+        return File(path=file.path, size=file.size, sha256=found)
+    path.resolve().unlink()  # the cache keeps contents apart from names
+    path.unlink(missing_ok=True)
+    raise DownloadError(
+        f"{repo}: {file.path} arrived with other bytes than the Hub lists; it was discarded, pull again"
+    )
+
+
+def find_cached(model: HubName) -> Path | None:
+    """A model that some program already fetched into the Hub's cache, whole; asks nobody.
+
+    The layout is https://huggingface.co/docs/huggingface_hub/guides/manage-cache.
+    """
+    from huggingface_hub import constants
+
+    cache = Path(constants.HF_HUB_CACHE) / f"models--{model.owner}--{model.name}"
+    revision = model.revision or "main"
+    reference = cache / "refs" / revision
+    commit = reference.read_text(encoding="utf-8").strip() if size_of(reference) == 40 else revision
+    snapshot = cache / "snapshots" / commit
+    present = [path.relative_to(snapshot).as_posix() for path in snapshot.rglob("*") if size_of(path) >= 0]
+    try:
+        chosen = choose(model, present) if COMMIT.fullmatch(commit) else []
+    except (CheckpointError, UnknownModelError):
+        return None
+    return (snapshot / chosen[0] if len(chosen) == 1 else snapshot) if chosen else None
+
+
+def remove_from_hub_cache(folder: Path) -> None:
+    """Take one commit of a repository out of the Hub's cache, as `huggingface_hub` does it."""
+    from huggingface_hub import scan_cache_dir
+
+    scan_cache_dir().delete_revisions(folder.name).execute()

@@ -32,6 +32,8 @@ def choose(model: HubName, present: Collection[str]) -> list[str]:
     if model.file:
         return [named(model, model.file, ggufs)]
     if weights := safetensors(model, present):
+        if "config.json" not in present:
+            raise CheckpointError(f"{model} holds safetensors but no config.json, so nothing says what they are")
         return sorted({*weights, *(path for path in present if BESIDE.fullmatch(path))})
     if len(ggufs) > 1:
         raise UnknownModelError(f"{model} holds {len(ggufs)} GGUF files; name one of them: {options(model, ggufs)}")

@@ -4,7 +4,7 @@ from typing import Protocol
 
 
 class Progress(Protocol):
-    """What the catalogue reports while it works. Calls come from one thread, in order."""
+    """What the catalogue reports while it works. Calls come one at a time, though not always from the same thread."""
 
     def begin(self, description: str, total: int) -> None:
         """A stage starts: `total` bytes to come, or 0 where the work cannot be measured."""

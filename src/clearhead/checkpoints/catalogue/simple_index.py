@@ -13,7 +13,7 @@ from urllib.parse import unquote, urldefrag, urljoin, urlsplit
 from urllib.request import url2pathname
 
 from clearhead.checkpoints.catalogue.entries import Archive
-from clearhead.checkpoints.catalogue.web import Refused, Web
+from clearhead.checkpoints.catalogue.web import RefusedError, Web
 from clearhead.errors import DownloadError
 
 ACCEPT = "application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.1"
@@ -63,7 +63,7 @@ def links_on(web: Web, page: str, archive: Archive) -> list[Link]:
         body = response.read(LARGEST_PAGE + 1)
         kind, address = response.headers.get_content_type(), response.geturl()
     if len(body) > LARGEST_PAGE:
-        raise Refused(f"{urlsplit(page).hostname} sends a page of more than {LARGEST_PAGE} bytes")
+        raise RefusedError(f"{urlsplit(page).hostname} sends a page of more than {LARGEST_PAGE} bytes")
     links = json_links(body, address) if kind.endswith("+json") else html_links(body, address)
     return [link for link in links if urlsplit(link.address).scheme in ("http", "https")]
 
@@ -77,7 +77,7 @@ def json_links(body: bytes, address: str) -> list[Link]:
             for f in files
         ]
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        raise Refused(f"{urlsplit(address).hostname} sends a page that is no package index") from None
+        raise RefusedError(f"{urlsplit(address).hostname} sends a page that is no package index") from None
 
 
 def html_links(body: bytes, address: str) -> list[Link]:

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from clearhead.checkpoints.catalogue.disk import flush_to_disk, size_of
+from clearhead.checkpoints.catalogue.disk import flush_to_disk, size_of, used_bytes
 from clearhead.checkpoints.catalogue.entries import Entry
 from clearhead.checkpoints.catalogue.manifest import Manifest, read_manifest, write_manifest
 from clearhead.checkpoints.catalogue.names import HubName
@@ -28,7 +28,7 @@ from clearhead.errors import DownloadError
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Pulled:
-    """A model in the cache, with all its files there in their full size."""
+    """A model in the cache: its manifest, and the folder where its files should be."""
 
     key: str
     manifest: Manifest
@@ -39,6 +39,11 @@ class Pulled:
         """What a reader opens: the file itself where there is one, else the folder."""
         files = self.manifest.files
         return self.folder / files[0].path if len(files) == 1 else self.folder
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every file is there in its full size."""
+        return all(size_of(self.folder / file.path) == file.size for file in self.manifest.files)
 
 
 def cache_root() -> Path:
@@ -73,37 +78,52 @@ def archives_folder(key: str) -> Path:
 
 
 def find_pulled(key: str) -> Pulled | None:
-    """The model under `key`, if its manifest makes sense and every file is there in its full size."""
+    """What the cache's manifest says of `key`, or None where there is none."""
     home = models_folder() / key
     manifest = read_manifest(home)
     if manifest is None:
         return None
-    folder = Path(manifest.folder) if manifest.folder else home
-    whole = all(size_of(folder / file.path) == file.size for file in manifest.files)
-    return Pulled(key=key, manifest=manifest, folder=folder) if whole else None
+    return Pulled(key=key, manifest=manifest, folder=Path(manifest.folder) if manifest.folder else home)
 
 
 def all_pulled() -> list[Pulled]:
-    """Every finished model."""
+    """Every model with a manifest."""
     folder = models_folder()
     keys = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
     return [pulled for key in keys if (pulled := find_pulled(key))]
 
 
+def bytes_taken(key: str) -> int:
+    """Bytes a model takes on the disk, unfinished pulls and files in the Hub's cache included."""
+    pulled = find_pulled(key)
+    elsewhere = [pulled.folder / f.path for f in pulled.manifest.files] if pulled and pulled.manifest.folder else []
+    folders = models_folder() / key, staging_folder(key), archives_folder(key)
+    return sum(map(used_bytes, folders)) + sum(max(size_of(path), 0) for path in elsewhere)
+
+
 def publish(key: str, manifest: Manifest) -> Pulled:
-    """Make the checked files under `partial` the model `key`; an older one of that key gives way."""
+    """Make the checked files in the staging folder the model `key`; an older one of that key gives way.
+
+    Raises:
+        DownloadError: the files are not all there.
+    """
     staging, home = staging_folder(key), models_folder() / key
     staging.mkdir(parents=True, exist_ok=True)
+    mine = set() if manifest.folder else {staging / file.path for file in manifest.files}
+    for path in staging.rglob("*"):
+        if path.is_file() and path not in mine:
+            path.unlink()  # left by a pull from another source
     write_manifest(manifest, staging)
     for path in (*staging.rglob("*"), staging):
         flush_to_disk(path)
     home.parent.mkdir(parents=True, exist_ok=True)
     discard_model(key)
-    os.replace(staging, home)
+    staging.replace(home)
     flush_to_disk(home.parent)
+    shutil.rmtree(archives_folder(key), ignore_errors=True)
     pulled = find_pulled(key)
-    if pulled is None:
-        raise DownloadError(f"{manifest.name}: its files in {home} were changed while they were put in place; pull again")
+    if pulled is None or not pulled.is_whole:
+        raise DownloadError(f"{manifest.name}: its files were changed while they were put in place; pull it again")
     return pulled
 
 
@@ -113,7 +133,7 @@ def discard_model(key: str) -> None:
     shutil.rmtree(doomed, ignore_errors=True)  # left by a process that was killed here
     if home.exists():
         doomed.parent.mkdir(parents=True, exist_ok=True)
-        os.replace(home, doomed)
+        home.replace(doomed)
         shutil.rmtree(doomed)
 
 

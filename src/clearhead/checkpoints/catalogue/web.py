@@ -12,8 +12,7 @@ import os
 import ssl
 import urllib.request
 from contextlib import suppress
-from email.message import Message
-from http.client import HTTPResponse
+from http.client import HTTPMessage, HTTPResponse
 from typing import IO
 from urllib.error import HTTPError, URLError
 from urllib.parse import SplitResult, unquote, urljoin, urlsplit
@@ -22,11 +21,11 @@ from clearhead.checkpoints.catalogue.pip_settings import PipSettings
 from clearhead.errors import DownloadError
 
 
-class Refused(DownloadError):
+class RefusedError(DownloadError):
     """The server answered, and asking again would bring the same answer."""
 
 
-class Interrupted(DownloadError):
+class BrokenLineError(DownloadError):
     """The line broke, or the server is busy: worth another try."""
 
 
@@ -52,8 +51,8 @@ class Web:
         """The answer to a GET, its body unread.
 
         Raises:
-            Refused: the address is not safe, or the server says no.
-            Interrupted: no connection, or the server asks to come back later.
+            RefusedError: the address is not safe, or the server says no.
+            BrokenLineError: no connection, or the server asks to come back later.
         """
         where = urlsplit(url)
         self.check(where)
@@ -64,10 +63,10 @@ class Web:
             answer: HTTPResponse = self.opener.open(request, timeout=self.settings.timeout)
         except HTTPError as error:
             error.close()
-            kind = Interrupted if error.code in (408, 425, 429) or error.code >= 500 else Refused
+            kind = BrokenLineError if error.code in (408, 425, 429) or error.code >= 500 else RefusedError
             raise kind(f"{where.hostname} answered {error.code} {error.reason}") from None
         except (OSError, http.client.HTTPException) as error:
-            raise Interrupted(f"{where.hostname} cannot be reached ({cause(error)})") from None
+            raise BrokenLineError(f"{where.hostname} cannot be reached ({cause(error)})") from None
         return answer
 
     def check(self, where: SplitResult) -> None:
@@ -75,7 +74,9 @@ class Web:
         host = (where.hostname or "").lower()
         plain = where.scheme == "http" and (is_loopback(host) or is_trusted(where, self.settings))
         if not host or not (where.scheme == "https" or plain):
-            raise Refused(f"{where.scheme or 'an address without scheme'} of {host!r} is not safe; use an https address")
+            raise RefusedError(
+                f"{where.scheme or 'an address without scheme'} of {host!r} is not safe; use an https address"
+            )
 
     def authorization(self, where: SplitResult) -> str | None:
         """The header's value from the address itself, the index settings or the user's netrc file."""
@@ -107,13 +108,17 @@ class CarefulRedirects(urllib.request.HTTPRedirectHandler):
         self.web = web
 
     def redirect_request(
-        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: Message, newurl: str
+        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
     ) -> urllib.request.Request | None:
         """Called by the opener; unredirected headers (credentials) are not copied to the new request."""
         old, new = urlsplit(req.full_url), urlsplit(urljoin(req.full_url, newurl))
-        if old.scheme == "https" and new.scheme != "https":
-            raise Refused(f"{old.hostname} redirects from https to {new.scheme}, which is not safe")
-        self.web.check(new)
+        try:
+            if old.scheme == "https" and new.scheme != "https":
+                raise RefusedError(f"{old.hostname} redirects from https to {new.scheme}, which is not safe")
+            self.web.check(new)
+        except RefusedError:
+            fp.close()
+            raise
         request = super().redirect_request(req, fp, code, msg, headers, without_credentials(new))
         if request and (authorization := self.web.authorization(new)):
             request.add_unredirected_header("Authorization", authorization)

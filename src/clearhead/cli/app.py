@@ -1,0 +1,85 @@
+"""All verbs as one program. A verb's heavy imports happen inside it, so that `--help` is quick."""
+
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from clearhead.cli.complete import complete
+from clearhead.cli.failures import guarded, quiet_pipe
+from clearhead.cli.inspect import inspect
+from clearhead.cli.models import models, pull, remove
+from clearhead.cli.tokenize import tokenize
+from clearhead.cli.help import GroupHelp, VerbHelp
+
+EPILOG = (
+    "Each verb explains itself: clearhead complete --help. Results go to standard output, all else to standard error."
+)
+
+
+class Verbs(GroupHelp):
+    """The group of verbs, with our way of reporting failures."""
+
+    def main(self, args: Any = None, prog_name: str | None = None, **extra: Any) -> Any:
+        """Run one verb and leave the process with its status."""
+        tolerate_encodings()
+        extra["standalone_mode"] = False
+        sys.exit(guarded(lambda: super(Verbs, self).main(args, prog_name or "clearhead", **extra)))
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the verb; a reader that left is no failure."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            raise typer.Exit(quiet_pipe()) from None
+
+
+app = typer.Typer(
+    cls=Verbs,
+    name="clearhead",
+    add_completion=True,
+    invoke_without_command=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=EPILOG,
+)
+
+
+def show_version(wanted: bool) -> None:
+    """Print the version and leave."""
+    if wanted:
+        from clearhead import __version__
+
+        typer.echo(f"clearhead {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    context: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", callback=show_version, is_eager=True, help="Show the version and leave.")
+    ] = False,
+) -> None:
+    """A Transformer you can see through: real language models that complete, chat and show their inside."""
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+WRITE, LOOK, KEEP = "Write", "Look inside", "Models"
+for group, verbs in {WRITE: [complete], LOOK: [inspect, tokenize], KEEP: [models, pull, remove]}.items():
+    for verb in verbs:
+        app.command(cls=VerbHelp, rich_help_panel=group)(verb)
+
+
+def tolerate_encodings() -> None:
+    """A terminal or pipe that cannot show a character gets its escape, not an exception."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def run() -> None:
+    """Run the program with the arguments of this process."""
+    typer.main.get_command(app).main(prog_name="clearhead")

@@ -1,0 +1,22 @@
+"""Numbers as people read them."""
+
+
+def size(n: int) -> str:
+    """Bytes, in powers of ten, as downloads and disks are sold."""
+    for unit, name in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        if n >= unit:
+            return f"{n / unit:,.1f} {name}" if n < 100 * unit else f"{n / unit:,.0f} {name}"
+    return f"{n} bytes"
+
+
+def short(n: int) -> str:
+    """A count of parameters: 134.5M."""
+    for unit, name in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if n >= unit:
+            return f"{n / unit:.1f}{name}"
+    return str(n)
+
+
+def plural(n: int, word: str) -> str:
+    """A count with its noun."""
+    return f"{n:,} {word}" if n == 1 else f"{n:,} {word}s"
