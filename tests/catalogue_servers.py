@@ -86,66 +86,72 @@ class Site:
         self.put(f"/simple/{project}/", page, Content_Type="application/vnd.pypi.simple.v1+json")
 
 
+class Handler(BaseHTTPRequestHandler):
+    """Answers for one site, which `serving` sets."""
+
+    protocol_version = "HTTP/1.1"
+    site: Site
+
+    def do_HEAD(self) -> None:
+        self.answer(with_body=False)
+
+    def do_GET(self) -> None:
+        self.answer(with_body=True)
+
+    def answer(self, *, with_body: bool) -> None:
+        site, path, wanted = self.site, unquote(urlsplit(self.path).path), self.headers.get("Range")
+        site.asked.append((self.command, path, wanted))
+        site.seen_headers.append(dict(self.headers))
+        if not site.allowed(self.headers):
+            return self.reply(401, {"WWW-Authenticate": "Basic"})
+        if path not in site.pages:
+            return self.reply(404, {"X-Error-Code": "RepoNotFound"})
+        data, headers = site.pages[path]
+        fault = site.faults[path].pop(0) if with_body and site.faults[path] else Fault()
+        if fault.status:
+            return self.reply(fault.status, fault.headers)
+        data = fault.body if fault.body is not None else data
+        start = int(re.fullmatch(r"bytes=(\d+)-", wanted)[1]) if wanted and site.ranges else 0
+        if start and start >= len(data):
+            return self.reply(416, {})
+        part = {"Content-Range": f"bytes {start}-{len(data) - 1}/{len(data)}"} if start else {}
+        length = {} if "Transfer-Encoding" in headers else {"Content-Length": str(len(data) - start)}
+        self.head(206 if start else 200, {**length, **headers, **part, **fault.headers})
+        if with_body:
+            self.body(data[start:], fault)
+
+    def reply(self, status: int, headers: Mapping[str, str]) -> None:
+        self.head(status, {"Content-Length": "0", **headers})
+
+    def head(self, status: int, headers: Mapping[str, str]) -> None:
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.end_headers()
+
+    def body(self, data: bytes, fault: Fault) -> None:
+        self.wfile.write(data[: fault.after])
+        if fault.after is not None:
+            self.wfile.flush()
+            self.close_connection = True
+        if fault.hold:
+            fault.hold.wait(30)
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+class Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, *args: object) -> None:
+        pass  # a client that was killed
+
+
 @contextmanager
 def serving(site: Site) -> Iterator[Site]:
     """Serve the site on a free port of 127.0.0.1 until the end of the block."""
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_HEAD(self) -> None:
-            self.answer(with_body=False)
-
-        def do_GET(self) -> None:
-            self.answer(with_body=True)
-
-        def answer(self, *, with_body: bool) -> None:
-            path, wanted = unquote(urlsplit(self.path).path), self.headers.get("Range")
-            site.asked.append((self.command, path, wanted))
-            site.seen_headers.append(dict(self.headers))
-            if not site.allowed(self.headers):
-                return self.reply(401, {"WWW-Authenticate": "Basic"}, b"")
-            if path not in site.pages:
-                return self.reply(404, {"X-Error-Code": "RepoNotFound"}, b"not here")
-            data, headers = site.pages[path]
-            fault = site.faults[path].pop(0) if with_body and site.faults[path] else Fault()
-            if fault.status:
-                return self.reply(fault.status, fault.headers, b"")
-            data = fault.body if fault.body is not None else data
-            start = int(re.fullmatch(r"bytes=(\d+)-", wanted)[1]) if wanted and site.ranges else 0
-            if start and start >= len(data):
-                return self.reply(416, {}, b"")
-            partial = {"Content-Range": f"bytes {start}-{len(data) - 1}/{len(data)}"} if start else {}
-            self.reply(206 if start else 200, {**headers, **partial, **fault.headers}, data[start:], fault, with_body)
-
-        def reply(
-            self, status: int, headers: dict[str, str], body: bytes, fault: Fault | None = None, with_body: bool = True
-        ) -> None:
-            self.send_response(status)
-            for name, value in {"Content-Length": str(len(body)), **headers}.items():
-                self.send_header(name, value)
-            self.end_headers()
-            if not with_body:
-                return
-            if fault is None or fault.after is None:
-                self.wfile.write(body)
-                return
-            self.wfile.write(body[: fault.after])
-            self.wfile.flush()
-            if fault.hold:
-                fault.hold.wait(30)
-            self.close_connection = True
-
-        def log_message(self, *args: object) -> None:
-            pass
-
-    class Server(ThreadingHTTPServer):
-        daemon_threads = True
-
-        def handle_error(self, *args: object) -> None:
-            pass  # a client that was killed
-
-    server = Server(("127.0.0.1", 0), Handler)
+    server = Server(("127.0.0.1", 0), type("SiteHandler", (Handler,), {"site": site}))
     site.address = f"http://127.0.0.1:{server.server_address[1]}"
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()

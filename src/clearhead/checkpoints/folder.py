@@ -6,13 +6,14 @@ run code when opened and are refused.
 
 import json
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from clearhead.checkpoints.checkpoint import Checkpoint
 from clearhead.checkpoints.stored import Array, StoredTensor
-from clearhead.config import SpecialTokens
+from clearhead.config import ModelConfig, SpecialTokens
 from clearhead.errors import CheckpointError
 from clearhead.families import find
 from clearhead.families.fields import Fields
@@ -33,14 +34,15 @@ def open_folder(folder: Path) -> Checkpoint:
     fields = Fields(raw, f"{folder.name}/config.json")
     tensors = read_tensors(folder)
     layout = find("hf", fields.text("model_type"))
+    config, tokenizer = layout.config(fields, tensors), tokenizer_of(folder)
     generation = read_json(folder / "generation_config.json") if (folder / "generation_config.json").exists() else {}
     return Checkpoint(
         source=folder,
-        config=layout.config(fields, tensors),
+        config=config,
         format=layout,
         tensors=tensors,
-        special=special_tokens(raw, generation),
-        tokenizer=tokenizer_of(folder),
+        special=with_mask(special_tokens(raw, generation), config, folder, tokenizer),
+        tokenizer=tokenizer,
         chat_template=chat_template(folder),
         generation=generation,
     )
@@ -143,6 +145,17 @@ def special_tokens(config: dict[str, Any], generation: dict[str, Any]) -> Specia
         decoder_start=one("decoder_start_token_id"),
         suppressed=tuple(single),
     )
+
+
+def with_mask(
+    special: SpecialTokens, config: ModelConfig, folder: Path, tokenizer: Callable[[], Tokenizer] | None
+) -> SpecialTokens:
+    """The mask of a masked language model, which only the vocabulary's own files name."""
+    if config.head != "mlm" or tokenizer is None:
+        return special
+    from clearhead.text import settings
+
+    return replace(special, mask=settings.special_tokens(folder, tokenizer()).mask)
 
 
 def tokenizer_of(folder: Path) -> Callable[[], Tokenizer] | None:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from clearhead.checkpoints.catalogue.entries import DEFAULT_MODEL as DEFAULT_MODEL
+from clearhead.checkpoints.catalogue import DEFAULT_MODEL as DEFAULT_MODEL
 
 MODEL, SAMPLING, LENGTH, SEARCH = "Model", "Choosing tokens", "Length and stopping", "Search and speed"
 CONTEXT, OUTPUT = "Prompt and context window", "Output"
@@ -13,9 +13,9 @@ CONTEXT, OUTPUT = "Prompt and context window", "Output"
 
 def model_names(incomplete: str) -> list[str]:
     """Names of the catalogue, for shell completion."""
-    from clearhead.checkpoints.catalogue.entries import entries
+    from clearhead.checkpoints.catalogue import list_models
 
-    return [name for name in entries() if name.startswith(incomplete)]
+    return [status.name for status in list_models() if status.name.startswith(incomplete)]
 
 
 def whole(text: str) -> int:

@@ -144,7 +144,8 @@ def stream_text(stream: "Stream") -> "Completion":
     from clearhead.cli.screen import Writer
 
     writer = Writer()
-    writer.write(stream.prompt.text + stream.prompt.separator, "dim")
+    begun = stream.completion
+    writer.write(begun.prompt + begun.separator, "dim")
     for piece in stream:
         writer.write(piece, "bold")
     writer.write("\n")

@@ -12,10 +12,32 @@ from typing import Any
 UNSAFE = re.compile(r"[\x7f-\x9f\ud800-\udfff]")  # json.dumps escapes the other controls itself
 
 
-def print_json(value: Any, *, indent: int | None = 2) -> None:
-    """Write `value` to standard output; `indent` None makes it one line."""
-    text = json.dumps(plain(value), ensure_ascii=False, indent=indent, allow_nan=False)
-    sys.stdout.write(UNSAFE.sub(lambda m: f"\\u{ord(m[0]):04x}", text) + "\n")
+def print_json(value: Any) -> None:
+    """Write `value` to standard output, each of its fields or items on a line of its own."""
+    ready = plain(value)
+    if isinstance(ready, dict) and ready:
+        text = "{\n" + ",\n".join(f"  {encoded(key)}: {encoded(item)}" for key, item in ready.items()) + "\n}"
+    elif isinstance(ready, list) and ready:
+        text = "[\n" + ",\n".join(f"  {encoded(item)}" for item in ready) + "\n]"
+    else:
+        text = encoded(ready)
+    write_line(text)
+
+
+def print_json_line(value: Any) -> None:
+    """Write `value` as one line, for a stream of them."""
+    write_line(encoded(plain(value)))
+
+
+def encoded(value: Any) -> str:
+    """One line of JSON."""
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    return UNSAFE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+
+
+def write_line(text: str) -> None:
+    """To standard output, at once."""
+    sys.stdout.write(text + "\n")
     sys.stdout.flush()
 
 

@@ -74,9 +74,9 @@ def show_cards(known: "list[ModelStatus]") -> None:
     console = output()
     for status in known:
         name, family, parameters, size, licence, installed, what = (one_line(field) for field in fields(status))
-        mark = Text("● " if installed == "yes" else "○ ", style="green" if installed == "yes" else "dim")
         figures = f"{family}, {parameters}, {size}"
-        line = mark.append(name, "bold").append(" " * max(2, NARROW - 2 - len(name) - len(figures))).append(figures, "not bold")
+        line = Text().append("● " if installed == "yes" else "○ ", "green" if installed == "yes" else "dim")
+        line.append(name, "bold").append(" " * max(2, NARROW - 2 - len(name) - len(figures))).append(figures)
         console.print(line, soft_wrap=True)
         for about in wrapped(f"{what or 'from Hugging Face'}; {licence}", 2):
             console.print(Text(f"  {about}", style="dim"), soft_wrap=True)

@@ -33,7 +33,7 @@ def open_model(model: str, *, offline: bool) -> "Checkpoint":
 def load_model(model: str, *, executor: str, dtype: str, device: str, offline: bool) -> "Model":
     """A model ready to run."""
     path = find(model, offline=offline)
-    with working(f"loading {model}"):
+    with working(f"loading {path.name}"):
         from clearhead.engine.loading import load
 
         loaded = load(path, executor=executor, dtype=dtype, device=device, offline=offline)

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from clearhead.checkpoints.catalogue import DEFAULT_MODEL, resolve
+from clearhead.checkpoints.catalogue import DEFAULT_MODEL, Progress, resolve
 from clearhead.checkpoints.checkpoint import Checkpoint
 from clearhead.checkpoints.opening import open_checkpoint
 from clearhead.engine.model import Model
@@ -20,8 +20,11 @@ def load(
     dtype: str = "float32",
     device: str = "cpu",
     offline: bool = False,
+    progress: Progress | None = None,
 ) -> Model:
     """A model by catalogue name, Hugging Face id (`owner/name`, `owner/name@revision`), folder or file.
+
+    `progress` hears of a download; without one it is silent.
 
     Raises:
         UnknownModelError: no such name, id or path.
@@ -29,17 +32,8 @@ def load(
         CheckpointError, ConfigError: a file that cannot be read, or describes no model Clearhead computes.
         MissingDependencyError: the executor's packages are not installed.
     """
-    path = resolve(str(model), offline=offline)
-    checkpoint = open_checkpoint(path)
-    return Model(
-        name=str(model),
-        source=path,
-        executor=build_executor(checkpoint, executor, dtype, device),
-        special=checkpoint.special,
-        read_tokenizer=checkpoint.tokenizer,
-        chat_template=checkpoint.chat_template,
-        generation=checkpoint.generation,
-    )
+    checkpoint = open_checkpoint(resolve(str(model), offline=offline, progress=progress))
+    return Model(name=str(model), executor=build_executor(checkpoint, executor, dtype, device), checkpoint=checkpoint)
 
 
 def build_executor(checkpoint: Checkpoint, name: str, dtype: str, device: str) -> Executor:

@@ -4,14 +4,16 @@ T tokens, V vocab_size, C d_model.
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Unpack
+from typing import Unpack
 
 import numpy as np
 
+from clearhead.checkpoints.checkpoint import Checkpoint
+from clearhead.checkpoints.export import export
 from clearhead.config import GenerationConfig, ModelConfig, SpecialTokens
 from clearhead.engine.completion import Completion, Sample, Timing, Usage
 from clearhead.engine.context_window import Context, Overflow, prompt_limit
@@ -40,24 +42,30 @@ class Model:
     """
 
     name: str
-    source: Path
     executor: Executor
-    special: SpecialTokens
-    read_tokenizer: Callable[[], Tokenizer] | None = None
-    chat_template: str | None = None
-    generation: Mapping[str, Any] = field(default_factory=dict)  # the checkpoint's own preferences, for information
+    checkpoint: Checkpoint
 
     @property
     def config(self) -> ModelConfig:
         """The architecture."""
         return self.executor.config
 
+    @property
+    def special(self) -> SpecialTokens:
+        """The ids that steer generation."""
+        return self.checkpoint.special
+
+    @property
+    def chat_template(self) -> str | None:
+        """The template around a conversation, for an instruction model."""
+        return self.checkpoint.chat_template
+
     @cached_property
     def tokenizer(self) -> Tokenizer:
         """The vocabulary, read when first needed."""
-        if self.read_tokenizer is None:
+        if self.checkpoint.tokenizer is None:
             raise TokenizerError(f"{self.name} came without a vocabulary; it can be given token ids, but no text")
-        return self.read_tokenizer()
+        return self.checkpoint.tokenizer()
 
     @property
     def prompter(self) -> Prompter:
@@ -202,6 +210,23 @@ class Model:
         trace.pieces = self.tokenizer.pieces(trace.tokens)
         self.forward(tokens, decoder_tokens, trace)
         return trace
+
+    def save(self, folder: str | Path, *, dtype: str = "float32") -> None:
+        """Write a new folder in Hugging Face layout, which transformers loads with equal logits.
+
+        Raises:
+            CheckpointError: the folder exists and is not empty.
+            ConfigError: the family's config.json cannot express this model.
+        """
+        export(
+            Path(folder),
+            self.config,
+            self.checkpoint.weights(),
+            dtype=dtype,
+            special=self.special,
+            tokenizer=None if self.checkpoint.tokenizer is None else self.tokenizer,
+            chat_template=self.chat_template,
+        )
 
     def request(self, options: Options) -> GenerationConfig:
         """The checked request, with a seed of its own where it draws and none was given."""

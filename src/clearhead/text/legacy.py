@@ -41,11 +41,9 @@ def load_tokenizer_folder(folder: Path) -> Tokenizer:
 
 
 def fast(folder: Path, settings: Settings) -> Tokenizer:
-    """tokenizer.json, then what tokenizer_config.json adds to it."""
+    """tokenizer.json, which also says how texts are framed, then the tokens that tokenizer_config.json adds to it."""
     backend = read_backend(folder / "tokenizer.json")
     amend(backend, settings, settings.roles)
-    if settings.switch("add_bos_token") is not None or settings.switch("add_eos_token") is not None:
-        frame(backend, edge(settings, settings.roles, "bos"), edge(settings, settings.roles, "eos"))
     return FastTokenizer(backend, names=settings.roles)
 
 

@@ -2,7 +2,7 @@
 
 Four conventions cover the field. Byte-level BPE (Radford et al. 2019, section 2.2, and GPT-2's encoder.py) writes every
 byte as one printable character; SentencePiece writes a space as `▁` (U+2581) and, with byte fallback, a lone byte as
-`<0x0A>`; WordPiece (BERT) marks the pieces that continue a word with `##`; a plain word list joins its words with spaces.
+`<0x0A>`; WordPiece (BERT) marks the pieces that continue a word with `##`; a word list joins its words with spaces.
 
 The first piece of a text is spelled apart from the others: most vocabularies put a space before every word, and drop
 the one that begins the text.

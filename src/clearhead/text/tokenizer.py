@@ -16,7 +16,7 @@ class Tokenizer(Protocol):
         `parse_special` False reads `<|im_end|>` and its like as plain text, for text that comes from strangers."""
 
     def encode_target(self, text: str) -> list[int]:
-        """Ids of `text` on the decoder's side, unframed; differs from `encode` only where a model has two vocabularies."""
+        """Ids of `text` on the decoder's side, unframed; another vocabulary than `encode`'s in some models."""
 
     def decode(self, ids: Sequence[int], *, skip_special_tokens: bool = True) -> str:
         """The text of `ids`; bytes that are no UTF-8 become U+FFFD."""

@@ -6,7 +6,7 @@ path = resolve("smollm2-135m-instruct")  # a file or folder on this machine, fet
 """
 
 from clearhead.checkpoints.catalogue.disk import NoSpaceError
-from clearhead.checkpoints.catalogue.entries import DEFAULT_MODEL, Entry, entries
+from clearhead.checkpoints.catalogue.entries import DEFAULT_MODEL, Entry
 from clearhead.checkpoints.catalogue.library import FileCheck, pull, remove, resolve, verify_files
 from clearhead.checkpoints.catalogue.listing import ModelStatus, list_models
 from clearhead.checkpoints.catalogue.progress import Progress
@@ -20,7 +20,6 @@ __all__ = [
     "NoSpaceError",
     "Progress",
     "cache_root",
-    "entries",
     "list_models",
     "pull",
     "remove",

@@ -48,7 +48,8 @@ def append_member(archive: Path, member: Member, target: IO[bytes]) -> None:
                 digest.update(chunk)
                 target.write(chunk)
     except DAMAGE as error:
-        raise DownloadError(f"{archive.name} is damaged: {error}") from None
+        reason = str(error).partition("\n")[0]  # tarfile lists one reason a line for each compression
+        raise DownloadError(f"{archive.name} is damaged: {reason}") from None
     if digest.hexdigest() != member.sha256:
         raise DownloadError(
             f"{archive.name}: {member.name} has the SHA-256 {digest.hexdigest()[:12]}..., not "

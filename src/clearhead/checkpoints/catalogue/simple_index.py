@@ -64,7 +64,7 @@ def links_on(web: Web, page: str, archive: Archive) -> list[Link]:
         kind, address = response.headers.get_content_type(), response.geturl()
     if len(body) > LARGEST_PAGE:
         raise RefusedError(f"{urlsplit(page).hostname} sends a page of more than {LARGEST_PAGE} bytes")
-    links = json_links(body, address) if kind.endswith("+json") else html_links(body, address)
+    links = json_links(body, address) if kind.endswith("json") else html_links(body, address)
     return [link for link in links if urlsplit(link.address).scheme in ("http", "https")]
 
 
