@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import re
+import ssl
 import tarfile
 import threading
 import zipfile
@@ -149,10 +150,12 @@ class Server(ThreadingHTTPServer):
 
 
 @contextmanager
-def serving(site: Site) -> Iterator[Site]:
+def serving(site: Site, tls: ssl.SSLContext | None = None) -> Iterator[Site]:
     """Serve the site on a free port of 127.0.0.1 until the end of the block."""
     server = Server(("127.0.0.1", 0), type("SiteHandler", (Handler,), {"site": site}))
-    site.address = f"http://127.0.0.1:{server.server_address[1]}"
+    site.address = f"{'https' if tls else 'http'}://127.0.0.1:{server.server_address[1]}"
+    if tls:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     try:

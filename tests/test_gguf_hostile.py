@@ -108,17 +108,12 @@ def test_the_sound_file_opens(sound: bytes, tmp_path: Path) -> None:
 
 
 def test_a_file_cut_anywhere_is_refused(sound: bytes, tmp_path: Path) -> None:
-    path = tmp_path / "x.gguf"
-    path.write_bytes(sound)
-    read = read_gguf(path)
-    end = len(sound)
-    while sound[end - 1] == 0:  # padding after the last tensor may go
-        end -= 1
-    for length in range(end):
+    path, tables = tmp_path / "x.gguf", sound.index(b"output_norm.bias") + 64
+    end = len(sound.rstrip(b"\0"))  # padding after the last tensor may go
+    for length in [*range(tables), *range(tables, end, 37), end - 1]:
         path.write_bytes(sound[:length])
         with pytest.raises(CheckpointError):
             read_gguf(path)
-    assert read.tensors
 
 
 def test_a_file_with_flipped_bits_opens_or_fails_cleanly(sound: bytes, tmp_path: Path) -> None:

@@ -14,23 +14,25 @@ ROOT = Path(__file__).parents[1]
 DATA = Path(os.environ.get("CLEARHEAD_TEST_DATA", ROOT.parent / "shared" / "data"))
 WEIGHTS = Path(os.environ.get("CLEARHEAD_TEST_WEIGHTS", ROOT.parent / "weights"))
 
-SENTENCES = """\
-Which is the capital of Bulgaria?
-The capital of Bulgaria is Sofia.
-Ein kleines Mädchen klettert in ein Spielhaus aus Holz.
-Un homme vêtu de noir joue de la guitare électrique.
-Быстрая коричневая лиса прыгает через ленивую собаку.
-Η γρήγορη καφέ αλεπού πηδάει πάνω από το σκυλί.
-素早い茶色の狐がのろまな犬を飛び越える。
-敏捷的棕色狐狸跳过懒狗，然后睡着了。
-빠른 갈색 여우가 게으른 개를 뛰어넘는다.
-الثعلب البني السريع يقفز فوق الكلب الكسول.
-השועל החום המהיר קופץ מעל הכלב העצלן.
-तेज़ भूरी लोमड़ी आलसी कुत्ते के ऊपर कूदती है।
-สุนัขจิ้งจอกสีน้ำตาลกระโดดข้ามสุนัขขี้เกียจ
-def add(a, b):\n    return a + b  # 1234567890
-I'm sure we'll say they've DON'T isn't it's 3.14 1,000,000
-  leading, doubled  and trailing   """.split("\n")
+SENTENCES = [
+    "Which is the capital of Bulgaria?",
+    "The capital of Bulgaria is Sofia.",
+    "Ein kleines Mädchen klettert in ein Spielhaus aus Holz.",
+    "Un homme vêtu de noir joue de la guitare électrique.",
+    "Быстрая коричневая лиса прыгает через ленивую собаку.",
+    "Η γρήγορη καφέ αλεπού πηδάει πάνω από το σκυλί.",
+    "素早い茶色の狐がのろまな犬を飛び越える。",
+    "敏捷的棕色狐狸跳过懒狗，然后睡着了。",
+    "빠른 갈색 여우가 게으른 개를 뛰어넘는다.",
+    "الثعلب البني السريع يقفز فوق الكلب الكسول.",
+    "השועל החום המהיר קופץ מעל הכלב העצלן.",
+    "तेज़ भूरी लोमड़ी आलसी कुत्ते के ऊपर कूदती है।",
+    "สุนัขจิ้งจอกสีน้ำตาลกระโดดข้ามสุนัขขี้เกียจ",
+    "def add(a, b):",
+    "    return a + b  # 1234567890",
+    "I'm sure we'll say they've DON'T isn't it's 3.14 1,000,000",
+    "  leading, doubled  and trailing   ",
+]
 
 RANGES = """
 20-7e a0-17f 370-3ff 400-4ff 530-58f 590-5ff 600-6ff 900-97f e00-e7f 10a0-10ff 1100-11ff 1e00-1eff 2000-206f 2070-218f
@@ -38,10 +40,37 @@ RANGES = """
 1f900-1faff 20000-20100 0-1f 7f-a0 300-36f e000-e010
 """
 SPACES = [" ", "  ", "   ", "\t", "\n", "\r\n", "\u00a0", "\u3000", "\u200b", "\u200d", "\u2028", "\x0b", ""]
-ODDITIES = """
-123 I'm we'll don'T 3.14 <s> </s> [MASK] [CLS] <|im_end|> <|endoftext|> <pad> <unk> ▁ ##ing <0x41> é ﬁ Å ½ x² 1.000.000
-👩‍👩‍👧‍👦 🇧🇬 _a_ -- ``` http://a.b/c?d=e&f <extra_id_0>
-""".split()
+ODDITIES = [
+    "123",
+    "I'm",
+    "we'll",
+    "don'T",
+    "3.14",
+    "<s>",
+    "</s>",
+    "[MASK]",
+    "[CLS]",
+    "<|im_end|>",
+    "<|endoftext|>",
+    "<pad>",
+    "<unk>",
+    "▁",
+    "##ing",
+    "<0x41>",
+    "é",
+    "ﬁ",
+    "Å",
+    "½",
+    "x²",
+    "1.000.000",
+    "👩\u200d👩\u200d👧\u200d👦",
+    "🇧🇬",
+    "_a_",
+    "--",
+    "```",
+    "http://a.b/c?d=e&f",
+    "<extra_id_0>",
+]
 
 
 def generated(count: int, seed: int) -> list[str]:
@@ -192,11 +221,81 @@ def spm_metadata() -> dict[str, Any]:
     }
 
 
-WORDS = """\
-[PAD] [UNK] [CLS] [SEP] [MASK] the capital of bulgaria is sofia . , ? ! ' which ein klein ##es mad ##chen klett ##ert in aus
-holz un homme vetu de noir joue la guitare electrique def add ( a b ) : return + # 12 ##34 ##56 ##78 ##90 i m sure we ll say
-don t it s 3 14 1 000 狐 棕 色 ##ing lead trail doubled and
-""".split()
+WORDS = [
+    "[PAD]",
+    "[UNK]",
+    "[CLS]",
+    "[SEP]",
+    "[MASK]",
+    "the",
+    "capital",
+    "of",
+    "bulgaria",
+    "is",
+    "sofia",
+    ".",
+    ",",
+    "?",
+    "!",
+    "'",
+    "which",
+    "ein",
+    "klein",
+    "##es",
+    "mad",
+    "##chen",
+    "klett",
+    "##ert",
+    "in",
+    "aus",
+    "holz",
+    "un",
+    "homme",
+    "vetu",
+    "de",
+    "noir",
+    "joue",
+    "la",
+    "guitare",
+    "electrique",
+    "def",
+    "add",
+    "(",
+    "a",
+    "b",
+    ")",
+    ":",
+    "return",
+    "+",
+    "#",
+    "12",
+    "##34",
+    "##56",
+    "##78",
+    "##90",
+    "i",
+    "m",
+    "sure",
+    "we",
+    "ll",
+    "say",
+    "don",
+    "t",
+    "it",
+    "s",
+    "3",
+    "14",
+    "1",
+    "000",
+    "狐",
+    "棕",
+    "色",
+    "##ing",
+    "lead",
+    "trail",
+    "doubled",
+    "and",
+]
 
 
 def word_metadata() -> dict[str, Any]:

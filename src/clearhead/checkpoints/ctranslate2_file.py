@@ -77,11 +77,12 @@ def read_model_bin(data: mmap.mmap, where: str) -> ModelBin:
     if cursor.at != cursor.size:
         raise cursor.fail(f"{cursor.size - cursor.at} bytes follow the last variable")
     strings = {key: cursor.decode(variables.pop(key).numbers().tobytes(), key) for key in STRINGS if key in variables}
+    scales = scale_names(variables)
     return ModelBin(
         spec=spec,
         binary_version=version,
         revision=revision,
-        switches={k: v.numbers().item() for k, v in variables.items() if not v.shape} | strings,
+        switches={k: v.numbers().item() for k, v in variables.items() if not v.shape and k not in scales} | strings,
         tensors=with_aliases(stored(cursor, variables), aliases),
         aliases=aliases,
     )
@@ -116,9 +117,14 @@ def read_aliases(cursor: Cursor, variables: Mapping[str, Variable]) -> dict[str,
     return aliases
 
 
+def scale_names(variables: Mapping[str, Variable]) -> set[str]:
+    """The variables that are scales of others."""
+    return {f"{key}_scale" for key, v in variables.items() if v.dtype in SCALED and v.shape}
+
+
 def stored(cursor: Cursor, variables: Mapping[str, Variable]) -> dict[str, StoredTensor]:
     """The arrays, integers joined with their scales."""
-    scales = {f"{key}_scale" for key, v in variables.items() if v.dtype in SCALED and v.shape}
+    scales = scale_names(variables)
     tensors: dict[str, StoredTensor] = {}
     for key, v in variables.items():
         if not v.shape or key in scales:

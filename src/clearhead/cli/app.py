@@ -10,6 +10,7 @@ from clearhead.cli.failures import guarded, quiet_pipe
 from clearhead.cli.inspect import inspect
 from clearhead.cli.models import models, pull, remove
 from clearhead.cli.tokenize import tokenize
+from clearhead.cli.verify import verify
 from clearhead.cli.help import GroupHelp, VerbHelp
 
 EPILOG = (
@@ -68,7 +69,7 @@ def root(
 
 
 WRITE, LOOK, KEEP = "Write", "Look inside", "Models"
-for group, verbs in {WRITE: [complete], LOOK: [inspect, tokenize], KEEP: [models, pull, remove]}.items():
+for group, verbs in {WRITE: [complete], LOOK: [inspect, tokenize], KEEP: [models, pull, remove, verify]}.items():
     for verb in verbs:
         app.command(cls=VerbHelp, rich_help_panel=group)(verb)
 

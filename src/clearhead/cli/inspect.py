@@ -48,7 +48,10 @@ def description(model: str, checkpoint: "Checkpoint", found: "Architecture") -> 
         "parameters": found.parameters,
         "parts": found.parts,
         "weight_bytes": found.weight_bytes,
-        "cache_bytes": {"tokens": CACHED_TOKENS, **{dtype: found.cache_bytes(dtype) for dtype in BYTES if dtype != "int8"}},
+        "cache_bytes": {
+            "tokens": CACHED_TOKENS,
+            **{dtype: found.cache_bytes(dtype) for dtype in BYTES if dtype != "int8"},
+        },
         "context_window": c.max_positions,
         "special_tokens": special_tokens(checkpoint),
         "chat_template": checkpoint.chat_template is not None,
@@ -100,7 +103,9 @@ def facts(model: str, checkpoint: "Checkpoint", found: "Architecture") -> dict[s
         both = " (and of 1,000 read by the encoder)" if c.kind == "encoder-decoder" else ""
         lines["KV cache"] = f"{size(cache)} in float32, {size(cache // 2)} in bfloat16, per 1,000 tokens{both}"
     if names := special_tokens(checkpoint):
-        lines["special tokens"] = ", ".join(f"{role} {one_line(str(t['piece'] or ''))} {t['id']}" for role, t in names.items())
+        lines["special tokens"] = ", ".join(
+            f"{role} {one_line(str(t['piece'] or ''))} {t['id']}" for role, t in names.items()
+        )
     lines["chat template"] = "yes" if checkpoint.chat_template is not None else "none; it continues text"
     if checkpoint.config.kind == "encoder":
         del lines["chat template"]

@@ -12,7 +12,11 @@ if TYPE_CHECKING:
 
 Names = Annotated[
     list[str],
-    typer.Argument(metavar="MODEL", help="A name that `clearhead models` lists, or a Hugging Face id.", autocompletion=a.model_names),
+    typer.Argument(
+        metavar="MODEL",
+        help="A name that `clearhead models` lists, or a Hugging Face id.",
+        autocompletion=a.model_names,
+    ),
 ]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
@@ -61,7 +65,15 @@ def fields(status: "ModelStatus") -> list[str]:
 
     parameters = short(status.parameters) if status.parameters else "-"
     installed = "yes" if status.path else "no"
-    return [status.name, status.family or "-", parameters, size(status.size), status.licence, installed, status.description]
+    return [
+        status.name,
+        status.family or "-",
+        parameters,
+        size(status.size),
+        status.licence,
+        installed,
+        status.description,
+    ]
 
 
 def show_cards(known: "list[ModelStatus]") -> None:

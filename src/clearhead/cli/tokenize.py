@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 
     from clearhead.text.tokenizer import Tokenizer
 
-Text = Annotated[str | None, typer.Argument(metavar="TEXT|-", help="The text; - reads standard input.", show_default=False)]
+Text = Annotated[
+    str | None, typer.Argument(metavar="TEXT|-", help="The text; - reads standard input.", show_default=False)
+]
 Ids = Annotated[bool, typer.Option("--ids", help="Print the ids alone, on one line.", rich_help_panel=a.OUTPUT)]
 NoSpecial = Annotated[
     bool,

@@ -22,23 +22,15 @@ EMBEDDING, POSITIONS = "decoder/embeddings/weight", "decoder/position_encodings/
 NEVER = -1e4  # a bias that leaves a token no probability in any float format
 
 ACTIVATIONS: dict[int, Activation] = {0: "relu", 1: "gelu_tanh", 2: "silu", 3: "gelu"}
-# Switches that steer nothing computed here: which attention is reported, and refinements of what is off.
-IDLE = {"decoder/alignment_heads", "decoder/alignment_layer", "decoder/alibi_use_positive_positions"}
-SWITCHES = {f"{stack}/{name}" for stack in STACKS for name in ("num_heads", "pre_norm", "activation")} | {
-    *(f"{stack}/scale_embeddings" for stack in STACKS),
-    *(f"{stack}/embeddings/multiply_by_sqrt_depth" for stack in STACKS),
+PER_STACK = ("num_heads", "pre_norm", "activation", "scale_embeddings", "embeddings/multiply_by_sqrt_depth")
+READ = {f"{stack}/{name}" for stack in STACKS for name in PER_STACK} | {"decoder/start_from_zero_embedding"}
+OFF = {"decoder/alibi", "decoder/scale_alibi", "encoder/multi_query_attention", "multi_query_attention"}
+# These steer nothing computed here: which attention is reported, and details of what is off.
+IDLE = {
+    "decoder/alignment_heads",
+    "decoder/alignment_layer",
+    "decoder/alibi_use_positive_positions",
     "encoder/embeddings_merge",
-    "decoder/start_from_zero_embedding",
-    *("decoder/alibi", "decoder/scale_alibi"),
-    *(
-        "num_heads",
-        "pre_norm",
-        "activation",
-        "embeddings_merge",
-        "alignment_layer",
-        "alignment_heads",
-    ),  # revisions 3, 4
-    *("with_source_bos", "with_source_eos", "with_target_bos", "user_decoder_start_tokens"),  # binary versions 4, 5
 }
 
 
@@ -89,11 +81,10 @@ def from_ctranslate2(fields: Fields, tensors: Tensors) -> ModelConfig:
 def refuse(fields: Fields, tensors: Tensors) -> None:
     """Refuse what would be computed otherwise there than here."""
     for key, value in fields.values.items():
-        if "/" in key and key not in SWITCHES | IDLE:
+        if "/" in key and key not in READ | IDLE | OFF:
             raise ConfigError(f"{fields.where}: {key} is {value!r}, a switch that Clearhead does not know")
-    for key in ("decoder/alibi", "decoder/scale_alibi"):
+    for key in sorted(OFF):
         fields.expect(key, 0)
-    fields.expect("multi_query_attention", False)
     for name in (EMBEDDING, POSITIONS, "decoder/layer_0/ffn/linear_0/weight"):
         if name not in tensors:
             raise ConfigError(f"{fields.where}: there is no {name}; positions and embeddings must be stored as tables")

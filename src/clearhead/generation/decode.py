@@ -10,7 +10,7 @@ Tokens appear when the iterator is advanced; closing it, or dropping it, ends th
 from collections.abc import Callable, Generator, Sequence
 
 from clearhead.config import GenerationConfig, SpecialTokens
-from clearhead.executor import Cache, Executor, Memory, Tokens
+from clearhead.executor import Cache, Executor, Floats, Memory, Tokens
 from clearhead.generation.ending import Stop, no_stop
 from clearhead.generation.prefill import PREFILL_TOKENS, Cancelled, never, prefill, wanted
 from clearhead.generation.prompts import check_prompts
@@ -63,18 +63,12 @@ def run(
         OptionError: every token is ruled out.
         CheckpointError: the logits are not numbers.
     """
-    if all(row.finish_reason for row in rows) and not rows[0].config.prompt_logprobs:
-        return  # nothing to say about the prompts, and no room for more
-    prompts = [row.history.tolist() for row in rows if row.sample == 0]
-    cache = executor.new_cache(len(prompts), max(len(row.ids) for row in rows))
-    want = wanted(rows[0].config)
-    read = prefill(executor, prompts, cache, memory, want=want, budget=prefill_tokens, cancelled=cancelled)
+    read = read_prompts(executor, rows, memory, cancelled, prefill_tokens)
     if read is None:
         return
-    for row in rows:
-        row.prompt_logprobs = read.logprobs[row.index]
+    cache, after = read
     alive = [row for row in rows if not row.finish_reason]
-    blocks = [read.logits[row.index][None] for row in alive]
+    blocks = [after[row.index][None] for row in alive]
     memory = keep_rows([row.index for row in alive], cache, memory)
     drafts: list[list[int]] = [[] for _ in alive]
     while alive:
@@ -90,6 +84,26 @@ def run(
         drafts = [propose(row) for row in alive]
         fed = [[row.tokens[-1], *draft] for row, draft in zip(alive, drafts, strict=True)]
         blocks = executor.decode(fed, cache, memory, want="all" if any(drafts) else "last")
+
+
+def read_prompts(
+    executor: Executor, rows: Sequence[Row], memory: Memory | None, cancelled: Cancelled, prefill_tokens: int
+) -> tuple[Cache, list[Floats]] | None:
+    """A cache that holds each prompt once, and the logits [V] after each; None if cancelled, or nothing is to be done.
+
+    Gives the rows their prompt's log-probabilities where those were asked for.
+    """
+    config = rows[0].config
+    if all(row.finish_reason for row in rows) and not config.prompt_logprobs:
+        return None
+    prompts = [row.history.tolist() for row in rows if row.sample == 0]
+    cache = executor.new_cache(len(prompts), max(len(row.ids) for row in rows))
+    read = prefill(executor, prompts, cache, memory, want=wanted(config), budget=prefill_tokens, cancelled=cancelled)
+    if read is None:
+        return None
+    for row in rows:
+        row.prompt_logprobs = read.logprobs[row.index]
+    return cache, read.logits
 
 
 def keep_rows(rows: Sequence[int], cache: Cache, memory: Memory | None) -> Memory | None:

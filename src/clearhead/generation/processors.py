@@ -50,7 +50,7 @@ def top_p(scores: Scores, p: float) -> Scores:
     probabilities = np.exp(scores - scores.max())
     probabilities /= probabilities.sum(dtype=np.float64)
     candidates = np.flatnonzero(probabilities >= (1.0 - p) / scores.size)
-    candidates = candidates[np.argsort(-probabilities[candidates], kind="stable")]
+    candidates = candidates[np.argsort(-scores[candidates], kind="stable")]
     reached = np.cumsum(probabilities[candidates], dtype=np.float64)
     kept = candidates[: int(np.searchsorted(reached, p, side="left")) + 1]
     result = np.full_like(scores, -np.inf)
@@ -111,6 +111,12 @@ def penalties(config: GenerationConfig, special: SpecialTokens, vocab_size: int)
     if config.presence_penalty or config.frequency_penalty:
         amounts = config.presence_penalty, config.frequency_penalty
         steps.append(lambda scores, ids, start: presence_and_frequency(scores, ids[start:], *amounts))
+    return steps + exclusions(config, special, vocab_size)
+
+
+def exclusions(config: GenerationConfig, special: SpecialTokens, vocab_size: int) -> list[Processor]:
+    """What may not be said: never, or not before there are min_new_tokens."""
+    steps: list[Processor] = []
     # A checkpoint may name ids beyond its own vocabulary; the model cannot generate those anyway.
     ruled_out = as_ids(i for i in special.suppressed if 0 <= i < vocab_size)
     ends = as_ids(i for i in end_ids(config, special) if 0 <= i < vocab_size)

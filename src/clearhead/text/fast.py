@@ -30,7 +30,7 @@ class FastTokenizer(PieceTokenizer):
         decoder = backend.decoder
         added = backend.get_added_tokens_decoder()
         super().__init__(
-            vocab_size=max(backend.get_vocab_size(with_added_tokens=True), max(added, default=-1) + 1),
+            vocab_size=rows(backend),
             spelling=spelling.of_decoder(None if decoder is None else json.loads(decoder.__getstate__())),
             special_ids=frozenset(i for i, token in added.items() if token.special),
             literals=frozenset(added),
@@ -80,6 +80,13 @@ class FastTokenizer(PieceTokenizer):
             if self._plain is None:
                 self._plain = blind_twin(self._backend)
             return self._plain
+
+
+def rows(backend: "Backend") -> int:
+    """One more than the largest id. Listing the whole vocabulary takes long, and ids without holes can be counted."""
+    count: int = backend.get_vocab_size(with_added_tokens=True)
+    whole = backend.id_to_token(count - 1) is not None and backend.id_to_token(count) is None if count else True
+    return count if whole else max(backend.get_vocab(with_added_tokens=True).values()) + 1
 
 
 def blind_twin(backend: "Backend") -> "Backend":

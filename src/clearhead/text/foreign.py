@@ -22,8 +22,8 @@ def reading(what: str) -> Iterator[None]:
         raise TokenizerError(f"{what} cannot be read: {reason}; the file is damaged or of another kind") from error
 
 
-def utf8(text: str) -> bytes:
-    """`text` as bytes.
+def utf8(text: str, what: str = "the text") -> bytes:
+    """`text` as bytes; `what` names it in the error.
 
     Raises:
         TokenizerError: the text holds half of a UTF-16 surrogate pair, which is no character and has no bytes.
@@ -32,6 +32,4 @@ def utf8(text: str) -> bytes:
         return text.encode("utf-8")
     except UnicodeEncodeError as error:
         half = f"\\u{ord(text[error.start]):04x}"
-        raise TokenizerError(
-            f"the text holds {half} at {error.start}, half a character; remove or replace it"
-        ) from None
+        raise TokenizerError(f"{what} holds {half} at {error.start}, half a character; remove or replace it") from None

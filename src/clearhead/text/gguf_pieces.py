@@ -9,6 +9,7 @@ import numpy as np
 
 from clearhead.config import SpecialTokens
 from clearhead.errors import TokenizerError
+from clearhead.text.foreign import utf8
 from clearhead.text.piece_model import PieceType
 from clearhead.text.spelling import BYTE
 
@@ -80,6 +81,7 @@ def read_tokens(metadata: Mapping[str, Any]) -> list[str]:
         if not isinstance(token, str):
             raise TokenizerError(f"tokenizer.ggml.tokens[{i}] is {type(token).__name__}; every token is a string")
     tokens = [token or f"[EMPTY_{i}]" for i, token in enumerate(raw)]
+    utf8("\n".join(tokens), "tokenizer.ggml.tokens")
     if len(set(tokens)) != len(tokens):
         seen: dict[str, int] = {}
         i, j = next((seen[t], n) for n, t in enumerate(tokens) if seen.setdefault(t, n) != n)

@@ -29,7 +29,7 @@ def gguf_tokenizer(metadata: Mapping[str, Any]) -> Tokenizer:
         TokenizerError: no vocabulary, a kind or a pre-tokenizer that Clearhead does not read, or damaged lists.
     """
     kind = metadata.get(PREFIX + "model")
-    if kind not in KINDS:
+    if not isinstance(kind, str) or kind not in KINDS:
         raise TokenizerError(f"{PREFIX}model is {str(kind)[:40]!r}; Clearhead reads {', '.join(map(repr, KINDS))}")
     pieces = read_pieces(metadata)
     return KINDS[kind](metadata, pieces, role_ids(metadata, len(pieces.tokens)))

@@ -148,6 +148,7 @@ def checked(vocabulary: Mapping[str, Any], unknown: str) -> None:
     for piece, i in vocabulary.items():
         if not isinstance(piece, str) or isinstance(i, bool) or not isinstance(i, int) or not 0 <= i < 2**31:
             raise TokenizerError(f"the vocabulary gives {piece!r} the id {i!r}; an id is a whole number from 0 up")
+    utf8("\n".join(vocabulary), "the vocabulary")
     if len(set(vocabulary.values())) != len(vocabulary):
         raise TokenizerError("the vocabulary gives two pieces the same id")
     if unknown not in vocabulary:

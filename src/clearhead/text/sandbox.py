@@ -31,7 +31,7 @@ from clearhead.text.template_filters import (
     output,
 )
 
-LONGEST_TEMPLATE = 2**17  # characters; the longest in use has about 20,000
+LONGEST_TEMPLATE = 2**16  # characters; the longest in use has about 20,000
 
 STRING_METHODS = """
     capitalize count endswith find index isalnum isalpha isascii isdecimal isdigit islower isnumeric isspace istitle

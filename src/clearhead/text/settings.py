@@ -12,7 +12,7 @@ from typing import Any
 
 from clearhead.config import SpecialTokens
 from clearhead.errors import TokenizerError
-from clearhead.text.foreign import reading
+from clearhead.text.foreign import reading, utf8
 from clearhead.text.tokenizer import Tokenizer
 
 ROLES = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
@@ -109,6 +109,7 @@ def parse(token: Any, where: str, i: int | None = None) -> AddedToken:
     content = entry.get("content") if isinstance(entry, dict) else None
     if not isinstance(content, str) or not content:
         raise TokenizerError(f"{where} is {str(token)[:40]!r}; a token is a string, or an object with one in 'content'")
+    utf8(content, where)
     return AddedToken(
         content=content,
         id=i,

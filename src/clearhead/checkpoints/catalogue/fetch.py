@@ -130,7 +130,7 @@ def append(response: HTTPResponse, archive: Archive, partial: Path, progress: Pr
     with partial.open("ab") as file:
         while left:
             try:
-                chunk = response.read(min(CHUNK, left))
+                chunk = response.read1(min(CHUNK, left))  # what has come, so that a broken line loses little
             except (OSError, http.client.HTTPException) as error:
                 raise BrokenLineError(f"the connection broke ({cause(error)})") from None
             if not chunk:

@@ -7,7 +7,7 @@ listing gives: SHA-256 for large files, Git's own for small ones.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from clearhead.checkpoints.catalogue.disk import require_space, size_of
@@ -179,7 +179,11 @@ def find_cached(model: HubName) -> Path | None:
 
 
 def remove_from_hub_cache(folder: Path) -> None:
-    """Take one commit of a repository out of the Hub's cache, as `huggingface_hub` does it."""
+    """Take the commit that lies in `folder` out of the Hub's cache, with the files that no other commit uses."""
     from huggingface_hub import scan_cache_dir
 
-    scan_cache_dir().delete_revisions(folder.name).execute()
+    if folder.is_dir():
+        cache, repository = folder.parents[2], folder.parents[1]
+        info = scan_cache_dir(cache)
+        mine = frozenset(repo for repo in info.repos if repo.repo_path.name == repository.name)
+        replace(info, repos=mine).delete_revisions(folder.name).execute()  # a fork has commits of the same name

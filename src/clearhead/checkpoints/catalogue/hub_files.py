@@ -57,7 +57,7 @@ def safetensors(model: HubName, present: Collection[str]) -> list[str]:
 
 def named(model: HubName, wanted: str, ggufs: list[str]) -> str:
     """The GGUF file of this path, or the one whose name ends in this quantisation (`Q4_K_M`)."""
-    label = re.compile(rf"(?:.*[/._-])?{re.escape(wanted)}(?:\.gguf)?", re.IGNORECASE)
+    label = re.compile(rf"(?:.*(?:[/.-]|_(?=i?q\d|b?f\d)))?{re.escape(wanted)}(?:\.gguf)?", re.IGNORECASE)
     found = [path for path in ggufs if path == wanted] or [path for path in ggufs if label.fullmatch(path)]
     if len(found) == 1:
         return found[0]

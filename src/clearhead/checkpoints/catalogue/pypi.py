@@ -86,9 +86,9 @@ def fetch_with_pip(archive: Archive, downloads: Path) -> bool:
     """
     if not archive.name.endswith(".whl") or importlib.util.find_spec("pip") is None:
         return False
-    options = "--no-deps --only-binary=:all: --ignore-requires-python --no-input --quiet --retries 1"
+    options = "--no-deps --only-binary=:all: --ignore-requires-python --no-input --retries=1"
     wanted = ["--dest", str(downloads), f"{archive.project}=={archive.version}"]
-    command = [sys.executable, "-m", "pip", "download", *options.split(), *wanted]
+    command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "download", *options.split(), *wanted]
     subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
     return is_right(downloads / archive.name, archive)
 

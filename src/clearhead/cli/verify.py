@@ -1,0 +1,88 @@
+"""`clearhead verify`: the numerical contract on the user's own model, each promise with its figure and bound."""
+
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from clearhead.cli import arguments as a
+
+if TYPE_CHECKING:
+    from clearhead.engine.verification import Check
+
+
+def verify(
+    model: a.ModelArgument = a.DEFAULT_MODEL,
+    json: a.Json = False,
+    dtype: a.Dtype = "float32",
+    executor: a.Executor = "torch",
+    device: a.Device = "cpu",
+    offline: a.Offline = False,
+) -> None:
+    """Check that a model computes what it should on this machine.
+
+    The same text must give the same logits whether it is read at once or token by token, alone or in a batch, traced
+    or not; different ways to greedy tokens must agree; a vocabulary must spell what it reads. Each promise is shown
+    with its figure and its bound. The exit status is 1 if one is broken.
+
+    Example: clearhead verify smollm2-135m-instruct
+    """
+    from clearhead.cli.json_output import plain, print_json
+    from clearhead.cli.opening import load_model
+    from clearhead.engine.verification import verify as checks
+
+    loaded = load_model(model, executor=executor, dtype=dtype, device=device, offline=offline)
+    done = []
+    for check in checks(loaded):
+        done.append(check)
+        if not json:
+            show(check)
+    failed = [check for check in done if not check.passed]
+    if json:
+        rows: list[dict[str, Any]] = [{**plain(check), "passed": check.passed} for check in done]
+        print_json({"model": model, "executor": executor, "dtype": dtype, "passed": not failed, "checks": rows})
+    else:
+        summary(done, failed)
+    if failed:
+        raise typer.Exit(1)
+
+
+def show(check: "Check") -> None:
+    """One line: the mark, the promise, its figure against its bound."""
+    from rich.text import Text
+
+    from clearhead.cli.printable import one_line
+    from clearhead.cli.screen import output
+
+    word, style = ("skip", "dim") if check.skipped else ("pass", "green") if check.passed else ("FAIL", "bold red")
+    line = Text().append(f"{word}  ", style).append(f"{check.name:<33}")
+    if check.skipped:
+        line.append(one_line(check.skipped), "dim")
+    else:
+        line.append(f"{figure(check):<19} ").append(one_line(explained(check)), "dim")
+    output().print(line, soft_wrap=True)
+
+
+def figure(check: "Check") -> str:
+    """The figure and its bound: a count as such, a difference in powers of ten."""
+    if check.bound == 0:
+        return f"{check.figure:,.0f}"
+    return f"{check.figure:.1e} <= {check.bound:.0e}" if check.passed else f"{check.figure:.1e} > {check.bound:.0e}"
+
+
+def explained(check: "Check") -> str:
+    """What the figure counts, and of what."""
+    if not check.detail:
+        return check.measures
+    return f"{check.measures}{' ' if check.detail.startswith('of ') else ', '}{check.detail}"
+
+
+def summary(done: "list[Check]", failed: "list[Check]") -> None:
+    """The last line, on standard error."""
+    from clearhead.cli.quantities import plural
+    from clearhead.cli.screen import note
+
+    made = [check for check in done if not check.skipped]
+    broken = (
+        f", {plural(len(failed), 'failure')}: {', '.join(check.name for check in failed)}" if failed else ", all passed"
+    )
+    note(f"{plural(len(made), 'check')}{broken}")

@@ -1,0 +1,28 @@
+"""A few lines in many scripts, for checks that need some text of every kind."""
+
+SAMPLES = (
+    "The quick brown fox jumps over the lazy dog, and nobody minds.",
+    "It's 3.14159, isn't it? Yes: $1,299.00 (20% off)!",
+    "def area(r):\n    return 3.14 * r ** 2  # a comment",
+    "Na fóia, à bientôt, señor; größer, čaj, żółw, İstanbul.",
+    "Столицата на България е София.",
+    "Съешь же ещё этих мягких французских булок.",
+    "Η Αθήνα είναι η πρωτεύουσα της Ελλάδας.",
+    "ירושלים, שלום לכולם.",
+    "مرحبا بالعالم، كيف حالك؟",
+    "नमस्ते दुनिया, आप कैसे हैं?",
+    "আমার সোনার বাংলা",
+    "வணக்கம் உலகம்",
+    "สวัสดีชาวโลก",
+    "გამარჯობა, მსოფლიო",
+    "Բարեւ աշխարհ",
+    "ሰላም ለዓለም",
+    "你好，世界。今天天气很好。",
+    "こんにちは、世界。カタカナも漢字も。",
+    "안녕하세요 세계",
+    "Emoji: 🙂 👩‍🔬 🇧🇬 ❤️",
+    "Mathematics: ∑ x² ≤ ∞, α → β, ½ + ¼",
+    "tab\there, two  spaces, three   spaces",
+    "line one\nline two\n\nline four",
+    "https://example.org/a?b=c&d=%20#e user@example.org",
+)
