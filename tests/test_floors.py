@@ -29,6 +29,14 @@ FLOORS = {
     "server": 7,
     "cli": 7,
 }
+# Packages of one floor that may know each other.
+NEIGHBOURS = [
+    {"config", "errors"},
+    {"families", "positions"},
+    {"trace", "executor"},
+    {"engine", "lens"},
+    {"server", "cli"},
+]
 FILES = sorted(SOURCE.rglob("*.py"))
 
 
@@ -58,13 +66,9 @@ def test_imports_go_downward_only(path: Path) -> None:
         parts = name.split(".")
         if parts[0] == "clearhead" and len(parts) > 1 and parts[1] in FLOORS and parts[1] != package(path):
             assert FLOORS[parts[1]] <= own, f"{path.name} on floor {own} imports {name} from floor {FLOORS[parts[1]]}"
-            # Neighbours on one floor stand alone, but for the positions that every family page may name.
             assert FLOORS[parts[1]] < own or {parts[1], package(path)} in NEIGHBOURS, (
                 f"{path.name} imports its neighbour {name}"
             )
-
-
-NEIGHBOURS = [{"config", "errors"}, {"trace", "executor"}, {"engine", "lens"}, {"server", "cli"}]
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(SOURCE)))

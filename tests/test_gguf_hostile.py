@@ -155,6 +155,7 @@ CORPUS = {
     "key of SIZE_MAX - 3": (file_of((struct.pack("<Q", WRAPPED),)), "length of a key"),
     "key past the end": (file_of((struct.pack("<Q", 1000),)), "length of a key"),
     "key that is no text": (file_of((struct.pack("<Q", 2) + b"\xff\xfe" + bytes(8),)), "not UTF-8"),
+    "key of two lines": (file_of((setting("a\nb", 4, bytes(4)),)), r"'a\\nb', which holds control characters"),
     "string of SIZE_MAX - 3": (file_of((setting("a", 8, struct.pack("<Q", WRAPPED)),)), "length of 'a'"),
     "string of 2^31": (file_of((setting("a", 8, struct.pack("<Q", 2**31)),)), "length of 'a'"),
     "repeated key": (file_of((setting("a", 4, bytes(4)),) * 2), "'a' is repeated"),

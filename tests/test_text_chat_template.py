@@ -126,8 +126,7 @@ ENDLESS = {
     "range": "{% for i in range(10**9) %}x{% endfor %}",
     "nested loops": "{% for i in range(9999) %}" * 3 + "x" + "{% endfor %}" * 3,
     "nested loops that print nothing": "{% for i in range(9999) %}" * 3 + "{% endfor %}" * 3,
-    "filtered loop": "{% for i in range(9999) for j in x %}{% endfor %}{% for i in range(9999) %}{% for j in range(9999) if j < 0 %}"
-    "{% endfor %}{% endfor %}",
+    "filtered loop": "{% for i in range(9999) %}{% for j in range(9999) if j < 0 %}{% endfor %}{% endfor %}",
     "recursive loop": "{% for x in [[]] recursive %}{{ loop([[]]) }}{% endfor %}",
     "macro": "{% macro f(n) %}{{ f(n + 1) }}{% endmacro %}{{ f(0) }}",
     "branching macro": "{% macro f(n) %}{% if n > 0 %}{{ f(n - 1) }}{{ f(n - 1) }}{% endif %}{% endmacro %}{{ f(60) }}",
@@ -141,7 +140,8 @@ ENDLESS = {
     "doubling with ~": "{% set n = namespace(s='aaaa') %}{% for i in range(60) %}{% set n.s = n.s ~ n.s %}{% endfor %}",
     "doubling a list": "{% set n = namespace(s=[1]) %}{% for i in range(60) %}{% set n.s = n.s + n.s %}{% endfor %}",
     "doubling inside": "{% set n = namespace(s=[1]) %}{% for i in range(60) %}{% set n.s = [n.s, n.s] %}{% endfor %}",
-    "doubling in a dict": "{% set n = namespace(a=1) %}{% for i in range(60) %}{% set n.a = {1: n.a, 2: n.a} %}{% endfor %}",
+    "doubling in a dict": "{% set n = namespace(a=1) %}"
+    "{% for i in range(60) %}{% set n.a = {1: n.a, 2: n.a} %}{% endfor %}",
     "doubling a block": "{% set s = 'aaaa' %}" + "{% set s %}{{ s }}{{ s }}{% endset %}" * 60,
     "comparing": "{% set n = namespace(a=[], b=[]) %}{% for i in range(9999) %}{% set n.a = n.a + [n.a] %}"
     "{% set n.b = n.b + [n.b] %}{% endfor %}{{ n.a == n.b }}",

@@ -190,6 +190,17 @@ def test_a_truncated_tokenizer_json_is_refused(tmp_path: Path) -> None:
             read_tokenizer_json(raw[:end])
 
 
+def test_a_pattern_that_backtracks_without_end_gives_up(tmp_path: Path) -> None:
+    gguf_tokenizer(bpe_metadata()).save(tmp_path)
+    stored = json.loads((tmp_path / "tokenizer.json").read_text(encoding="utf-8"))
+    split = {"type": "Split", "pattern": {"Regex": r"(\w+\s?)+$"}, "behavior": "Isolated", "invert": False}
+    stored["pre_tokenizer"] = {"type": "Sequence", "pretokenizers": [split, stored["pre_tokenizer"]]}
+    tokenizer = read_tokenizer_json(json.dumps(stored).encode())
+    for parse in (True, False):
+        with refused("own rules fail on this text: .*retry-limit"):
+            tokenizer.encode("a" * 2000 + "!", parse_special=parse)
+
+
 def test_an_unknown_decoder_is_refused(tmp_path: Path) -> None:
     gguf_tokenizer(bpe_metadata()).save(tmp_path)
     stored = json.loads((tmp_path / "tokenizer.json").read_text(encoding="utf-8"))

@@ -3,21 +3,24 @@
 from text_samples import SENTENCES
 
 SMOLLM = (
-    "{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}{{ '<|im_start|>system\nYou are"
-    " helpful<|im_end|>\n' }}{% endif %}{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' +"
-    " '\n'}}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+    "{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}"
+    "{{ '<|im_start|>system\nYou are helpful<|im_end|>\n' }}{% endif %}"
+    "{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n'}}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
 TEMPLATES = {
     "smollm": SMOLLM,
     "llama-2": (
-        "{% if messages[0]['role'] == 'system' %}{% set loop_messages = messages[1:] %}{% set system_message ="
-        " messages[0]['content'] %}{% else %}{% set loop_messages = messages %}{% set system_message = false %}{% endif %}"
-        "{% for message in loop_messages %}{% if (message['role'] == 'user') != (loop.index0 % 2 == 0) %}"
-        "{{ raise_exception('Conversation roles must alternate') }}{% endif %}{% if loop.index0 == 0 and system_message !="
-        " false %}{% set content = '<<SYS>>\\n' + system_message + '\\n<</SYS>>\\n\\n' + message['content'] %}{% else %}"
-        "{% set content = message['content'] %}{% endif %}{% if message['role'] == 'user' %}{{ bos_token + '[INST] ' +"
-        " content.strip() + ' [/INST]' }}{% elif message['role'] == 'assistant' %}{{ ' ' + content.strip() + ' ' +"
-        " eos_token }}{% endif %}{% endfor %}"
+        "{% if messages[0]['role'] == 'system' %}{% set loop_messages = messages[1:] %}"
+        "{% set system_message = messages[0]['content'] %}{% else %}{% set loop_messages = messages %}"
+        "{% set system_message = false %}{% endif %}{% for message in loop_messages %}"
+        "{% if (message['role'] == 'user') != (loop.index0 % 2 == 0) %}"
+        "{{ raise_exception('Conversation roles must alternate') }}{% endif %}"
+        "{% if loop.index0 == 0 and system_message != false %}"
+        "{% set content = '<<SYS>>\\n' + system_message + '\\n<</SYS>>\\n\\n' + message['content'] %}"
+        "{% else %}{% set content = message['content'] %}{% endif %}{% if message['role'] == 'user' %}"
+        "{{ bos_token + '[INST] ' + content.strip() + ' [/INST]' }}{% elif message['role'] == 'assistant' %}"
+        "{{ ' ' + content.strip() + ' ' + eos_token }}{% endif %}{% endfor %}"
     ),
     "llama-3": """\
 {{- bos_token }}
@@ -46,7 +49,8 @@ TEMPLATES = {
 {{- "<|eot_id|>" }}
 {%- for message in messages %}
     {%- if not (message.role == 'ipython' or message.role == 'tool' or 'tool_calls' in message) %}
-        {{- '<|start_header_id|>' + message['role'] + '<|end_header_id|>\\n\\n'+ message['content'] | trim + '<|eot_id|>' }}
+        {{- '<|start_header_id|>' + message['role'] + '<|end_header_id|>\\n\\n' }}
+        {{- message['content'] | trim + '<|eot_id|>' }}
     {%- endif %}
 {%- endfor %}
 {%- if add_generation_prompt %}
@@ -90,14 +94,18 @@ TEMPLATES = {
 {%- set ns = namespace(multi_step_tool=true, last_query_index=messages|length - 1) %}
 {%- for message in messages[::-1] %}
     {%- set index = (messages|length - 1) - loop.index0 %}
-    {%- if ns.multi_step_tool and message.role == "user" and message.content is string and not(message.content.startswith('<t>')
-        and message.content.endswith('</t>')) %}
+    {%- if ns.multi_step_tool and message.role == "user" and message.content is string and
+        not(message.content.startswith('<t>') and message.content.endswith('</t>')) %}
         {%- set ns.multi_step_tool = false %}
         {%- set ns.last_query_index = index %}
     {%- endif %}
 {%- endfor %}
 {%- for message in messages %}
-    {%- if message.content is string %}{%- set content = message.content %}{%- else %}{%- set content = '' %}{%- endif %}
+    {%- if message.content is string %}
+        {%- set content = message.content %}
+    {%- else %}
+        {%- set content = '' %}
+    {%- endif %}
     {%- if message.role == "assistant" and '</think>' in content %}
         {%- set reasoning = content.split('</think>')[0].rstrip('\\n').split('<think>')[-1].lstrip('\\n') %}
         {%- set content = content.split('</think>')[-1].lstrip('\\n') %}
@@ -117,12 +125,15 @@ TEMPLATES = {
   {% if loop.index > 3 %}{% break %}{% else %}{% continue %}{% endif %}
 {% else %}empty
 {% endfor %}
-{{ messages|tojson }} {{ messages|map(attribute='role')|unique|join(', ') }} {{ {'a': [1, 2.5, none, true]}|tojson(indent=2) }}
-{{ messages|length }} {{ [3, 1, 2]|sort|list }} {{ ('a', 'b')|first }} {{ 7 // 2 + 2 ** 5 % 3 * -1 }} {{ 'x' * 3 }} {{ [1] + [2] }}
-{% set block %}kept {{ messages[0].content[:5] }}{% endset %}{{ block|indent(2) }} {{ 'a-b'.replace('-', '+')|upper }} {{ undefined }}
-{{ messages[-1]['content']|replace('a', 'A')|trim|default('no') }} {{ '1'|int + 1 }} {{ none }} {{ true }} {{ range(3)|list }}
-{% filter upper %}shout {{ dict(a=1).items()|list }}{% endfilter %}{% raw %}{{ raw }}{% endraw %}{{ '<b>'|e }} {{ '<b>' | safe }}
-{% with x = 1 %}{{ x if x is odd else 'even' }}{% endwith %} {{ 'user' in messages|map(attribute='role') }} {{ tools is none }}
+{{ messages|tojson }} {{ messages|map(attribute='role')|unique|join(', ') }} {{ undefined }}
+{{ {'a': [1, 2.5, none, true]}|tojson(indent=2) }} {{ messages|length }} {{ [3, 1, 2]|sort|list }}
+{{ 7 // 2 + 2 ** 5 % 3 * -1 }} {{ 'x' * 3 }} {{ [1] + [2] }} {{ 'a-b'.replace('-', '+')|upper }}
+{% set block %}kept {{ messages[0].content[:5] }}{% endset %}{{ block|indent(2) }}
+{{ messages[-1]['content']|replace('a', 'A')|trim|default('no') }} {{ '1'|int + 1 }} {{ none }} {{ true }}
+{% filter upper %}shout {{ dict(a=1).items()|list }}{% endfilter %}{% raw %}{{ raw }}{% endraw %} {{ range(3)|list }}
+{% with x = 1 %}{{ x if x is odd else 'even' }}{% endwith %} {{ 'user' in messages|map(attribute='role') }}
+{{ '<b>'|e }} {{ '<b>' | safe }} {{ tools is none }} {{ ', '.join(['a', 'b']) }} {{ 'a b'.split() }}
+{{ "a" ~ 1 ~ none }} {{ ("a", "b")|first }}
 """,
 }
 CHATS: list[list[dict[str, str]]] = [

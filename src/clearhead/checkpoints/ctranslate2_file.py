@@ -65,11 +65,11 @@ def read_model_bin(data: mmap.mmap, where: str) -> ModelBin:
     version = cursor.number(U32, "the binary version")
     if version not in (4, 5, 6):
         raise CheckpointError(f"{where} has binary version {version}; Clearhead reads 4 to 6: convert the model again")
-    spec, revision = name(cursor, "the specification's name"), cursor.number(U32, "the revision")
+    spec, revision = cursor.name(U16, "the specification's name"), cursor.number(U32, "the revision")
     n = cursor.count(U32, "the number of variables", limit=MOST_VARIABLES, each=9)
     variables: dict[str, Variable] = {}
     for _ in range(n):
-        key = name(cursor, "a variable's name")
+        key = cursor.name(U16, "a variable's name")
         if key in variables:
             raise cursor.fail(f"variable {key} is repeated")
         variables[key] = read_variable(cursor, data, key)
@@ -86,11 +86,6 @@ def read_model_bin(data: mmap.mmap, where: str) -> ModelBin:
         tensors=with_aliases(stored(cursor, variables), aliases),
         aliases=aliases,
     )
-
-
-def name(cursor: Cursor, what: str) -> str:
-    """A string, its length in front and a zero byte behind."""
-    return cursor.text(U16, what).removesuffix("\0")
 
 
 def read_variable(cursor: Cursor, data: mmap.mmap, key: str) -> Variable:
@@ -110,7 +105,7 @@ def read_aliases(cursor: Cursor, variables: Mapping[str, Variable]) -> dict[str,
     """Second names of variables that are stored once."""
     aliases: dict[str, str] = {}
     for _ in range(cursor.count(U32, "the number of aliases", limit=MOST_VARIABLES, each=4)):
-        alias, target = name(cursor, "an alias"), name(cursor, "an alias's variable")
+        alias, target = cursor.name(U16, "an alias"), cursor.name(U16, "an alias's variable")
         if alias in aliases or alias in variables or target not in variables or not variables[target].shape:
             raise cursor.fail(f"alias {alias} of {target} is repeated, or names nothing")
         aliases[alias] = target

@@ -55,9 +55,16 @@ class Cursor:
             raise self.fail(f"{what} is {n}, which calls for {n * each} bytes where {self.size - self.at} are left")
         return n
 
-    def text(self, layout: struct.Struct, what: str, *, limit: int = LARGEST_NAME) -> str:
+    def text(self, layout: struct.Struct, what: str, *, limit: int) -> str:
         """The next string, its length in front."""
         return self.decode(self.take(self.count(layout, f"the length of {what}", limit=limit), what), what)
+
+    def name(self, layout: struct.Struct, what: str) -> str:
+        """The next string, one that a message may show: without control characters but a zero at its end."""
+        name = self.text(layout, what, limit=LARGEST_NAME).removesuffix("\0")
+        if not name.isprintable():
+            raise self.fail(f"{what} is {name!r}, which holds control characters")
+        return name
 
     def texts(self, n: int, what: str) -> list[str]:
         """The next `n` strings, their lengths as 64-bit numbers in front: one pass, since vocabularies are long."""

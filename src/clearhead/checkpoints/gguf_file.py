@@ -88,7 +88,7 @@ def read_settings(cursor: Cursor, n: int) -> dict[str, Any]:
     """The table of settings: numbers, truth values, strings, and lists of one of these."""
     settings: dict[str, Any] = {}
     for _ in range(n):
-        key = cursor.text(U64, "a key")
+        key = cursor.name(U64, "a key")
         if key in settings:
             raise cursor.fail(f"key {key!r} is repeated")
         settings[key] = read_value(cursor, cursor.number(U32, f"the type of {key!r}"), key)
@@ -135,7 +135,7 @@ def read_alignment(cursor: Cursor, metadata: dict[str, Any]) -> int:
 
 def read_entry(cursor: Cursor, alignment: int) -> Entry:
     """One row of the table of tensors."""
-    name = cursor.text(U64, "a tensor's name")
+    name = cursor.name(U64, "a tensor's name")
     n_dims = cursor.count(U32, f"the number of dimensions of {name}", limit=4, each=8)
     dims = [cursor.number(U64, f"a dimension of {name}") for _ in range(n_dims)]
     kind = block_type(cursor, cursor.number(U32, f"the type of {name}"), name)

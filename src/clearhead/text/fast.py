@@ -6,6 +6,7 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
 
+from clearhead.errors import TokenizerError
 from clearhead.text import spelling
 from clearhead.text.foreign import reading, utf8
 from clearhead.text.pieces import PieceTokenizer
@@ -44,14 +45,17 @@ class FastTokenizer(PieceTokenizer):
         """Ids of `text`; see `Tokenizer.encode`.
 
         Raises:
-            TokenizerError: the text holds half a surrogate pair.
+            TokenizerError: the text holds half a surrogate pair, or the file's regular expressions give up on it.
         """
         backend = self._backend if parse_special else self._without_special()
         try:
             return backend.encode(text, add_special_tokens=add_special_tokens).ids
-        except TypeError:
-            utf8(text)
+        except (KeyboardInterrupt, SystemExit):
             raise
+        except BaseException as error:  # a hostile pattern ends in a panic of `tokenizers`, which is no Exception
+            utf8(text)
+            reason = " ".join(str(error).split())[:120]
+            raise TokenizerError(f"the tokenizer's own rules fail on this text: {reason}") from error
 
     def encode_target(self, text: str) -> list[int]:
         """Ids on the decoder's side, which shares this vocabulary."""

@@ -21,6 +21,7 @@ from clearhead.checkpoints.catalogue.web import BrokenLineError, RefusedError, W
 from clearhead.errors import DownloadError
 
 TRIES = 5  # in a row that bring no byte
+CONNECTIONS = 500  # in all, for a server that breaks off again and again
 PAUSE = 0.5  # seconds before the second try, doubled before each further one
 CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
 
@@ -46,6 +47,8 @@ def fetch(web: Web, addresses: Sequence[str], archive: Archive, target: Path, pr
 def fetch_from(web: Web, address: str, archive: Archive, target: Path, progress: Progress) -> None:
     """Fetch, check, and put in place; bytes kept from an earlier run that turn out wrong are fetched anew, once."""
     partial = target.with_name(target.name + ".partial")
+    if size_of(partial) > archive.size:
+        partial.unlink()
     kept = max(size_of(partial), 0)
     progress.advance(kept)
     receive(web, address, archive, partial, progress)
@@ -67,10 +70,10 @@ def receive(web: Web, address: str, archive: Archive, partial: Path, progress: P
     if path := local_path(address):
         return copy_local(path, archive, partial, progress)
     idle = 0
-    while (have := max(size_of(partial), 0)) != archive.size:
-        if have > archive.size:
-            restart(partial, progress)
-            continue
+    for _ in range(CONNECTIONS):
+        have = max(size_of(partial), 0)
+        if have == archive.size:
+            return None
         try:
             receive_some(web, address, archive, partial, progress)
         except BrokenLineError as error:
@@ -78,6 +81,7 @@ def receive(web: Web, address: str, archive: Archive, partial: Path, progress: P
             if idle == TRIES:
                 raise DownloadError(f"{archive.name}: {error}; {TRIES} tries in a row brought nothing") from None
             time.sleep(PAUSE * 2**idle)
+    raise DownloadError(f"{archive.name}: {CONNECTIONS} connections to {place(address)} did not bring it whole")
 
 
 def receive_some(web: Web, address: str, archive: Archive, partial: Path, progress: Progress) -> None:
