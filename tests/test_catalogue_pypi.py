@@ -117,6 +117,15 @@ def test_a_join_does_not_trust_what_an_earlier_run_left(shop: Shop, damage: str)
     assert [len(shop.site.gets(path)) for path in at] == [1, 1 if damage == "longer" else 2, 2]
 
 
+def test_pieces_that_make_another_file_are_discarded(shop: Shop) -> None:
+    parts = [noise(5_000, seed=i) for i in range(2)]
+    in_parts(shop, "joined", parts)
+    shop.sell("wrong", {"joined.gguf": parts[1] + parts[0]}, *shop.models[0]["source"])
+    assert "joined.gguf has the SHA-256" in refused("wrong")
+    assert shop.visible() == []
+    assert not list((shop.cache / "partial" / "wrong").iterdir())
+
+
 @pytest.mark.parametrize("html", [False, True])
 def test_a_broken_line_is_taken_up_where_it_broke(shop: Shop, html: bool) -> None:
     at = shop.sell_wheel("tiny", DATA)

@@ -97,7 +97,7 @@ def test_a_second_copy_must_agree(folder: Path) -> None:
 
 def test_integer_weights_are_refused(folder: Path) -> None:
     edit_tensors(folder, lambda t: t.update({"transformer.ln_f.weight": np.ones(24, np.int8)}))
-    with pytest.raises(CheckpointError, match="int8"):
+    with pytest.raises(CheckpointError, match="stored as I8"):
         read(folder)
 
 
@@ -248,3 +248,56 @@ def test_a_folder_without_weights_says_so(folder: Path) -> None:
 def test_a_folder_without_a_tokenizer_loads(folder: Path) -> None:
     assert open_folder(folder).tokenizer is None
     shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"model_type": "t5", "d_model": 0, "num_heads": 1, "num_layers": 1, "vocab_size": 9, "d_ff": 4, "d_kv": 4},
+        {"model_type": "palm", "dim": 0, "num_tokens": 9, "depth": 1},
+        {"model_type": "marian", "d_model": -4, "encoder_ffn_dim": 4, "encoder_attention_heads": 1, "vocab_size": 9},
+        {"model_type": "bloom", "hidden_size": 8, "n_head": 0, "n_layer": 1, "vocab_size": 9},
+        {"model_type": "bert", "hidden_size": 8, "num_attention_heads": 0, "architectures": ["BertModel"]},
+    ],
+)
+def test_sizes_that_pages_compute_with_are_checked_first(folder: Path, config: dict[str, Any]) -> None:
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ConfigError):
+        open_folder(folder)
+
+
+LLAMA = {
+    "model_type": "llama",
+    "vocab_size": 9,
+    "hidden_size": 8,
+    "intermediate_size": 8,
+    "num_attention_heads": 2,
+    "num_hidden_layers": 1,
+}
+
+
+@pytest.mark.parametrize(
+    "scaling",
+    [
+        {"rope_type": "dynamic", "factor": 2.0},
+        {"rope_type": "linear", "factor": 0.0},
+        {"rope_type": "linear"},
+        {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 0},
+        {"rope_type": "yarn", "factor": 4.0, "mscale": 1.0, "mscale_all_dim": -10.0},
+        {"rope_type": "yarn", "factor": -4.0},
+        {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 1.0},
+        {"rope_type": 3},
+        "yarn",
+    ],
+)
+def test_rotary_scaling_that_cannot_be_computed_is_refused(folder: Path, scaling: Any) -> None:
+    (folder / "config.json").write_text(json.dumps(LLAMA | {"rope_scaling": scaling}))
+    with pytest.raises(ConfigError):
+        open_folder(folder)
+
+
+def test_a_tensor_name_with_control_characters_never_reaches_the_terminal(folder: Path) -> None:
+    (folder / "model.safetensors").write_bytes(header({"a\x1b[31m": F32}, bytes(8)))
+    with pytest.raises(CheckpointError, match="control characters") as caught:
+        read(folder)
+    assert "\x1b" not in str(caught.value)

@@ -120,12 +120,12 @@ def test_a_file_with_flipped_bits_opens_or_fails_cleanly(sound: bytes, tmp_path:
     path = tmp_path / "x.gguf"
     header = sound.index(b"output_norm.bias") + 64
     results = []
-    for at in range(header):
+    for at in range(0, header, 2):
         damaged = bytearray(sound)
         damaged[at] ^= 1 << (at * 5 % 8)
         path.write_bytes(damaged)
         results.append(try_whole(path))
-    assert results.count(False) > header // 2
+    assert results.count(False) > header // 4
 
 
 def test_random_damage_never_escapes_as_another_error(sound: bytes, tmp_path: Path) -> None:

@@ -222,11 +222,30 @@ def test_exported_vocabularies_load_in_transformers_with_equal_ids(tmp_path: Pat
         theirs = AutoTokenizer.from_pretrained(tmp_path / name)
         assert differing(ours, lambda line, t=theirs: t(line)["input_ids"], corpus()[:1000]) == []
         assert theirs.eos_token == ("<|im_end|>" if name == "bpe" else None)
-    ours = gguf_tokenizer(spm_metadata())
-    write_folder(tmp_path / "spm", {})
-    ours.save(tmp_path / "spm")
-    again = load_tokenizer_folder(tmp_path / "spm")
-    assert differing(ours, again.encode, corpus()) == []
+
+
+def test_exported_sentencepiece_vocabularies_come_back_whole(tmp_path: Path) -> None:
+    from transformers import AutoTokenizer
+
+    metadata = spm_metadata()
+    size = len(metadata["tokenizer.ggml.tokens"])
+    for name, value in {"tokens": ["<|call|>", "<think>"], "scores": [0.0, 0.0], "token_type": [3, 4]}.items():
+        metadata[f"tokenizer.ggml.{name}"] = metadata[f"tokenizer.ggml.{name}"] + value
+    ours = gguf_tokenizer(metadata)
+    ours.save(write_folder(tmp_path / "llama", {}))
+    again = load_tokenizer_folder(tmp_path / "llama")
+    lines = [*corpus()[:2000], "a<|call|>b <think> c"]
+    assert differing(ours, again.encode, lines) == [] and ours.special_ids == again.special_ids == {0, 1, 2, size}
+    theirs = AutoTokenizer.from_pretrained(tmp_path / "llama")
+    single = [line for line in lines if not re.search(r"^[ ▁]|[ ▁]{2}|<", line)]
+    assert (
+        differing(ours, lambda line: theirs.encode(line, add_special_tokens=False), single, add_special_tokens=False)
+        == []
+    )
+    blanks = write_folder(tmp_path / "t5", {"spiece.model": trained_spm(SENTENCES, vocab_size=300)})
+    ours = load_tokenizer_folder(blanks)
+    ours.save(write_folder(tmp_path / "again", {}))
+    assert differing(ours, load_tokenizer_folder(tmp_path / "again").encode, [*lines, "<extra_id_7> x"]) == []
 
 
 # --- real vocabularies ---

@@ -51,6 +51,9 @@ class RotaryScaling:
         )
         if not all(math.isfinite(n) and n > 0 for n in numbers) or self.original_max_positions < 1:
             raise ConfigError(f"rotary scaling {self.kind!r} needs finite, positive numbers, not {self}")
+        if self.kind == "llama3" and self.low_frequency_factor >= self.high_frequency_factor:
+            low, high = self.low_frequency_factor, self.high_frequency_factor
+            raise ConfigError(f"rotary scaling 'llama3' needs its low frequency factor {low} below its high one {high}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -142,9 +145,9 @@ def check_sizes(config: ModelConfig) -> None:
                 raise ConfigError(f"{f.name} is {value!r}; it must be a whole number from {low} to {high}")
         elif f.type is float and not (isinstance(value, int | float) and math.isfinite(value)):
             raise ConfigError(f"{f.name} is {value!r}; it must be a finite number")
-    if config.norm_eps < 0 or config.rotary_base <= 0:
+    if config.norm_eps < 0 or config.rotary_base <= 1:
         raise ConfigError(
-            f"norm_eps {config.norm_eps} must not be negative, rotary_base {config.rotary_base} must be positive"
+            f"norm_eps {config.norm_eps} must not be negative, rotary_base {config.rotary_base} must exceed 1"
         )
 
 

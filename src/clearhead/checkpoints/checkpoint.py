@@ -4,6 +4,7 @@ Every reader returns a `Checkpoint`; `weights()` hands out each of our tensors e
 holds all of them, none twice and none that nobody asked for.
 """
 
+import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ from clearhead.config import ModelConfig, SpecialTokens
 from clearhead.errors import CheckpointError
 from clearhead.families.family import Format
 from clearhead.families.keys import Mapped, expand
-from clearhead.families.layout import layout
+from clearhead.families.layout import Layout, layout
 from clearhead.text.tokenizer import Tokenizer
 
 
@@ -37,24 +38,31 @@ class Checkpoint:
     )  # the file's own preferences (num_beams, temperature ...)
 
     def weights(self) -> Iterator[tuple[str, Array]]:
-        """Our name and values of every weight, each read when its turn comes.
+        """Our name and values of every weight, each read when its turn comes, the largest first: what a tensor takes
+        beside its final form adds little to the peak while most of the model is still unread.
 
         Raises:
             CheckpointError: a tensor that is missing, unknown, repeated or of the wrong shape, by name.
         """
         shapes = layout(self.config)
         pairs = match(self, expand(self.format.keys(self.config), shapes, self.config))
-        for stored, row in pairs:
-            array = stored.read()
-            parts = row.operation.split(array, [shapes[t] for t in row.targets], self.config)
-            for target, part in zip(row.targets, parts, strict=True):
-                if part.shape != shapes[target]:
-                    raise CheckpointError(
-                        f"{self.source.name}: {stored.name} {list(array.shape)} gives {target} the shape "
-                        f"{list(part.shape)}; its configuration calls for {list(shapes[target])}"
-                    )
-                if not row.copy:
-                    yield target, part
+        for stored, row in sorted(pairs, key=lambda pair: math.prod(pair[0].shape), reverse=True):
+            yield from parts(self, stored, row, shapes)  # which lets go of one tensor before the next is read
+            stored.release()
+
+
+def parts(checkpoint: Checkpoint, stored: StoredTensor, row: Mapped, shapes: Layout) -> Iterator[tuple[str, Array]]:
+    """Our tensors in one of the file's."""
+    array = stored.read()
+    found = row.operation.split(array, [shapes[t] for t in row.targets], checkpoint.config)
+    for target, part in zip(row.targets, found, strict=True):
+        if part.shape != shapes[target]:
+            raise CheckpointError(
+                f"{checkpoint.source.name}: {stored.name} {list(array.shape)} gives {target} the shape "
+                f"{list(part.shape)}; its configuration calls for {list(shapes[target])}"
+            )
+        if not row.copy:
+            yield target, part
 
 
 def match(checkpoint: Checkpoint, rows: Mapping[str, Mapped]) -> list[tuple[StoredTensor, Mapped]]:

@@ -107,7 +107,9 @@ def read_settings(files: Parts, model: ModelBin) -> Settings:
         tokens=tokens,
         source_bos=fields.flag("add_source_bos", default=False),
         source_eos=fields.flag("add_source_eos", default=False),
-        rest={key: values[key] for key in ("layer_norm_epsilon", "multi_query_attention") if values.get(key)},
+        rest={
+            key: values[key] for key in ("layer_norm_epsilon", "multi_query_attention") if values.get(key) is not None
+        },
     )
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from clearhead.checkpoints.cursor import U8, U16, U32, Cursor
+from clearhead.checkpoints.cursor import U8, U16, U32, Cursor, release
 from clearhead.checkpoints.stored import Array, StoredTensor
 from clearhead.errors import CheckpointError
 
@@ -47,6 +47,10 @@ class Variable:
         """The array as it is stored."""
         n = int(np.prod(self.shape, dtype=np.int64))
         return np.frombuffer(self.data, dtype=numpy_type(self.dtype), count=n, offset=self.start).reshape(self.shape)
+
+    def release(self) -> None:
+        """Give back the memory that reading it took."""
+        release(self.data, self.start, int(np.prod(self.shape, dtype=np.int64)) * item_size(self.dtype))
 
 
 def is_model_bin(head: bytes) -> bool:
@@ -125,10 +129,10 @@ def stored(cursor: Cursor, variables: Mapping[str, Variable]) -> dict[str, Store
         if not v.shape or key in scales:
             continue
         if v.dtype in FLOATS:
-            tensors[key] = StoredTensor(key, v.shape, v.dtype, v.numbers)
+            tensors[key] = StoredTensor(key, v.shape, v.dtype, v.numbers, release=v.release)
         elif v.dtype in SCALED:
             scale = checked_scale(cursor, key, v, variables.get(f"{key}_scale"))
-            tensors[key] = StoredTensor(key, v.shape, v.dtype, partial(unscaled, v, scale))
+            tensors[key] = StoredTensor(key, v.shape, v.dtype, partial(unscaled, v, scale), release=v.release)
         else:
             raise cursor.fail(f"{key} is {v.dtype}, and weights are floats, or small integers with scales")
     return tensors

@@ -110,6 +110,13 @@ def map_file(path: Path) -> mmap.mmap:
         raise CheckpointError(f"{path}: {error.strerror or error}; give the path of a model file") from None
 
 
+def release(data: mmap.mmap, start: int, length: int) -> None:
+    """Let go of a range's pages, which count as memory of this process once touched; they are read again if need be."""
+    if hasattr(mmap, "MADV_DONTNEED"):  # which Windows lacks
+        first = start - start % mmap.PAGESIZE
+        data.madvise(mmap.MADV_DONTNEED, first, start + length - first)
+
+
 def map_handle(file: BinaryIO, name: str) -> mmap.mmap:
     """An open file as read-only memory."""
     try:

@@ -1,17 +1,22 @@
 """A folder in Hugging Face layout: config.json, safetensors in one file or several, and a vocabulary.
 
-Weights are read through the `safetensors` library, which maps the files and checks their headers. Pickled weights can
-run code when opened and are refused.
+The `safetensors` library checks the headers; weights are then used where they lie in the mapped files. Pickled weights
+can run code when opened and are refused.
 """
 
 import json
+import math
+import mmap
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from clearhead.checkpoints.checkpoint import Checkpoint
+from clearhead.checkpoints.cursor import map_file, release
 from clearhead.checkpoints.stored import Array, StoredTensor
 from clearhead.config import ModelConfig, SpecialTokens
 from clearhead.errors import CheckpointError
@@ -20,6 +25,7 @@ from clearhead.families.fields import Fields
 from clearhead.text.tokenizer import Tokenizer
 
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
+FLOATS = {"F16": "float16", "BF16": "bfloat16", "F32": "float32", "F64": "float64"}
 LARGEST_JSON = 64 * 2**20  # bytes; a configuration or an index is far smaller
 
 
@@ -104,25 +110,33 @@ def no_weights(folder: Path) -> str:
 
 
 def open_safetensors(path: Path) -> Iterable[StoredTensor]:
-    """The tensors of one file; the library checks the header against the file's size."""
-    import ml_dtypes  # noqa: F401  registers bfloat16 with NumPy, in which safetensors returns it
+    """The tensors of one file. The library has each one's place, type and shape agree with the file's size."""
     from safetensors import SafetensorError, safe_open
 
     try:
-        file = safe_open(path, framework="numpy")
+        with safe_open(path, framework="numpy"):
+            pass
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{path.name} is damaged or incomplete ({error}); download it again") from None
-    for name in file.keys():  # noqa: SIM118  the handle is no mapping
-        piece = file.get_slice(name)
-        yield StoredTensor(name, tuple(piece.get_shape()), piece.get_dtype(), partial(read_tensor, file, path, name))
+    data = map_file(path)
+    start = 8 + int.from_bytes(data[:8], "little")  # a header of JSON, its length in front
+    for name, entry in json.loads(data[8:start]).items():
+        if not name.isprintable():
+            raise CheckpointError(f"{path.name}: tensor name {ascii(name)[:60]} has control characters; it is damaged")
+        if name != "__metadata__":
+            dtype, shape, (first, end) = entry["dtype"], tuple(entry["shape"]), entry["data_offsets"]
+            read = partial(read_tensor, data, start + first, dtype, shape, f"{path.name}: {name}")
+            yield StoredTensor(name, shape, dtype, read, release=partial(release, data, start + first, end - first))
 
 
-def read_tensor(file: Any, path: Path, name: str) -> Array:
-    """The values of one tensor, in the type they are stored in."""
-    array: Array = file.get_tensor(name)
-    if array.dtype.name not in ("float16", "bfloat16", "float32", "float64"):
-        raise CheckpointError(f"{path.name}: {name} is {array.dtype.name}; Clearhead reads floating-point weights")
-    return array
+def read_tensor(data: mmap.mmap, start: int, dtype: str, shape: tuple[int, ...], where: str) -> Array:
+    """The values of one tensor, in the type they are stored in; a copy only where the file does not align them."""
+    import ml_dtypes  # noqa: F401  adds bfloat16 to the names NumPy knows
+
+    if dtype not in FLOATS:
+        raise CheckpointError(f"{where} is stored as {dtype}; Clearhead reads {', '.join(FLOATS)}")
+    array = np.frombuffer(data, dtype=np.dtype(FLOATS[dtype]), count=math.prod(shape), offset=start)
+    return np.require(array, requirements="A").reshape(shape)
 
 
 def special_tokens(config: dict[str, Any], generation: dict[str, Any]) -> SpecialTokens:

@@ -6,14 +6,15 @@ and takes nothing a file claims for granted.
 
 import mmap
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from clearhead.checkpoints.cursor import U32, U64, Cursor, map_file
+from clearhead.checkpoints.cursor import U32, U64, Cursor, map_file, release
 from clearhead.checkpoints.gguf_types import TYPES, UNREAD, BlockType, stored
 from clearhead.checkpoints.stored import StoredTensor
 from clearhead.errors import CheckpointError
@@ -174,5 +175,7 @@ def check_entries(cursor: Cursor, entries: list[Entry], start: int) -> None:
 
 def tensor(data: mmap.mmap, entry: Entry, start: int) -> StoredTensor:
     """A tensor over the mapped file."""
-    bytes_of = np.frombuffer(data, dtype=np.uint8, count=entry.length, offset=start + entry.offset)
-    return stored(entry.name, entry.shape, entry.kind, bytes_of)
+    at = start + entry.offset
+    bytes_of = np.frombuffer(data, dtype=np.uint8, count=entry.length, offset=at)
+    unread = stored(entry.name, entry.shape, entry.kind, bytes_of)
+    return replace(unread, release=partial(release, data, at, entry.length))

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from clearhead.checkpoints.checkpoint import Checkpoint
-from clearhead.checkpoints.cursor import I32, U8, U32, Cursor, map_file
+from clearhead.checkpoints.cursor import I32, U8, U32, Cursor, map_file, release
 from clearhead.checkpoints.stored import Array, StoredTensor
 from clearhead.config import LARGEST_SIZE, SpecialTokens
 from clearhead.errors import CheckpointError
@@ -142,8 +142,11 @@ def names(kind: str, n_layers: int) -> list[str]:
 
 def read_tensor(cursor: Cursor, data: mmap.mmap, name: str, shape: tuple[int, ...]) -> StoredTensor:
     """The next tensor."""
-    start = cursor.move(4 * cursor.elements(shape, name), name)
-    return StoredTensor(name, shape, "F32", partial(floats, data, start, shape))
+    size = 4 * cursor.elements(shape, name)
+    start = cursor.move(size, name)
+    return StoredTensor(
+        name, shape, "F32", partial(floats, data, start, shape), release=partial(release, data, start, size)
+    )
 
 
 def floats(data: mmap.mmap, start: int, shape: tuple[int, ...]) -> Array:

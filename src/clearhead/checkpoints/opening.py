@@ -21,10 +21,13 @@ def open_checkpoint(path: Path) -> Checkpoint:
 
 
 def open_directory(folder: Path) -> Checkpoint:
-    """A folder: CTranslate2 writes its weights as model.bin, Hugging Face as safetensors."""
+    """A folder: Argos keeps its model in a folder inside, CTranslate2 writes model.bin, Hugging Face safetensors."""
+    from clearhead.checkpoints.argos import open_argos
     from clearhead.checkpoints.ctranslate2 import is_ctranslate2, open_ctranslate2
     from clearhead.checkpoints.folder import open_folder
 
+    if (folder / "metadata.json").is_file() and (folder / "model").is_dir():
+        return open_argos(folder)
     return open_ctranslate2(folder) if is_ctranslate2(folder) else open_folder(folder)
 
 

@@ -11,13 +11,18 @@ Array = NDArray[Any]
 Bytes = NDArray[np.uint8]
 
 
+def keep() -> None:
+    """The default for `release`: there is nothing to give back."""
+
+
 @dataclass(frozen=True, slots=True)
 class StoredTensor:
     """One tensor of a checkpoint; nothing is read until it is asked for.
 
     `read` gives the values as float16, bfloat16 (of `ml_dtypes`), float32 or float64, whichever loses nothing:
     quantised types come back as float32. `raw`, where the file is quantised, gives the stored blocks as bytes
-    [rows, bytes per row], memory-mapped, for an executor that computes on them.
+    [rows, bytes per row], memory-mapped, for an executor that computes on them. `release` gives back the memory that
+    the mapped file took for reading; arrays that still lie in it stay right, and are read again when touched.
     """
 
     name: str
@@ -25,3 +30,4 @@ class StoredTensor:
     dtype: str  # as the file calls it: "F32", "BF16", "Q4_K", ...
     read: Callable[[], Array]
     raw: Callable[[], Bytes] | None = None
+    release: Callable[[], None] = keep

@@ -1,17 +1,21 @@
 """All verbs as one program. A verb's heavy imports happen inside it, so that `--help` is quick."""
 
 import sys
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
 
+from clearhead.cli.chat import chat
 from clearhead.cli.complete import complete
+from clearhead.cli.doctor import doctor
+from clearhead.cli.export import export
 from clearhead.cli.failures import guarded, quiet_pipe
+from clearhead.cli.help import GroupHelp, VerbHelp
 from clearhead.cli.inspect import inspect
 from clearhead.cli.models import models, pull, remove
 from clearhead.cli.tokenize import tokenize
 from clearhead.cli.verify import verify
-from clearhead.cli.help import GroupHelp, VerbHelp
 
 EPILOG = (
     "Each verb explains itself: clearhead complete --help. Results go to standard output, all else to standard error."
@@ -21,11 +25,11 @@ EPILOG = (
 class Verbs(GroupHelp):
     """The group of verbs, with our way of reporting failures."""
 
-    def main(self, args: Any = None, prog_name: str | None = None, **extra: Any) -> Any:
+    def main(self, *args: Any, **extra: Any) -> Any:
         """Run one verb and leave the process with its status."""
         tolerate_encodings()
         extra["standalone_mode"] = False
-        sys.exit(guarded(lambda: super(Verbs, self).main(args, prog_name or "clearhead", **extra)))
+        sys.exit(guarded(lambda: super(Verbs, self).main(*args, **extra)))
 
     def invoke(self, ctx: Any) -> Any:
         """Run the verb; a reader that left is no failure."""
@@ -68,8 +72,13 @@ def root(
         typer.echo(context.get_help())
 
 
-WRITE, LOOK, KEEP = "Write", "Look inside", "Models"
-for group, verbs in {WRITE: [complete], LOOK: [inspect, tokenize], KEEP: [models, pull, remove, verify]}.items():
+WRITE, LOOK, KEEP = "Write", "Look inside", "Models and this machine"
+VERBS: dict[str, tuple[Callable[..., None], ...]] = {
+    WRITE: (complete, chat),
+    LOOK: (tokenize, inspect),
+    KEEP: (models, pull, remove, verify, export, doctor),
+}
+for group, verbs in VERBS.items():
     for verb in verbs:
         app.command(cls=VerbHelp, rich_help_panel=group)(verb)
 

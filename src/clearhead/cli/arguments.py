@@ -5,7 +5,9 @@ from typing import Annotated
 
 import typer
 
-from clearhead.checkpoints.catalogue import DEFAULT_MODEL as DEFAULT_MODEL
+from clearhead.checkpoints.catalogue import DEFAULT_MODEL
+
+__all__ = ["DEFAULT_MODEL"]
 
 MODEL, SAMPLING, LENGTH, SEARCH = "Model", "Choosing tokens", "Length and stopping", "Search and speed"
 CONTEXT, OUTPUT = "Prompt and context window", "Output"
@@ -38,7 +40,8 @@ ModelArgument = Annotated[
     str,
     typer.Argument(
         metavar="MODEL",
-        help="A name that `clearhead models` lists, a Hugging Face id (owner/name, owner/name@revision), a folder or a file.",
+        help="A name that `clearhead models` lists, a Hugging Face id (owner/name or owner/name@revision), a folder "
+        "or a file.",
         autocompletion=model_names,
     ),
 ]

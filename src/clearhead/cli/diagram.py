@@ -104,16 +104,19 @@ def parallel_rows(config: ModelConfig, stack: Stack, column: Column) -> Rows:
     """Attention and MLP read one norm, and their outputs are added together (Chowdhery et al. 2022, section 2)."""
     middle = column.trunk
     halves = (column.left, middle - 1), (middle + 1, column.right)
-    boxes = []
-    for sublayer, (left, right) in zip(stack.sublayers, halves, strict=True):
-        lines = sublayer_lines(config, stack, sublayer, right - left - 3)
-        boxes.append((lines, left, right, COLOURS[sublayer.kind]))
-    height = max(len(lines) for lines, *_ in boxes)
-    drawn = [box_rows(lines + [""] * (height - len(lines)), *rest) for lines, *rest in boxes]
+    said = [
+        sublayer_lines(config, stack, sublayer, right - left - 3)
+        for sublayer, (left, right) in zip(stack.sublayers, halves, strict=True)
+    ]
+    height = max(map(len, said))
+    boxes = [
+        box_rows(lines + [""] * (height - len(lines)), left, right, COLOURS[sublayer.kind])
+        for sublayer, lines, (left, right) in zip(stack.sublayers, said, halves, strict=True)
+    ]
     centres = [(left + right) // 2 for left, right in halves]
     inside = [
         edge("╭", "┴", "╮", centres[0], centres[1], middle),
-        *beside(*drawn),
+        *beside(*boxes),
         edge("╰", "┬", "╯", centres[0], centres[1], middle),
         [centred(norm_label(config), middle, NORM)],
     ]

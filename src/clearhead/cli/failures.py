@@ -35,31 +35,29 @@ def guarded(work: Callable[[], Any]) -> int:
 
 def tell(error: Exception) -> int:
     """Say what went wrong; the exit status that belongs to it."""
-    if isinstance(error, ClearheadError):
-        return say(str(error), error.exit_status)
     if isinstance(error, typer.Exit):
         return int(error.exit_code)
     if isinstance(error, typer.Abort):
         return 1
-    if hasattr(error, "format_message"):  # typer's errors of usage, whose classes it keeps to itself
-        return say(usage_message(error), 2)
-    if isinstance(error, MemoryError) or "OutOfMemory" in type(error).__name__ or "allocate memory" in str(error):
-        return say("there is not enough memory; try a smaller model, or --dtype bfloat16", 1)
-    if isinstance(error, OSError):
-        where = f"{error.filename}: " if error.filename else ""
-        return say(f"{where}{error.strerror or error}", 1)
-    return say(
-        f"this is a defect of Clearhead, please report it ({type(error).__name__}: {error}); "
-        "CLEARHEAD_DEBUG=1 shows the traceback",
-        1,
-    )
-
-
-def say(message: str, status: int) -> int:
-    """The one line."""
+    message, status = explain(error)
     sys.stderr.write(f"clearhead: error: {one_line(message[:LONGEST])}\n")
     sys.stderr.flush()
     return status
+
+
+def explain(error: Exception) -> tuple[str, int]:
+    """What to say about an error, and the exit status."""
+    if isinstance(error, ClearheadError):
+        return str(error), error.exit_status
+    if hasattr(error, "format_message"):  # typer's errors of usage, whose classes it keeps to itself
+        return usage_message(error), 2
+    if isinstance(error, MemoryError) or "OutOfMemory" in type(error).__name__ or "allocate memory" in str(error):
+        return "there is not enough memory; try a smaller model, or --dtype bfloat16", 1
+    if isinstance(error, OSError):
+        where = f"{error.filename}: " if error.filename else ""
+        return f"{where}{error.strerror or error}", 1
+    defect = f"{type(error).__name__}: {error}"[:LONGEST]
+    return f"this is a defect of Clearhead, please report it ({defect}); CLEARHEAD_DEBUG=1 shows the traceback", 1
 
 
 def usage_message(error: Any) -> str:

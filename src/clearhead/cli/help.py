@@ -13,7 +13,7 @@ from typing import Any
 
 from typer.core import TyperCommand, TyperGroup
 
-LEFT = 27  # columns of the names
+LEFT = 27  # columns of the names at most
 OTHERS = "Other"
 
 
@@ -41,14 +41,13 @@ def page(command: Any, context: Any) -> str:
     verbs = getattr(command, "commands", {})
     usage = [context.command_path, *(["VERB"] if verbs else []), *map(argument_name, arguments), "[options]"]
     blocks = [f"{heading('Usage')} {' '.join(usage)}", description(command.help or "")]
-    blocks += [
-        section(group, rows) for group, rows in grouped((panel(v), (v.name, first_line(v))) for v in verbs.values())
-    ]
+    names = max(map(len, verbs), default=0)
+    for group, rows in grouped((panel(v), (v.name, first_line(v))) for v in verbs.values()):
+        blocks.append(section(group, rows, names))
     if arguments:
         blocks.append(section("Arguments", [(argument_name(p), about(p)) for p in arguments]))
-    blocks += [
-        section(group, rows) for group, rows in grouped((panel(p), (option_names(p), about(p))) for p in options)
-    ]
+    for group, rows in grouped((panel(p), (option_names(p), about(p))) for p in options):
+        blocks.append(section(group, rows))
     if command.epilog:
         blocks.append(description(command.epilog))
     return "\n\n".join(blocks) + "\n"
@@ -68,18 +67,18 @@ def panel(item: Any) -> str:
     return name if isinstance(name, str) else OTHERS
 
 
-def section(title: str, rows: list[tuple[str, str]]) -> str:
+def section(title: str, rows: list[tuple[str, str]], left: int = LEFT) -> str:
     """A heading and two columns."""
-    return "\n".join([heading(title), *(line for name, text in rows for line in entry(name, text))])
+    return "\n".join([heading(title), *(line for name, text in rows for line in entry(name, text, left))])
 
 
-def entry(name: str, text: str) -> list[str]:
-    """A name and its explanation, on a line of its own where the name is long."""
-    wrapped = textwrap.wrap(text, width() - LEFT - 4) or [""]
-    indent = " " * (LEFT + 4)
-    if len(name) > LEFT:
+def entry(name: str, text: str, left: int) -> list[str]:
+    """A name and its explanation, which begins on the next line where the name is long."""
+    wrapped = textwrap.wrap(text, width() - left - 4) or [""]
+    indent = " " * (left + 4)
+    if len(name) > left:
         return [f"  {name}", *(indent + line for line in wrapped)]
-    return [f"  {name.ljust(LEFT)}  {wrapped[0]}".rstrip(), *(indent + line for line in wrapped[1:])]
+    return [f"  {name.ljust(left)}  {wrapped[0]}".rstrip(), *(indent + line for line in wrapped[1:])]
 
 
 def description(text: str) -> str:
@@ -111,7 +110,8 @@ def about(parameter: Any) -> str:
     """The explanation, and the default where there is one worth showing."""
     default = parameter.default
     shown = isinstance(default, str | int | float) and not isinstance(default, bool) and parameter.show_default
-    return f"{parameter.help or ''} [default: {default}]" if shown else str(parameter.help or "")
+    value = f"{default:g}" if isinstance(default, float) else default
+    return f"{parameter.help or ''} [default: {value}]" if shown else str(parameter.help or "")
 
 
 def heading(text: str) -> str:

@@ -32,6 +32,9 @@ def open_model(model: str, *, offline: bool) -> "Checkpoint":
 
 def load_model(model: str, *, executor: str, dtype: str, device: str, offline: bool) -> "Model":
     """A model ready to run."""
+    from clearhead.engine.loading import check_executor
+
+    check_executor(executor)
     path = find(model, offline=offline)
     with working(f"loading {path.name}"):
         from clearhead.engine.loading import load

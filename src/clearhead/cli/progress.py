@@ -19,7 +19,7 @@ from clearhead.cli.screen import messages, note
 
 
 class Bar:
-    """The catalogue's progress, drawn from its first stage on. Work that cannot be measured shows a bar that only moves."""
+    """The catalogue's progress, drawn from its first stage on; work that cannot be measured only moves."""
 
     def __init__(self, console: Console) -> None:
         parts = (

@@ -1,5 +1,6 @@
 """From a name to a model in use: find the file, read it, choose what computes it."""
 
+from importlib.util import find_spec
 from pathlib import Path
 
 from clearhead.checkpoints.catalogue import DEFAULT_MODEL, Progress, resolve
@@ -32,20 +33,24 @@ def load(
         CheckpointError, ConfigError: a file that cannot be read, or describes no model Clearhead computes.
         MissingDependencyError: the executor's packages are not installed.
     """
+    check_executor(executor)
     checkpoint = open_checkpoint(resolve(str(model), offline=offline, progress=progress))
     return Model(name=str(model), executor=build_executor(checkpoint, executor, dtype, device), checkpoint=checkpoint)
 
 
-def build_executor(checkpoint: Checkpoint, name: str, dtype: str, device: str) -> Executor:
-    """The executor of this name with the checkpoint's weights."""
+def check_executor(name: str) -> None:
+    """Refuse an executor that is unknown or lacks its packages, before anything is fetched for it."""
     if name not in EXECUTORS:
         raise OptionError(f"executor {name!r} is unknown; choose from {', '.join(EXECUTORS)}")
-    try:
-        from clearhead.model.executor import TorchExecutor
-    except ModuleNotFoundError as error:
-        raise MissingDependencyError(
-            f"the torch executor needs {error.name}; install it with: pip install 'clearhead[train]'"
-        ) from None
+    if find_spec("torch") is None:
+        raise MissingDependencyError("the torch executor needs torch; install it with: pip install 'clearhead[train]'")
+
+
+def build_executor(checkpoint: Checkpoint, name: str, dtype: str, device: str) -> Executor:
+    """The executor of this name with the checkpoint's weights."""
+    check_executor(name)
+    from clearhead.model.executor import TorchExecutor
+
     return TorchExecutor(checkpoint.config, checkpoint.weights(), dtype, device)
 
 

@@ -27,6 +27,13 @@ class Fields:
         """A whole number."""
         return self._read(keys, default, int, "a whole number")
 
+    def size(self, *keys: str) -> int:
+        """A whole number of at least 1, for pages that compute with it before the configuration checks it."""
+        value: int = self.integer(*keys)
+        if value < 1:
+            raise ConfigError(f"{self.where}: {keys[0]} is {value}; it must be at least 1")
+        return value
+
     def number(self, *keys: str, default: Any = REQUIRED) -> Any:
         """A whole or decimal number, as a float."""
         value = self._read(keys, default, int | float, "a number")

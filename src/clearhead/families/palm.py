@@ -34,7 +34,7 @@ def from_hf(fields: Fields, tensors: Tensors) -> ModelConfig:
     """Read a config.json with the constructor arguments of the port."""
     fields.expect("qk_rmsnorm", False)
     fields.expect("use_xpos", False)
-    d_model = fields.integer("dim")
+    d_model = fields.size("dim")
     return ModelConfig(
         family="palm",
         vocab_size=fields.integer("num_tokens"),

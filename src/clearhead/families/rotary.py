@@ -37,7 +37,7 @@ def scaling_from_hf(fields: Fields) -> RotaryScaling | None:
 def yarn_from_hf(section: Fields, trained: int) -> RotaryScaling:
     """YaRN's fields; the factor of cos and sin follows section 3.4 of Peng et al. 2023 unless the file states it."""
     original = section.integer("original_max_position_embeddings", default=trained)
-    factor = section.number("factor", default=None) or trained / original
+    factor = section.number("factor", default=None) or trained / max(original, 1)
     stated = section.number("attention_factor", default=None)
     numerator, denominator = section.number("mscale", default=0.0), section.number("mscale_all_dim", default=0.0)
     if not (numerator and denominator):
@@ -48,14 +48,20 @@ def yarn_from_hf(section: Fields, trained: int) -> RotaryScaling:
         original_max_positions=original,
         beta_fast=section.number("beta_fast", default=32.0) or 32.0,
         beta_slow=section.number("beta_slow", default=1.0) or 1.0,
-        attention_factor=stated or sharpening(factor, numerator) / sharpening(factor, denominator),
+        attention_factor=stated or sharpening(factor, numerator, denominator),
         truncate=section.flag("truncate", default=True),
     )
 
 
-def sharpening(factor: float, scale: float) -> float:
-    """0.1 s ln(factor) + 1: how much sharper attention must be over a window `factor` times as long."""
-    return 1.0 if factor <= 1 else 0.1 * scale * math.log(factor) + 1.0
+def sharpening(factor: float, scale: float, undone: float = 0.0) -> float:
+    """How much sharper attention must be over a window `factor` times as long: 0.1 scale ln(factor) + 1, over the same
+    for what is `undone` of it elsewhere."""
+    if factor <= 1:
+        return 1.0
+    divisor = 0.1 * undone * math.log(factor) + 1.0
+    if divisor <= 0:
+        raise ConfigError(f"YaRN's mscale_all_dim {undone} leaves no attention over a window {factor} times as long")
+    return (0.1 * scale * math.log(factor) + 1.0) / divisor
 
 
 def scaling_to_hf(config: ModelConfig) -> dict[str, Any]:
@@ -103,7 +109,7 @@ def yarn_from_gguf(fields: Fields, factor: float) -> RotaryScaling:
     fields.expect("rope.scaling.yarn_ext_factor", 1.0)
     stated = fields.number("rope.scaling.yarn_attn_factor", default=None)
     undone = max(0.0, fields.number("rope.scaling.yarn_log_multiplier", default=0.0))
-    computed = sharpening(factor, 1.0) / sharpening(factor, undone)
+    computed = sharpening(factor, 1.0, undone)
     return RotaryScaling(
         kind="yarn",
         factor=factor,

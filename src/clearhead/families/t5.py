@@ -22,7 +22,7 @@ MLPS: dict[str, tuple[str, Activation]] = {
 
 def from_hf(fields: Fields, tensors: Tensors) -> ModelConfig:
     """Read transformers' T5Config."""
-    d_model, n_heads, n_layers = fields.integer("d_model"), fields.integer("num_heads"), fields.integer("num_layers")
+    d_model, n_heads, n_layers = fields.size("d_model"), fields.integer("num_heads"), fields.integer("num_layers")
     tied = fields.flag("tie_word_embeddings", default=True)
     mlp, activation = fields.choice("feed_forward_proj", of=MLPS, default="relu")
     return ModelConfig(

@@ -19,7 +19,7 @@ def from_hf(fields: Fields, tensors: Tensors) -> ModelConfig:
     fields.expect("normalize_before", False)
     fields.expect("normalize_embedding", False)
     fields.expect("share_encoder_decoder_embeddings", True)
-    d_model, d_ff = fields.integer("d_model"), fields.integer("encoder_ffn_dim")
+    d_model, d_ff = fields.size("d_model"), fields.integer("encoder_ffn_dim")
     n_heads = fields.integer("encoder_attention_heads")
     fields.expect("decoder_ffn_dim", d_ff)
     fields.expect("decoder_attention_heads", n_heads)

@@ -71,13 +71,9 @@ class Architecture:
     @property
     def parts(self) -> dict[str, int]:
         """Parameters by part; they add up to `parameters`."""
-        stacks = {stack.name: stack.parameters for stack in self.stacks}
-        whole = {
-            "embedding": sum(w.parameters for w in self.embedding),
-            **stacks,
-            "head": sum(w.parameters for w in self.head),
-        }
-        return whole
+        whole = {"embedding": sum(w.parameters for w in self.embedding)}
+        whole |= {str(stack.name): stack.parameters for stack in self.stacks}
+        return whole | {"head": sum(w.parameters for w in self.head)}
 
     @property
     def parameters(self) -> int:

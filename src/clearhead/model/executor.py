@@ -17,6 +17,7 @@ from clearhead.config import ModelConfig
 from clearhead.errors import ContextWindowError, OptionError, UnsupportedError
 from clearhead.executor import Cache, Floats, Memory, Tokens
 from clearhead.model.cache import KVCache
+from clearhead.model.devices import find
 from clearhead.model.loading import build
 from clearhead.trace import Trace
 
@@ -49,7 +50,7 @@ class TorchExecutor:
     def __init__(
         self, config: ModelConfig, weights: Iterable[tuple[str, NDArray[Any]]], dtype: str, device: str
     ) -> None:
-        self.config, self.dtype, self.device = config, dtype, torch.device(device)
+        self.config, self.dtype, self.device = config, dtype, find(device)
         self.model = build(config, weights, dtype, device)
 
     def new_cache(self, rows: int, capacity: int) -> KVCache:

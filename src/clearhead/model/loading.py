@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from clearhead.config import ModelConfig
 from clearhead.errors import OptionError
@@ -21,6 +22,15 @@ DTYPES = {
 }
 
 
+
+class Undrawn(TorchFunctionMode):
+    """Leaves out the first, random values of parameters: on tensors without memory torch imports SymPy to draw them."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Call `func`, unless all it does is to draw."""
+        return args[0] if func in (Tensor.normal_, Tensor.uniform_) else func(*args, **(kwargs or {}))
+
+
 def build(config: ModelConfig, weights: Iterable[tuple[str, NDArray[Any]]], dtype: str, device: str) -> Transformer:
     """The model of `config`, its parameters made of `weights` as they come, so that none is held twice.
 
@@ -29,11 +39,12 @@ def build(config: ModelConfig, weights: Iterable[tuple[str, NDArray[Any]]], dtyp
     """
     if dtype not in DTYPES:
         raise OptionError(f"dtype {dtype!r} is not one the torch executor computes in; choose from {', '.join(DTYPES)}")
-    with torch.device("meta"):  # shapes only: nothing is allocated until its values arrive
+    with torch.device("meta"), Undrawn():  # shapes only: nothing is allocated until its values arrive
         model = Transformer(config).requires_grad_(False)
     for name, array in weights:
-        path, _, leaf = name.rpartition(".")
         value = to_tensor(array).to(device=device, dtype=DTYPES[dtype])
+        del array  # or it would be held while the next one is read
+        path, _, leaf = name.rpartition(".")
         setattr(model.get_submodule(path), leaf, nn.Parameter(value, requires_grad=False))
     return model.eval()
 

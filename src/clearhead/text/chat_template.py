@@ -2,7 +2,7 @@
 
 A template is a program in Jinja that came with the model; `sandbox.py` is where it runs. What transformers'
 documentation promises to templates ("Writing a chat template") holds here: blocks trimmed, `raise_exception`,
-`strftime_now`, `tojson`, `break` and `continue`, `tools` that is none.
+`strftime_now`, `tojson`, `break` and `continue`, `tools` and `documents` that are none.
 """
 
 import re
@@ -13,6 +13,7 @@ from clearhead.text.tokenizer import Tokenizer
 
 Message = Mapping[str, str]
 Prompt = Callable[[Sequence[Message]], str]
+ABSENT = {"tools": None, "documents": None}  # what transformers passes when a caller has none
 ROLE = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")  # templates write it between control tokens
 
 
@@ -35,7 +36,7 @@ def render(
     checked = check_messages(messages)
     tokens = {"bos_token": bos_token, "eos_token": eos_token}
     variables = {name: token for name, token in tokens.items() if token is not None}
-    return run(template, checked, {"add_generation_prompt": add_generation_prompt, "tools": None, **variables})
+    return run(template, checked, ABSENT | variables | {"add_generation_prompt": add_generation_prompt})
 
 
 def encode_chat(

@@ -84,8 +84,12 @@ class SentencePieceTokenizer(PieceTokenizer):
         return found if self._processor.id_to_piece(found) == piece else None
 
     def save(self, folder: Path) -> None:
-        """Write the model file and a tokenizer_config.json that says which class reads it."""
+        """Write the model file, and a tokenizer_config.json with the class that reads it and the tokens added to it."""
         config = dict(self._names)
+        config["added_tokens_decoder"] = {
+            str(i): {"content": name, "special": i in self.special_ids, "normalized": False}
+            for name, i in sorted(self._added.items(), key=lambda token: token[1])
+        }
         (folder / config.pop("vocab_file", "tokenizer.model")).write_bytes(self._model)
         (folder / "tokenizer_config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
 

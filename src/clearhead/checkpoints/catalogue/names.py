@@ -14,7 +14,6 @@ from pathlib import Path
 from clearhead.checkpoints.catalogue.entries import Entry
 from clearhead.errors import UnknownModelError
 
-LONGEST = 400  # characters: two segments of 96, a revision and a file
 SEGMENT = r"[A-Za-z0-9_][A-Za-z0-9_.+-]*"
 HUB_ID = re.compile(
     rf"(?P<owner>{SEGMENT})/(?P<name>{SEGMENT})(?P<inner>(?:/{SEGMENT})*\.gguf)?"
@@ -53,8 +52,8 @@ def parse(request: str | Path, catalogue: Mapping[str, Entry]) -> Path | Entry |
     """
     if isinstance(request, Path):
         return existing(request)
-    if fault := character_fault(request):
-        raise UnknownModelError(f"model name {shown(request)} {fault}; {LISTING}")
+    if not request.strip():
+        raise UnknownModelError(f"the model's name is empty; {LISTING}")
     if entry := catalogue.get(request.casefold()):
         return entry
     if PATH_LIKE.match(request) or exists(Path(request)):
@@ -80,7 +79,7 @@ def existing(path: Path) -> Path:
     """
     try:
         path = path.expanduser()
-    except RuntimeError:
+    except (RuntimeError, ValueError):  # ValueError: a NUL character
         raise UnknownModelError(f"{shown(str(path))}: there is no such home folder; give the path in full") from None
     if not exists(path):
         raise UnknownModelError(f"there is no file or folder {shown(str(path))}; check the path; {LISTING}")
@@ -95,23 +94,12 @@ def exists(path: Path) -> bool:
         return False
 
 
-def character_fault(request: str) -> str | None:
-    """Why a string cannot name any model or path, or None."""
-    if not request.strip():
-        return "is empty"
-    if len(request) > LONGEST and not exists(Path(request)):
-        return f"has {len(request)} characters, more than {LONGEST}"
-    if not request.isprintable():
-        return "holds characters that cannot be seen"
-    return None
-
-
 def is_safe(hub: re.Match[str]) -> bool:
     """What a pattern says less well: no `..` or `--`, no name a device answers to, no contradiction."""
     segments = re.split(r"[/@:]", hub[0])
-    if any(DEVICE.fullmatch(s) or ".." in s or s.endswith((".", ".git", ".lock")) for s in segments):
+    if any(len(s) > 96 or ".." in s or s.endswith((".", ".git", ".lock")) or DEVICE.fullmatch(s) for s in segments):
         return False
-    if any("--" in s or s.endswith("-") or len(s) > 96 for s in segments[:2]):
+    if any("--" in s or s.endswith("-") for s in segments[:2]) or len(segments) > 12:
         return False
     return not (hub["inner"] and hub["file"])
 

@@ -1,0 +1,114 @@
+"""What is known of the machine: processor, cores this process may use, memory, versions. Linux tells most."""
+
+import os
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+PACKAGES = (
+    "numpy",
+    "tokenizers",
+    "safetensors",
+    "gguf",
+    "sentencepiece",
+    "huggingface_hub",
+    "jinja2",
+    "ml_dtypes",
+    "torch",
+)
+FEATURES = (
+    "sse4_2", "avx", "f16c", "fma", "avx2", "avx_vnni", "avx512f", "avx512bw", "avx512vl", "avx512_vnni", "avx512_bf16",
+    "avx512_fp16", "amx_tile", "amx_int8", "amx_bf16", "asimd", "asimddp", "asimdhp", "bf16", "i8mm", "sve", "sve2",
+)  # fmt: skip
+
+
+def versions() -> dict[str, str | None]:
+    """Of Python and the packages that matter; None where one is not installed."""
+    found: dict[str, str | None] = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = None
+    return found
+
+
+def system() -> str:
+    """The operating system and the kind of processor."""
+    return f"{platform.system()} {platform.release()} {platform.machine()}"
+
+
+def processor() -> dict[str, Any]:
+    """Model, cores, and the instructions that kernels choose by."""
+    info = cpuinfo()
+    flags = (info.get("flags") or info.get("Features") or "").split()
+    return {
+        "model": info.get("model name") or platform.processor() or platform.machine(),
+        "cores": os.cpu_count() or 1,
+        "usable_cores": usable_cores(),
+        "features": [feature for feature in FEATURES if feature in flags],
+    }
+
+
+def cpuinfo() -> dict[str, str]:
+    """The first processor's entry of /proc/cpuinfo; empty where there is none."""
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return {}
+    pairs = (line.partition(":") for line in text.partition("\n\n")[0].splitlines())
+    return {key.strip(): value.strip() for key, _, value in pairs}
+
+
+def usable_cores() -> int:
+    """Cores this process may run on: its affinity, cut to a container's quota."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quota = cgroup_quota()
+    return cores if quota is None else max(1, min(cores, round(quota)))
+
+
+def cgroup_quota() -> float | None:
+    """Cores' worth of time a container grants (cgroup v2's cpu.max, v1's cpu.cfs_*); None without a limit."""
+    root = Path("/sys/fs/cgroup")
+    limit, _, period = read_line(root / "cpu.max").partition(" ")
+    if not limit:
+        limit, period = read_line(root / "cpu/cpu.cfs_quota_us"), read_line(root / "cpu/cpu.cfs_period_us")
+    try:
+        return float(limit) / float(period) if float(limit) > 0 and float(period) > 0 else None
+    except ValueError:  # "max", or nothing to read
+        return None
+
+
+def memory() -> dict[str, int]:
+    """Bytes in all and available, within a container's limit; 0 where the system does not say."""
+    pairs = (line.partition(":") for line in read_text(Path("/proc/meminfo")).splitlines())
+    kilobytes = {key: int(value.split()[0]) for key, _, value in pairs if value.split()}
+    total, available = 1024 * kilobytes.get("MemTotal", 0), 1024 * kilobytes.get("MemAvailable", 0)
+    limit, used = read_line(Path("/sys/fs/cgroup/memory.max")), read_line(Path("/sys/fs/cgroup/memory.current"))
+    if limit.isdigit() and used.isdigit() and 0 < int(limit) < total:
+        total, available = int(limit), min(available, int(limit) - int(used))
+    return {"total": total, "available": available}
+
+
+def torch_facts() -> dict[str, Any]:
+    """Whether the torch executor can run, what it can use, and why not if it cannot."""
+    try:
+        from clearhead.model import devices
+    except ImportError as error:
+        reason = "torch is not installed" if isinstance(error, ModuleNotFoundError) else str(error)
+        return {"available": False, "detail": f"not available: {reason}", "devices": []}
+    return {"available": True, "detail": f"available; {devices.describe()}", "devices": devices.names()}
+
+
+def read_text(path: Path) -> str:
+    """A small file of the kernel's; empty where there is none."""
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
+def read_line(path: Path) -> str:
+    """Its first line."""
+    return read_text(path).partition("\n")[0].strip()
