@@ -13,7 +13,8 @@ BLOCK = re.compile(r"<!-- run: (\w+) -->\s*```(\w+)\n(.*?)```", re.DOTALL)
 
 def main(name: str) -> None:
     """Every block of this name, in order; Python blocks become a script on standard input."""
-    found = [(language, body) for block, language, body in BLOCK.findall(README.read_text(encoding="utf-8")) if block == name]
+    blocks = BLOCK.findall(README.read_text(encoding="utf-8"))
+    found = [(language, body) for block, language, body in blocks if block == name]
     if not found:
         sys.exit(f"README.md has no block named {name!r}")
     for language, body in found:

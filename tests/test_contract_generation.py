@@ -1,7 +1,7 @@
 """The numerical contract of generation, over all families: the way to the text never changes the text.
 
-beam 1 = greedy, speculative = greedy, a prompt alone = the same prompt in any batch, chunks = whole, and the same seed =
-the same text.
+beam 1 = greedy, speculative = greedy, a prompt alone = the same prompt in any batch, chunks = whole, and one seed is
+one text.
 """
 
 from typing import Any

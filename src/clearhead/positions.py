@@ -29,7 +29,7 @@ def sinusoidal(positions: Integers, d_model: int) -> Doubles:
 @lru_cache(maxsize=64)
 def rotary_frequencies(head_dim: int, base: float, scaling: RotaryScaling | None) -> Doubles:
     """[head_dim / 2]: radians each pair of dimensions turns per position (Su et al. 2021, 2104.09864, section 3.2)."""
-    plain = base ** (-np.arange(0, head_dim, 2) / head_dim)
+    plain: Doubles = np.power(base, -np.arange(0, head_dim, 2) / head_dim)
     if scaling is None:
         return plain
     if scaling.kind == "linear":
