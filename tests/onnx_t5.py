@@ -61,7 +61,7 @@ def weights(model: ModelProto) -> dict[str, Array]:
 
 
 def module(path: str) -> str:
-    """The module a graph's path means: enc/block.0/... and m/decoder/block.0/... are what the exporter called the two."""
+    """transformers' name of the module at a graph's path, where the exporter called encoder and model `enc` and `m`."""
     path = path.strip("/").replace("/", ".")
     return f"encoder.{path.removeprefix('enc.')}" if path.startswith("enc.") else path.removeprefix("m.")
 

@@ -35,7 +35,7 @@ def settings(**changed: object) -> PipSettings:
     return PipSettings(**{**plain, "trusted_hosts": frozenset(), **changed})
 
 
-USER = "[global]\nindex-url = https://user.test/simple\ntimeout = 7\nproxy =\n[download]\ntimeout = 9\nTrusted_Host = u.test\n"
+USER = "[global]\nindex-url = https://u.test/simple\ntimeout = 7\nproxy =\n[download]\ntimeout = 9\nTrusted_Host = u\n"
 LEGACY = "[global]\nindex-url = https://legacy.test/simple\nextra-index-url = https://a.test/s\n    https://b.test/s\n"
 NAMED = "[global]\nfind-links = /named\n[download]\nindex-url = https://named.test/simple\n[install]\ncert = /no\n"
 CASES = {

@@ -35,7 +35,7 @@ def rotary_frequencies(head_dim: int, base: float, scaling: RotaryScaling | None
     if scaling.kind == "linear":
         return plain / scaling.factor
     if scaling.kind == "factors":
-        return plain / np.asarray(scaling.factors)
+        return plain / np.asarray(scaling.factors, dtype=np.float64)
     kept = _kept_llama3(plain, scaling) if scaling.kind == "llama3" else _kept_yarn(head_dim, base, scaling)
     return plain * kept + plain / scaling.factor * (1 - kept)
 

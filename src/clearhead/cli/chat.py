@@ -86,9 +86,8 @@ def converse(
     from clearhead.cli.turns import turns
 
     if interactive:
-        note(
-            f"{Path(model.name).name} · context window {model.config.max_positions:,} · /help lists commands, Ctrl-D leaves"
-        )
+        name, window = Path(model.name).name, model.config.max_positions
+        note(f"{name} · context window {window:,} · /help lists commands, Ctrl-D leaves")
     for turn in turns(interactive=interactive):
         if turn.strip() == "/exit":
             return

@@ -22,13 +22,12 @@ DTYPES = {
 }
 
 
-
 class Undrawn(TorchFunctionMode):
-    """Leaves out the first, random values of parameters: on tensors without memory torch imports SymPy to draw them."""
+    """Leaves out the first values of parameters; to draw some without memory, torch would import SymPy for a second."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Call `func`, unless all it does is to draw."""
-        return args[0] if func in (Tensor.normal_, Tensor.uniform_) else func(*args, **(kwargs or {}))
+        """Call `func`, unless it does no more than set such values."""
+        return None if getattr(func, "__module__", "") == nn.init.__name__ else func(*args, **(kwargs or {}))
 
 
 def build(config: ModelConfig, weights: Iterable[tuple[str, NDArray[Any]]], dtype: str, device: str) -> Transformer:

@@ -41,7 +41,9 @@ def asking_the_hub(repo: str, revision: str | None) -> Iterator[None]:
             raise
         raise DownloadError(f"the Hub failed to deliver {repo} ({first_line(error)})") from None
     except Exception as error:  # those of the HTTP library underneath, which differs between versions
-        raise DownloadError(f"the Hugging Face Hub cannot be reached ({first_line(error)})") from None
+        raise DownloadError(
+            f"the Hugging Face Hub cannot be reached ({first_line(error)}); check the network and HF_ENDPOINT"
+        ) from None
     finally:
         logger.setLevel(level)
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from clearhead.checkpoints.catalogue.entries import Entry
 from clearhead.errors import UnknownModelError
 
+LONGEST = 4096  # characters, as of a path on most systems
 SEGMENT = r"[A-Za-z0-9_][A-Za-z0-9_.+-]*"
 HUB_ID = re.compile(
     rf"(?P<owner>{SEGMENT})/(?P<name>{SEGMENT})(?P<inner>(?:/{SEGMENT})*\.gguf)?"
@@ -54,6 +55,8 @@ def parse(request: str | Path, catalogue: Mapping[str, Entry]) -> Path | Entry |
         return existing(request)
     if not request.strip():
         raise UnknownModelError(f"the model's name is empty; {LISTING}")
+    if len(request) > LONGEST:
+        raise UnknownModelError(f"the model's name has {len(request)} characters, more than {LONGEST}; {LISTING}")
     if entry := catalogue.get(request.casefold()):
         return entry
     if PATH_LIKE.match(request) or exists(Path(request)):
