@@ -34,7 +34,7 @@ def load(
         MissingDependencyError: the executor's packages are not installed.
     """
     check_executor(executor)
-    checkpoint = open_checkpoint(resolve(str(model), offline=offline, progress=progress))
+    checkpoint = open_checkpoint(resolve(model, offline=offline, progress=progress))
     return Model(name=str(model), executor=build_executor(checkpoint, executor, dtype, device), checkpoint=checkpoint)
 
 
@@ -62,7 +62,7 @@ def load_tokenizer(model: str | Path = DEFAULT_MODEL, *, offline: bool = False) 
     """
     from clearhead.errors import TokenizerError
 
-    checkpoint = open_checkpoint(resolve(str(model), offline=offline))
+    checkpoint = open_checkpoint(resolve(model, offline=offline))
     if checkpoint.tokenizer is None:
         raise TokenizerError(f"{model} carries no vocabulary")
     return checkpoint.tokenizer()
