@@ -52,3 +52,110 @@ CHINESE = (
     "虽然专家们对原因意见不一,但他们一致认为,如果不尽快采取措施,湖水将在二十年内完全消失。",
     "我小时候住在一个安静的小镇上,那里的人们彼此都认识,晚上从不锁门,夏天大家坐在门口聊天,直到星星布满天空。",
 )
+
+CHAT = "<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n"
+PROMPTS = (  # for an instruction model: six as it was trained to be asked, the rest to be read on
+    *(
+        CHAT.format(question)
+        for question in (
+            "Which is the capital of Bulgaria?",
+            "Write a haiku about an old bicycle.",
+            "Explain to a child why the sky is blue.",
+            "Сколько будет семь умножить на восемь?",
+            "List three vegetables that grow underground.",
+            "Fix this sentence: She don't likes no apples.",
+        )
+    ),
+    "<|im_start|>system\nYou answer in one word.<|im_end|>\n" + CHAT.format("What do bees make?"),
+    "The lighthouse keeper climbed the stairs and",
+    "def greatest_common_divisor(a, b):\n    ",
+    "#include <stdio.h>\n\nint main(void) {\n    for (int i = 0; i < 10; i++) {",
+    "SELECT name, COUNT(*) FROM orders",
+    "Il était une fois, dans un petit village,",
+    "Die Hauptstadt von Österreich heißt",
+    "春天来了,燕子又",
+    "夏の夜、海辺で",
+    "Μια φορά κι έναν καιρό",
+    "1 1 2 3 5 8 13 21 34",
+    '{"name": "Ada", "born": 1815, "fields": ["mathematics",',
+    "Ingredients:\n- 2 eggs\n- 100 g flour\n-",
+    "To be, or not to be, that is the",
+)
+
+TEXTS = (  # to embed
+    "A cat sleeps on the keyboard.",
+    "The kitten is asleep on top of the computer.",
+    "Interest rates rose by a quarter of a percentage point.",
+    "How do I reset my password?",
+    "I forgot my login details.",
+    "The train to Varna leaves from platform four.",
+    "Photosynthesis turns light, water and carbon dioxide into sugar and oxygen.",
+    "Plants make sugar out of sunlight.",
+    "def add(a, b): return a + b",
+    "for (int i = 0; i < n; ++i) sum += x[i];",
+    "SELECT * FROM users WHERE age > 30;",
+    "E = mc²",
+    "The quick brown fox jumps over the lazy dog.",
+    "THE QUICK BROWN FOX JUMPS OVER THE LAZY DOG!!!",
+    "naïve café, façade, jalapeño, Ångström, coöperate",
+    "ok",
+    "?",
+    "42",
+    "3.14159 26535 89793 23846",
+    "https://example.org/a/path?query=1#part",
+    "someone@example.org wrote on 2024-02-29 at 23:59",
+    "It's, isn't, they'll, we've, o'clock, rock 'n' roll",
+    "well-known, state-of-the-art, self-attention",
+    "Antidisestablishmentarianism and floccinaucinihilipilification",
+    "Donaudampfschifffahrtsgesellschaftskapitän",
+    "Der alte Müller öffnete das Tor und ließ die Gänse hinaus.",
+    "Le chat dort sur le clavier.",
+    "El tren salió con cuarenta minutos de retraso.",
+    "La biblioteca chiude alle diciotto.",
+    "Столицата на България е София.",
+    "Кошка спит на клавиатуре.",
+    "Η γάτα κοιμάται στο πληκτρολόγιο.",
+    "القطة تنام على لوحة المفاتيح.",
+    "החתול ישן על המקלדת.",
+    "猫が键盤の上で寝ています。",
+    "今天天气很好,我们去海边吧。",
+    "고양이가 키보드 위에서 자고 있다.",
+    "बिल्ली कीबोर्ड पर सो रही है।",
+    "แมวนอนบนแป้นพิมพ์",
+    "Con mèo ngủ trên bàn phím.",
+    "😀 😂 🐈 are emoji; ☃ and ♞ are not.",
+    "tabs\tand\nnew lines  and   many    spaces",
+    "[CLS] and [SEP] are special, [MASK] too; [PAD] most of all.",
+    "a b c d e f g h i j k l m n o p q r s t u v w x y z",
+    "word " * 100,
+    "The committee met on Tuesday. It approved the budget, put off the question of the bridge, and thanked the outgoing "
+    "treasurer, who had kept the books for nineteen years without once raising his voice.",
+    "Bread needs four things: flour, water, salt and time. Mix the first three, leave them alone for the fourth, and "
+    "shape a loaf when the dough has doubled. A hot oven and a little steam do the rest. Let it cool before you cut it.",
+    "When the river froze, the ferry stopped, and the two halves of the town lived apart until someone dared to walk "
+    "across. " * 4,
+    "Recursion, see recursion. " * 25,
+    "The old man and the sea, the boy and the boat, the fish and the sharks, the stars and the shore. " * 8,
+)
+
+AGENT_STEPS = (  # what an agent did, in the form the title model was trained on
+    "intent: Fix the login timeout | actions: edit, bash | files: auth.py, session.py | symbols: refresh_token | "
+    "notes: The session expires after five minutes even though the user is active.",
+    "intent: Adding retries to the download | actions: view, edit | files: fetch.py | symbols: Interrupted, TRIES",
+    "actions: grep, view, edit | files: parser.c, parser.h | symbols: next_token, peek | notes: The parser reads one "
+    "token too far when a comment ends the file.",
+    "actions: bash | notes: All tests pass except the one for leap years, which was wrong before the change as well.",
+    "intent: Writing the release notes | actions: view, create | files: changelog.md, readme.md",
+    "actions: edit, bash | files: docker-compose.yml, nginx.conf | notes: The proxy must forward the client address to "
+    "the service behind it.",
+    "intent: Speeding up the search index | actions: profile, edit | files: index.rs | symbols: build_postings, "
+    "merge_runs | notes: Most of the time goes into sorting strings that are sorted already.",
+    "actions: sql, edit | files: schema.sql, models.py | symbols: customer_id | notes: Orders without a customer broke "
+    "the monthly report.",
+    "intent: Translating the interface to Bulgarian | actions: create, view | files: bg.json, en.json",
+    "actions: web_search, view | notes: Looking for a library that draws charts in a terminal without colours.",
+    "A tractor lost its load of straw on the bridge this morning, and the road to the harbour stayed closed until noon "
+    "while volunteers with pitchforks cleared it.",
+    "The museum will show forty letters that the composer wrote to his sister, most of them never printed. Visitors can "
+    "hear the pieces he mentions in them at a piano in the hall.",
+)

@@ -51,7 +51,7 @@ def on_terminal(
     if pid == 0:
         environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "80", "OMP_NUM_THREADS": "1", **(env or {})}
         os.execve(sys.executable, [*COMMAND, *map(str, args)], environment)
-    steps, shown, seen, deadline = list(script), b"", 0, time.monotonic() + 120
+    steps, shown, seen, deadline = list(script), b"", 0, time.monotonic() + 60
     while time.monotonic() < deadline and (chunk := read_some(fd)) is not None:
         shown += chunk
         if steps and (at := shown.find(steps[0][0].encode(), seen)) >= 0:

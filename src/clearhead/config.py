@@ -49,7 +49,9 @@ class RotaryScaling:
             self.low_frequency_factor,
             *self.factors,
         )
-        if not all(math.isfinite(n) and n > 0 for n in numbers) or self.original_max_positions < 1:
+        turns = (self.beta_fast, self.beta_slow)
+        sane = all(math.isfinite(n) and n > 0 for n in numbers) and all(1e-9 <= n <= 1e9 for n in turns)
+        if not sane or not 1 <= self.original_max_positions <= LARGEST_SIZE:
             raise ConfigError(f"rotary scaling {self.kind!r} needs finite, positive numbers, not {self}")
         if self.kind == "llama3" and self.low_frequency_factor >= self.high_frequency_factor:
             low, high = self.low_frequency_factor, self.high_frequency_factor

@@ -24,11 +24,13 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from clearhead.config import ModelConfig
 from clearhead.errors import OptionError
 
 Array = NDArray[np.float32]
 
 PER_HEAD = frozenset({"weights", "query", "heads"})
+VALUES = PER_HEAD | {"tokens", "input", "output", "key", "value", "hidden", "logits"}  # what a path may end with
 LAYER = re.compile(r"(?:encoder|decoder)\.layers\.(\d+)\.(.+)")
 
 
@@ -48,6 +50,21 @@ class Trace:
     pieces: list[str] = field(default_factory=list)
     memory_tokens: list[int] = field(default_factory=list)  # the encoder's, where there is one beside a decoder
     memory_pieces: list[str] = field(default_factory=list)
+
+    def check(self, config: ModelConfig) -> None:
+        """Refuse a choice of which this model has nothing to show; every executor asks before it runs.
+
+        Raises:
+            OptionError: a layer or head that the model lacks, or a kind that no path ends with.
+        """
+        deepest = max(config.n_encoder_layers, config.n_decoder_layers)
+        for name, chosen, n in (("layers", self.layers, deepest), ("heads", self.heads, config.n_heads)):
+            if outside := [i for i in chosen or () if not 0 <= i < n]:
+                raise OptionError(f"{name} names {outside[0]}; this model has {name} 0 to {n - 1}")
+        if isinstance(self.kinds, str):
+            raise OptionError(f"kinds is {self.kinds!r}; it must be a list, even of one")
+        if unknown := [kind for kind in self.kinds or () if kind.rsplit(".", 1)[-1] not in VALUES]:
+            raise OptionError(f"kinds names {unknown[0]!r}; a kind ends with one of {', '.join(sorted(VALUES))}")
 
     def wants(self, path: str) -> bool:
         """Whether an executor should record this path."""

@@ -67,13 +67,14 @@ def parts(checkpoint: Checkpoint, stored: StoredTensor, row: Mapped, shapes: Lay
 
 def match(checkpoint: Checkpoint, rows: Mapping[str, Mapped]) -> list[tuple[StoredTensor, Mapped]]:
     """Pair every stored tensor with its row, and prove that the pairing is complete."""
-    where, prefix = checkpoint.source.name, checkpoint.format.prefix
+    where, form = checkpoint.source.name, checkpoint.format
     pairs, unknown = [], []
     supplied: dict[str, str] = {}
     for name, stored in checkpoint.tensors.items():
-        row = rows.get(name) or rows.get(prefix + name)
+        current = form.current(name)
+        row = rows.get(current) or rows.get(form.prefix + current)
         if row is None:
-            if not any(re.fullmatch(pattern, name) for pattern in checkpoint.format.ignored):
+            if not any(re.fullmatch(pattern, name) for pattern in form.ignored):
                 unknown.append(name)
             continue
         for target in () if row.copy else row.targets:

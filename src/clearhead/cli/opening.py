@@ -48,7 +48,7 @@ def load_model(model: str, *, executor: str, dtype: str, device: str, offline: b
 def working(what: str) -> Iterator[None]:
     """A moving sign on a terminal while the block runs."""
     console = messages()
-    if not console.is_terminal:
+    if console.color_system is None:
         yield
         return
     from rich.text import Text

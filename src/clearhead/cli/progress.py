@@ -60,7 +60,7 @@ class Lines:
 def progress() -> Iterator[Bar | Lines]:
     """What to hand to the catalogue while the block runs."""
     console = messages()
-    if not console.is_terminal:
+    if console.color_system is None:
         yield Lines()
         return
     bar = Bar(console)

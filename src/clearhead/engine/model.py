@@ -21,7 +21,7 @@ from clearhead.engine.options import Options, request
 from clearhead.engine.prompt import Message, Prompt, Prompter
 from clearhead.engine.stopping import cut, stop_at
 from clearhead.engine.stream import Stream, decoder_after
-from clearhead.errors import OptionError, TokenizerError, UnsupportedError
+from clearhead.errors import ContextWindowError, OptionError, TokenizerError, UnsupportedError
 from clearhead.executor import Executor, Floats, Memory
 from clearhead.generation.decode import run, start
 from clearhead.generation.fill_mask import Filling, fill_mask
@@ -194,7 +194,10 @@ class Model:
 
         Raises:
             ContextWindowError: text and new tokens do not fit.
+            OptionError: a layer or head that the model lacks, an unknown kind, or a target without an encoder.
         """
+        if target is not None and self.config.kind != "encoder-decoder":
+            raise OptionError(f"target is for a model that reads one text and writes another, not {self.config.kind}s")
         tokens = check_ids(self.tokenizer.encode(text), self.config, "text")
         trace = Trace(layers=layers, heads=heads, kinds=kinds)
         decoder_tokens: list[int] | None = None
@@ -327,6 +330,11 @@ class Model:
         if max_new_tokens == 0:
             return []
         config = GenerationConfig(max_new_tokens=max_new_tokens)
+        if len(tokens) + max_new_tokens > self.config.max_positions:
+            raise ContextWindowError(
+                f"{len(tokens)} tokens and {max_new_tokens} new ones do not fit the context window of "
+                f"{self.config.max_positions}; ask for at most {max(0, self.config.max_positions - len(tokens))}"
+            )
         [[done]] = generate(self.executor, [list(tokens)], config, self.special, memory=memory)
         return list(done.tokens)
 

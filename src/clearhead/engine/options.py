@@ -43,7 +43,7 @@ def request(options: Options) -> GenerationConfig:
         raise OptionError(
             f"{unknown[0]!r} is no generation option; the options are {', '.join(Options.__annotations__)}"
         )
-    stop = options.get("stop", ())
-    stops = (stop,) if isinstance(stop, str) else tuple(stop)
-    rest = {name: value for name, value in options.items() if name not in ("stop", "stop_ids")}
-    return GenerationConfig(**rest, stop=stops, stop_ids=tuple(options.get("stop_ids", ())))  # type: ignore[arg-type]
+    given = {name: tuple(value) if isinstance(value, list) else value for name, value in options.items()}
+    if isinstance(stop := options.get("stop"), str):
+        given["stop"] = (stop,)
+    return GenerationConfig(**given)  # type: ignore[arg-type]

@@ -142,7 +142,15 @@ def gguf_keys(config: ModelConfig) -> KeyTable:
     }
 
 
-HF = Format(types=("bert",), config=from_hf, keys=keys, prefix="bert.", ignored=(r".*embeddings\.position_ids",))
+HF = Format(
+    types=("bert",),
+    config=from_hf,
+    keys=keys,
+    prefix="bert.",
+    # The head that tells whether two sentences follow each other lies in the files of the original release.
+    ignored=(r".*embeddings\.position_ids", r"cls\.seq_relationship\.(weight|bias)"),
+    older={".LayerNorm.gamma": ".LayerNorm.weight", ".LayerNorm.beta": ".LayerNorm.bias"},  # as TensorFlow named them
+)
 
 GGUF = Format(types=("bert",), config=from_gguf, keys=gguf_keys)
 

@@ -1,7 +1,7 @@
 """What one family's page has to say: its paper, and how each kind of file that carries it is read."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -30,7 +30,8 @@ class Format:
 
     `types` are the values of the file's own model-type field that this page answers to. `prefix` is a module path
     that some writers put before every name and others leave out: read either way, written by `export`. `ignored` are
-    regular expressions for tensors that hold no weights (masks, position indices, precomputed frequencies).
+    regular expressions for tensors that hold no weights (masks, position indices, precomputed frequencies), or those
+    of a training task that is not computed here. `older` maps endings of names that early writers used to today's.
     """
 
     types: tuple[str, ...]
@@ -38,6 +39,12 @@ class Format:
     keys: Callable[[ModelConfig], KeyTable]
     prefix: str = ""
     ignored: tuple[str, ...] = ()
+    older: Mapping[str, str] = field(default_factory=dict)
+
+    def current(self, name: str) -> str:
+        """A tensor's name as it is written today."""
+        ending = next((ending for ending in self.older if name.endswith(ending)), "")
+        return name.removesuffix(ending) + self.older[ending] if ending else name
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

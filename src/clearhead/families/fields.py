@@ -11,6 +11,7 @@ from clearhead.errors import ConfigError
 
 T = TypeVar("T")
 REQUIRED: Any = object()
+LARGEST_WHOLE = 2**63 - 1
 
 
 class Fields:
@@ -25,7 +26,8 @@ class Fields:
 
     def integer(self, *keys: str, default: Any = REQUIRED) -> Any:
         """A whole number."""
-        return self._read(keys, default, int, "a whole number")
+        value = self._read(keys, default, int, "a whole number")
+        return value if value is default else self._of_sane_size(keys[0], value)
 
     def size(self, *keys: str) -> int:
         """A whole number of at least 1, for pages that compute with it before the configuration checks it."""
@@ -37,7 +39,7 @@ class Fields:
     def number(self, *keys: str, default: Any = REQUIRED) -> Any:
         """A whole or decimal number, as a float."""
         value = self._read(keys, default, int | float, "a number")
-        return value if value is default else float(value)
+        return value if value is default else float(self._of_sane_size(keys[0], value))
 
     def flag(self, *keys: str, default: Any = REQUIRED) -> Any:
         """True or false."""
@@ -82,6 +84,12 @@ class Fields:
         if default is REQUIRED:
             raise ConfigError(f"{self.where}: {keys[0]} is missing; it must be {word}")
         return default
+
+    def _of_sane_size(self, key: str, value: Any) -> Any:
+        """Python's whole numbers have no end, and pages divide them before the configuration checks them."""
+        if isinstance(value, int) and abs(value) > LARGEST_WHOLE:
+            raise ConfigError(f"{self.where}: {key} has {len(str(abs(value)))} digits; no model has such a number")
+        return value
 
     def share(self, total: str, amount: int, parts: str, n: int) -> int:
         """`amount` divided evenly among `n` parts, as model width among heads."""

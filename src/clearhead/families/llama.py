@@ -12,7 +12,7 @@ from clearhead.families.family import Family, Format, Tensors
 from clearhead.families.fields import Fields
 from clearhead.families.gguf_names import decoder, separate, sizes
 from clearhead.families.keys import KeyTable, RotaryPairs, Row, head
-from clearhead.families.rotary import scaling_from_gguf, scaling_from_hf, scaling_to_hf
+from clearhead.families.rotary import base_from_hf, scaling_from_gguf, scaling_from_hf, scaling_to_hf
 
 
 def from_hf(fields: Fields, tensors: Tensors) -> ModelConfig:
@@ -20,7 +20,6 @@ def from_hf(fields: Fields, tensors: Tensors) -> ModelConfig:
     qwen = fields.text("model_type") == "qwen2"
     fields.expect("use_sliding_window", False)
     d_model, n_heads = fields.integer("hidden_size"), fields.integer("num_attention_heads")
-    rope = fields.section("rope_parameters") or fields
     return ModelConfig(
         family="llama",
         vocab_size=fields.integer("vocab_size"),
@@ -34,7 +33,7 @@ def from_hf(fields: Fields, tensors: Tensors) -> ModelConfig:
         norm="rms",
         norm_eps=fields.number("rms_norm_eps", default=1e-6),
         position="rotary",
-        rotary_base=rope.number("rope_theta", default=10_000.0),
+        rotary_base=base_from_hf(fields),
         rotary_scaling=scaling_from_hf(fields),
         attention_bias="qkv" if qwen else "all" if fields.flag("attention_bias", default=False) else "none",
         activation=fields.choice("hidden_act", of=ACTIVATIONS, default="silu"),

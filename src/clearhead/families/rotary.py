@@ -9,13 +9,27 @@ from clearhead.families.family import Tensors
 from clearhead.families.fields import Fields
 
 
+def section_of(fields: Fields) -> Fields:
+    """The table about rotary positions; the old style goes before the new, as transformers 5 has it."""
+    sections = (fields.section("rope_scaling"), fields.section("rope_parameters"))
+    return next((section for section in sections if section and section.values), Fields({}, fields.where))
+
+
+def base_from_hf(fields: Fields) -> float:
+    """The base of the frequencies, which stands in that table, or beside it."""
+    beside: float = fields.number("rope_theta", default=10_000.0)
+    base: float = section_of(fields).number("rope_theta", default=beside)
+    return base
+
+
 def scaling_from_hf(fields: Fields) -> RotaryScaling | None:
     """The scaling a config.json asks for, or None for plain rotary positions."""
-    section = fields.section("rope_parameters") or fields.section("rope_scaling")
-    kind = section.text("rope_type", "type", default="default") if section else "default"
-    if section is None or kind == "default":
+    section = section_of(fields)
+    for part in (fields, section):
+        part.expect("partial_rotary_factor", 1.0, None)
+    kind = section.text("rope_type", "type", default="default")
+    if kind == "default":
         return None
-    section.expect("partial_rotary_factor", 1.0)
     trained = fields.integer("max_position_embeddings", default=2048)
     if kind == "linear":
         return RotaryScaling(kind="linear", factor=section.number("factor"))

@@ -23,7 +23,7 @@ MLPS: dict[str, tuple[str, Activation]] = {
 def from_hf(fields: Fields, tensors: Tensors) -> ModelConfig:
     """Read transformers' T5Config."""
     d_model, n_heads, n_layers = fields.size("d_model"), fields.integer("num_heads"), fields.integer("num_layers")
-    tied = fields.flag("tie_word_embeddings", default=True)
+    tied, scaled = tying(fields, tensors)
     mlp, activation = fields.choice("feed_forward_proj", of=MLPS, default="relu")
     return ModelConfig(
         family="t5",
@@ -47,8 +47,19 @@ def from_hf(fields: Fields, tensors: Tensors) -> ModelConfig:
         mlp="gated" if mlp == "gated" else "plain",
         mlp_bias=False,
         tied=tied,
-        logit_scale=d_model**-0.5 if tied else 1.0,
+        logit_scale=d_model**-0.5 if scaled else 1.0,
     )
+
+
+def tying(fields: Fields, tensors: Tensors) -> tuple[bool, bool]:
+    """Whether the head is the embedding, and whether its logits are scaled.
+
+    One key once said both. Transformers 5 says them apart: it writes `tie_word_embeddings` true for either model,
+    `scale_decoder_outputs` for the scaling, and a head only where it is not the embedding.
+    """
+    tied = fields.flag("tie_word_embeddings", default=True)
+    scaled = fields.flag("scale_decoder_outputs", default=None)
+    return (tied, tied) if scaled is None else ("lm_head.weight" not in tensors, scaled)
 
 
 def to_hf(config: ModelConfig) -> dict[str, Any]:
@@ -69,6 +80,7 @@ def to_hf(config: ModelConfig) -> dict[str, Any]:
         "relative_attention_max_distance": config.relative_max_distance,
         "feed_forward_proj": next(name for name, mlp in MLPS.items() if mlp == (config.mlp, config.activation)),
         "tie_word_embeddings": config.tied,
+        "scale_decoder_outputs": config.logit_scale != 1.0,
     }
 
 

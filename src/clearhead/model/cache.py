@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from clearhead.errors import ContextWindowError
+from clearhead.errors import ContextWindowError, OptionError
 
 Pair = tuple[Tensor, Tensor]
 
@@ -80,7 +80,13 @@ class KVCache:
         self.lengths = [start + n for start, n in zip(slots.starts, slots.counts, strict=True)]
 
     def truncate(self, lengths: Sequence[int]) -> None:
-        """Rewind row i to its first lengths[i] positions."""
+        """Rewind row i to its first lengths[i] positions.
+
+        Raises:
+            OptionError: a length below 0.
+        """
+        if min(lengths, default=0) < 0:
+            raise OptionError(f"a row cannot be rewound to {min(lengths)} tokens; give 0 or more")
         self.lengths = [min(old, new) for old, new in zip(self.lengths, lengths, strict=True)]
 
     def select(self, rows: Sequence[int]) -> None:

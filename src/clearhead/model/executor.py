@@ -65,7 +65,7 @@ class TorchExecutor:
         if self.model.encoder is None:
             raise UnsupportedError("this model has no encoder")
         ids, lengths = self.pad(tokens)
-        check_traced(tokens, trace)
+        check_traced(tokens, trace, self.config)
         if min(lengths, default=0) == 0:
             raise OptionError("an encoder needs at least one row, and at least one token in every row")
         check_window(max(lengths), self.config)
@@ -88,11 +88,12 @@ class TorchExecutor:
         if (memory is None) != (self.model.encoder is None):
             raise OptionError("a decoder beside an encoder needs the encoder's memory, and no other takes one")
         ids, lengths = self.pad(tokens)
-        check_traced(tokens, trace)
-        if ids.shape[1] == 0:
-            return [np.zeros((0, self.config.vocab_size), dtype=np.float32) for _ in tokens]
+        check_traced(tokens, trace, self.config)
         kept = None if cache is None else own(cache, KVCache)
         source = None if memory is None else own(memory, TorchMemory)
+        check_rows(tokens, kept, source)
+        if ids.shape[1] == 0:
+            return [np.zeros((0, self.config.vocab_size), dtype=np.float32) for _ in tokens]
         check_window(max(lengths) if kept is None else kept.slots(lengths).end, self.config)
         states = self.model.decode(
             ids, lengths, cache=kept, source=None if source is None else (source.padded, source.lengths), trace=trace
@@ -135,10 +136,20 @@ def own(value: object, kind: type[T]) -> T:
     return value
 
 
-def check_traced(tokens: Tokens, trace: Trace | None) -> None:
-    """A trace shows one sequence."""
-    if trace is not None and len(tokens) != 1:
+def check_traced(tokens: Tokens, trace: Trace | None, config: ModelConfig) -> None:
+    """A trace shows one sequence, and only what the model has."""
+    if trace is None:
+        return
+    if len(tokens) != 1:
         raise OptionError(f"a trace shows one sequence at a time, not {len(tokens)}")
+    trace.check(config)
+
+
+def check_rows(tokens: Tokens, cache: KVCache | None, memory: TorchMemory | None) -> None:
+    """A cache and a memory hold one row for each of the call: torch would spread a single one over all in silence."""
+    for name, held in (("cache", cache), ("memory", memory)):
+        if held is not None and len(held.lengths) != len(tokens):
+            raise OptionError(f"{len(tokens)} rows of tokens, and a {name} of {len(held.lengths)}; select its rows first")
 
 
 def check_window(length: int, config: ModelConfig) -> None:
