@@ -40,7 +40,7 @@ def models() -> dict[str, Any]:
     }
     t5 |= {"decoder_start_token_id": 0, "relative_attention_num_buckets": 8}
     flan = tf.T5ForConditionalGeneration(tf.T5Config(**t5, feed_forward_proj="gated-gelu"))
-    flan.config.tie_word_embeddings = False
+    flan.config.tie_word_embeddings = flan.config.scale_decoder_outputs = False
     flan.lm_head.weight = type(flan.lm_head.weight)(flan.lm_head.weight.detach().clone())
     found = {
         "llama": tf.LlamaForCausalLM(tf.LlamaConfig(**llama)),

@@ -222,12 +222,13 @@ def t5(draw: Draw) -> Oracle:
         relative_attention_num_buckets=draw(st.sampled_from([8, 32])),
         relative_attention_max_distance=draw(st.sampled_from([20, 128])),
         feed_forward_proj=draw(st.sampled_from(["relu", "gated-gelu"])),
-        tie_word_embeddings=True,
+        tie_word_embeddings=draw(st.booleans()),  # transformers 5 takes it for the scaling of logits alone
     )
     model = tf.T5ForConditionalGeneration(config)
-    if draw(st.booleans()):  # T5 1.1: a head of its own, and no scaling before it
+    if draw(st.booleans()):  # a head of its own, as T5 1.1 has
         model.lm_head.weight = torch.nn.Parameter(torch.empty_like(model.shared.weight))
-        model.config.tie_word_embeddings = model.config.scale_decoder_outputs = False
+        if not config.scale_decoder_outputs:
+            model.config.tie_word_embeddings = draw(st.booleans())  # as transformers 4 wrote it, or as 5 does
     return Oracle("t5", redraw(model, s["seed"]), 2e-5)  # norms drop to float32
 
 

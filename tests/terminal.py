@@ -56,10 +56,10 @@ def on_terminal(
         shown += chunk
         if steps and (at := shown.find(steps[0][0].encode(), seen)) >= 0:
             seen = at + len(steps[0][0].encode())
+            time.sleep(0.1)  # no hand is faster, and readline misses a signal that comes before it waits for keys
             os.write(fd, steps.pop(0)[1].encode())
-    else:
-        if time.monotonic() >= deadline:
-            os.kill(pid, signal.SIGKILL)
+    if time.monotonic() >= deadline:
+        os.kill(pid, signal.SIGKILL)
     os.close(fd)
     status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     return shown.decode().replace("\r\n", "\n"), status

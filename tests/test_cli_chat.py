@@ -15,6 +15,18 @@ from terminal import fails, invoke, on_terminal
 SHORT = ("--max-new-tokens", "4", "--ignore-eos")
 STYLE = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
 
+SLOW = """
+import time
+import clearhead.cli.screen as screen
+
+class Slow(screen.Writer):
+    def write(self, text, style=""):
+        super().write(text, style)
+        time.sleep(0.2)
+
+screen.Writer = Slow
+"""
+
 
 @pytest.fixture(scope="module")
 def instruct(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -91,7 +103,9 @@ def test_a_model_without_a_template_is_refused(tmp_path: Path) -> None:
     assert "use clearhead complete" in fails("chat", "-m", folder, input="Hi\n")
 
 
-@pytest.mark.parametrize("content", ["{", "{}", '[{"role": "root", "content": "x"}]', '[{"role": "user"}]', "[1]", "[" * 9999])
+@pytest.mark.parametrize(
+    "content", ["{", "{}", '[{"role": "root", "content": "x"}]', '[{"role": "user"}]', "[1]", "[" * 9999]
+)
 def test_a_file_that_holds_no_conversation_is_refused(content: str, tmp_path: Path) -> None:
     file = tmp_path / "talk.json"
     file.write_text(content)
@@ -120,39 +134,29 @@ def test_on_a_terminal(instruct: Path, tmp_path: Path) -> None:
     env = {"XDG_STATE_HOME": str(tmp_path)}
     script = [
         ("> ", "Hi\n"),
-        ("context", ""),
+        ("finish", ""),
         ("> ", "/nonsense\n"),
         ("is no command", ""),
-        ("> ", "half a line\x03"),
-        ("Ctrl-D leaves", ""),
+        ("> ", "half a line"),
+        ("half a line", "\x03"),
+        ("(Ctrl-D leaves)", ""),
         ("> ", "x" * 300 + "\n"),
-        ("context window", ""),
+        ("room for", ""),
         ("> ", "\x04"),
     ]
     shown, status = on_terminal(["chat", "-m", instruct, *SHORT], script, env)
     plain = STYLE.sub("", shown)
-    assert status == 0 and "Traceback" not in plain
+    assert status == 0 and "Traceback" not in plain, shown
     assert plain.count("clearhead: error: ") == 2
     history = tmp_path / "clearhead" / "chat_history"
     assert history.read_text().splitlines()[-3:][0] == "Hi" and history.stat().st_mode & 0o777 == 0o600
 
 
 def test_ctrl_c_ends_the_answer_and_not_the_session(instruct: Path, tmp_path: Path) -> None:
-    # The answer is endless because its tokens are slowed down: a draw from 300 tokens, each told as it comes.
-    (tmp_path / "sitecustomize.py").write_text(
-        "import sys, time\n"
-        "import clearhead.engine.stopping as s\n"
-        "original = s.stop_at\n"
-        "def stop_at(*args):\n"
-        "    inner = original(*args)\n"
-        "    def slow(*more):\n"
-        "        time.sleep(0.2)\n"
-        "        return inner(*more)\n"
-        "    return slow\n"
-        "s.stop_at = stop_at\n"
-    )
+    (tmp_path / "sitecustomize.py").write_text(SLOW)
     env = {"XDG_STATE_HOME": str(tmp_path), "PYTHONPATH": str(tmp_path)}
-    script = [("> ", "Hi\n"), ("\n", ""), ("\x1b[?2004l", ""), ("", ""), ("", "\x03"), ("cancelled", ""), ("> ", "\x04")]
-    arguments = ["chat", "-m", instruct, "--ignore-eos", "--max-new-tokens", "90"]
+    script = [("> ", "Hi\n"), ("Hi\r\n", ""), ("aaa", "\x03"), ("cancelled", ""), ("> ", "\x04")]
+    letter = ch.load_tokenizer(instruct).token_id("a")
+    arguments = ["chat", "-m", instruct, "--ignore-eos", "--max-new-tokens", "90", "--logit-bias", f"{letter}=1000"]
     shown, status = on_terminal(arguments, script, env)
     assert status == 0 and "finish cancelled" in STYLE.sub("", shown) and "Traceback" not in shown

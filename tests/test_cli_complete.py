@@ -210,7 +210,19 @@ def test_an_option_is_judged_before_a_model_is_looked_for() -> None:
 
 
 def test_ctrl_c_keeps_what_there_is(base: Path) -> None:
-    endless = ["complete", "abc", "-m", base, "--max-new-tokens", "120", "--ignore-eos", "-t", "1", "--draft-tokens", "0"]
+    endless = [
+        "complete",
+        "abc",
+        "-m",
+        base,
+        "--max-new-tokens",
+        "120",
+        "--ignore-eos",
+        "-t",
+        "1",
+        "--draft-tokens",
+        "0",
+    ]
     code = (
         "import os, signal, sys, clearhead.engine.stream as s\n"
         "original = s.Stream._write\n"

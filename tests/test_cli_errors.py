@@ -156,7 +156,9 @@ def test_a_path_that_is_not_there_and_a_file_that_is_no_model(tmp_path: Path, ca
     assert "config.json" in fails("inspect", tmp_path / "empty")
 
 
-@pytest.mark.parametrize("name", ["../../etc", "a/../b", "CON", "x" * 500, "", "~nobody/model", "a b", "name@", "http://x/y"])
+@pytest.mark.parametrize(
+    "name", ["../../etc", "a/../b", "CON", "x" * 500, "", "~nobody/model", "a b", "name@", "http://x/y"]
+)
 def test_a_name_that_climbs_or_is_none(name: str, cache: Path) -> None:
     fails("inspect", name)
     fails("pull", name)

@@ -83,7 +83,11 @@ def test_every_family_is_drawn_within_80_columns(family: str) -> None:
 
 WORDS: dict[str, list[tuple[dict[str, Any], str]]] = {
     "norm": [({"norm": "rms"}, "RMSNorm"), ({"norm": "layer_without_bias"}, "LayerNorm, no bias")],
-    "position": [({"position": "rotary"}, "rotary"), ({"position": "alibi"}, "ALiBi"), ({"position": "learned"}, "learned")],
+    "position": [
+        ({"position": "rotary"}, "rotary"),
+        ({"position": "alibi"}, "ALiBi"),
+        ({"position": "learned"}, "learned"),
+    ],
     "scaling": [({"position": "rotary", "rotary_scaling": RotaryScaling(kind="yarn", factor=4.0)}, "(yarn × 4)")],
     "heads": [({"n_kv_heads": 2}, "Q  ■■■ ■■■"), ({"n_kv_heads": 1}, "KV ■    "), ({"n_kv_heads": 2}, "2 KV heads")],
     "mlp": [({"mlp": "gated", "activation": "silu"}, "gated SiLU"), ({"activation": "relu"}, "MLP, ReLU")],
@@ -108,7 +112,9 @@ def test_norms_stand_where_they_are() -> None:
     def order(**changes: Any) -> list[str]:
         lines = draw(architecture(replace(BY_FAMILY["gpt2"], **changes))).plain.splitlines()
         words = ("LayerNorm", "⊕", "MLP", "attention", "┤")
-        return [word for line in lines for word in words if word in line and "token" not in line and "learned" not in line]
+        return [
+            word for line in lines for word in words if word in line and "token" not in line and "learned" not in line
+        ]
 
     assert order() == ["LayerNorm", "⊕", "MLP", "LayerNorm", "┤", "⊕", "attention", "LayerNorm", "┤"]
     assert order(norm_placement="post") == ["LayerNorm", "⊕", "MLP", "┤", "LayerNorm", "⊕", "attention", "┤"]
@@ -122,7 +128,11 @@ def test_parts_add_up_to_all_the_weights(family: str) -> None:
     config = BY_FAMILY[family]
     found = architecture(config)
     assert found.parameters == sum(found.parts.values()) == count(layout(config))
-    assert found.weight_bytes == {"float32": 4 * found.parameters, "bfloat16": 2 * found.parameters, "int8": found.parameters}
+    assert found.weight_bytes == {
+        "float32": 4 * found.parameters,
+        "bfloat16": 2 * found.parameters,
+        "int8": found.parameters,
+    }
     keys_and_values = 2 * config.n_decoder_layers * config.n_kv_heads * config.head_dim
     assert found.cache_bytes("bfloat16") == 1000 * 2 * keys_and_values
 
@@ -296,10 +306,14 @@ def test_doctor_tells_what_there_is_and_what_is_missing(tmp_path: Path, monkeypa
     assert found["cache"] == {"folder": str(tmp_path), "bytes": 0}
     assert 1 <= found["processor"]["usable_cores"] <= found["processor"]["cores"]
     lines = invoke("doctor").stdout
-    assert all(f"\n{name}" in lines for name in ("python", "processor", "memory", "executors", "cache", "models", "missing"))
+    assert all(
+        f"\n{name}" in lines for name in ("python", "processor", "memory", "executors", "cache", "models", "missing")
+    )
 
 
-@pytest.mark.parametrize(("content", "cores"), [("max 100000", None), ("150000 100000", 1.5), ("", None), ("nonsense x", None)])
+@pytest.mark.parametrize(
+    ("content", "cores"), [("max 100000", None), ("150000 100000", 1.5), ("", None), ("nonsense x", None)]
+)
 def test_a_containers_share_of_the_processor_is_read(
     content: str, cores: float | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -78,9 +78,7 @@ def test_json_is_safe_to_look_at(name: str, base: Path) -> None:
 
 @pytest.mark.parametrize("terminal", [True, False])
 @pytest.mark.parametrize("name", HOSTILE)
-def test_tokens_are_shown_escaped(
-    name: str, terminal: bool, base: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_tokens_are_shown_escaped(name: str, terminal: bool, base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("clearhead.cli.screen.is_terminal", lambda file: terminal)
     result = invoke("tokenize", HOSTILE[name] + "\t\n", "-m", base)
     assert result.exit_code == 0
@@ -143,7 +141,9 @@ def test_a_pipe_has_no_colours_even_where_they_are_forced(base: Path, monkeypatc
 
 
 def test_on_a_real_terminal_the_prompt_is_dim_and_the_rest_bright(base: Path) -> None:
-    shown, status = on_terminal(["complete", "Once\x1b[31m", "-m", base, "--max-new-tokens", "3", "--logit-bias", "65=1000"])
+    shown, status = on_terminal(
+        ["complete", "Once\x1b[31m", "-m", base, "--max-new-tokens", "3", "--logit-bias", "65=1000"]
+    )
     assert status == 0
     assert "\x1b[2mOnce\\x1b[31m\x1b[0m" in shown
     assert shown.count("\x1b[1m") == 3

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clearhead.config import ModelConfig, RotaryScaling
+from clearhead.errors import OptionError
 from clearhead.families.layout import count, layout
 from clearhead.model.executor import TorchExecutor
 from clearhead.model.transformer import Transformer
@@ -121,6 +122,25 @@ def test_traced_equals_untraced_and_attention_rows_sum_to_one(family: str) -> No
     if model.config.kind == "decoder":
         ahead = np.triu(np.ones((4, 4), dtype=bool), 1)
         assert all((array[:, ahead] == 0).all() for array in weights)
+
+
+def test_a_cache_or_memory_of_other_rows_is_refused() -> None:
+    model = executor(BY_FAMILY["t5"])
+    with pytest.raises(OptionError, match="2 rows of tokens, and a memory of 1"):
+        model.decode([[5], [6]], memory=model.encode([[3, 4]]))
+    with pytest.raises(OptionError, match="1 rows of tokens, and a cache of 2"):
+        model.decode([[5]], model.new_cache(2, 8), model.encode([[3, 4]]))
+    with pytest.raises(OptionError, match="rewound to -1"):
+        model.new_cache(2, 8).truncate([-1, 0])
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+@pytest.mark.parametrize("family", BY_FAMILY)
+def test_types_of_two_bytes_stay_near_float64(family: str, dtype: str) -> None:
+    rows, sources = [[5, 6, 7] * 9, [8], [10, 11, 12, 13, 14]], [[3, 4, 9], [5, 6, 7, 8] * 7, [8]]
+    exact, rounded = (full(executor(BY_FAMILY[family], t), sources, rows) for t in ("float64", dtype))
+    bound = {"bfloat16": 8e-2, "float16": 1e-2}[dtype]
+    assert all(np.abs(a - b).max() < bound * np.abs(a).max() for a, b in zip(exact, rounded, strict=True))
 
 
 # What each field is changed to; None: it has no other value that means something, and why.

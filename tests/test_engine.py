@@ -208,6 +208,27 @@ def test_a_trace_shows_prompt_and_new_tokens(base: ch.Model) -> None:
     assert some.attention("decoder.layers.0.attention").shape == (2, 5, 5)
 
 
+@pytest.mark.parametrize(
+    ("choice", "message"),
+    [
+        ({"heads": [6]}, "heads names 6; this model has heads 0 to 5"),
+        ({"heads": [-1]}, "heads names -1"),
+        ({"layers": [2]}, "layers names 2; this model has layers 0 to 1"),
+        ({"kinds": "weights"}, "kinds is 'weights'; it must be a list"),
+        ({"kinds": ["attention"]}, "kinds names 'attention'; a kind ends with one of heads"),
+        ({"target": "Hallo"}, "reads one text and writes another"),
+    ],
+)
+def test_a_trace_of_what_is_not_there_is_refused(base: ch.Model, choice: dict[str, Any], message: str) -> None:
+    with pytest.raises(OptionError, match=message):
+        base.trace("Hello", **choice)
+
+
+def test_a_trace_never_shortens_what_was_asked_for(base: ch.Model) -> None:
+    with pytest.raises(ContextWindowError, match=r"120 tokens and 9 new ones .* 128; ask for at most 8"):
+        base.trace("x" * 120, max_new_tokens=9)
+
+
 def test_an_encoder_fills_masks_and_embeds(bert: ch.Model) -> None:
     [filling] = bert.fill("the [MASK] taught the student", top=3)
     assert filling.position == 2
@@ -276,6 +297,8 @@ def test_cancelling_keeps_what_there_is(base: ch.Model) -> None:
         {"stop": [""]},
         {"stop": ["x"] * 65},
         {"stop": [3]},
+        {"stop": 3},
+        {"stop_ids": 3},
         {"stop_ids": [-1]},
         {"logit_bias": {-1: 1.0}},
         {"logit_bias": {1: float("nan")}},

@@ -92,6 +92,15 @@ def test_a_configuration_without_a_form_is_refused(tmp_path: Path) -> None:
         export(tmp_path / "out", bloom, [], dtype="int3")
 
 
+def test_a_type_too_narrow_for_the_weights_is_refused(tmp_path: Path) -> None:
+    config = BY_FAMILY["gpt2"]
+    large = [(name, array * 1e6) for name, array in random_weights(config)]
+    with pytest.raises(OptionError, match=r"float16 cannot hold embed\.tokens\.weight"):
+        export(tmp_path / "out", config, large, dtype="float16")
+    assert list(tmp_path.iterdir()) == []
+    export(tmp_path / "out", config, large, dtype="bfloat16")
+
+
 def test_special_tokens_survive(tmp_path: Path) -> None:
     config = BY_FAMILY["transformer"]
     special = SpecialTokens(eos=(1, 2), pad=3, decoder_start=3, suppressed=(3,))

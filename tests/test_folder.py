@@ -108,6 +108,26 @@ def test_names_with_and_without_the_prefix_are_read(folder: Path) -> None:
     assert all((before[name] == after[name]).all() for name in before)
 
 
+def test_the_names_of_the_original_bert_are_read(tmp_path: Path) -> None:
+    """Google's files say gamma and beta, and hold the head for the order of sentences."""
+    export(tmp_path / "bert", BY_FAMILY["bert"], random_weights(BY_FAMILY["bert"]), dtype="float32")
+    before = read(tmp_path / "bert")
+    old = {
+        name.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta"): array
+        for name, array in load_file(tmp_path / "bert" / "model.safetensors").items()
+    }
+    old |= {
+        "cls.seq_relationship.weight": np.ones((2, 24), np.float32),
+        "cls.seq_relationship.bias": np.ones(2, np.float32),
+    }
+    save_file(old, tmp_path / "bert" / "model.safetensors")
+    assert sum(name.endswith("gamma") for name in old) == 6
+    assert all((before[name] == array).all() for name, array in read(tmp_path / "bert").items())
+    save_file(old | {"bert.embeddings.LayerNorm.weight": np.ones(24, np.float32)}, tmp_path / "bert/model.safetensors")
+    with pytest.raises(CheckpointError, match="both supply"):
+        read(tmp_path / "bert")
+
+
 def test_shards_are_read_by_their_index(folder: Path) -> None:
     before = read(folder)
     tensors = load_file(folder / "model.safetensors")
@@ -199,6 +219,7 @@ CONFIGS: dict[str, tuple[dict[str, Any], str]] = {
     "a size as truth": ({"n_layer": True}, "n_layer is True"),
     "a size beyond reason": ({"vocab_size": 2**40}, "vocab_size is 1099511627776"),
     "an eps that is no number": ({"layer_norm_epsilon": float("nan")}, "norm_eps is nan"),
+    "an eps of 400 digits": ({"layer_norm_epsilon": 10**400}, "layer_norm_epsilon has 401 digits"),
     "an unknown family": ({"model_type": "mamba"}, "'mamba' is not one Clearhead reads; it reads bert, bloom"),
     "an unknown activation": ({"activation_function": "snake"}, "'snake'; Clearhead reads 'relu'"),
     "heads that do not divide": ({"n_head": 7}, "24 cannot be divided evenly among 7"),
@@ -287,6 +308,10 @@ LLAMA = {
         {"rope_type": "yarn", "factor": -4.0},
         {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 1.0},
         {"rope_type": 3},
+        {"rope_type": "yarn", "factor": 4.0, "beta_fast": -1.0},
+        {"rope_type": "yarn", "factor": 4.0, "beta_slow": 1e-320},
+        {"rope_type": "yarn", "original_max_position_embeddings": 10**400},
+        {"rope_type": "default", "partial_rotary_factor": 0.5},
         "yarn",
     ],
 )
@@ -294,6 +319,30 @@ def test_rotary_scaling_that_cannot_be_computed_is_refused(folder: Path, scaling
     (folder / "config.json").write_text(json.dumps(LLAMA | {"rope_scaling": scaling}))
     with pytest.raises(ConfigError):
         open_folder(folder)
+
+
+@pytest.mark.parametrize(
+    "rope",
+    [
+        {"rope_theta": 5e5},
+        {"rope_theta": 5e5, "rope_parameters": {"rope_type": "default"}},
+        {"rope_parameters": {"rope_type": "linear", "factor": 2.0, "rope_theta": 5e5}},
+        {"rope_scaling": {"type": "linear", "factor": 2.0, "rope_theta": 5e5}},
+        {"rope_theta": 5e5, "rope_scaling": {"rope_type": "linear", "factor": 2.0}, "rope_parameters": {}},
+        {
+            "rope_scaling": {"rope_type": "linear", "factor": 2.0, "rope_theta": 3e3},
+            "rope_parameters": {"rope_type": "default", "rope_theta": 5e5},
+        },
+    ],
+)
+def test_base_and_scaling_are_found_where_transformers_finds_them(folder: Path, rope: dict[str, Any]) -> None:
+    import transformers as tf
+
+    (folder / "config.json").write_text(json.dumps(LLAMA | rope))
+    theirs, ours = tf.LlamaConfig.from_pretrained(folder).rope_parameters, open_folder(folder).config
+    assert ours.rotary_base == theirs["rope_theta"]
+    scaling = None if ours.rotary_scaling is None else (ours.rotary_scaling.kind, ours.rotary_scaling.factor)
+    assert scaling == (None if theirs["rope_type"] == "default" else (theirs["rope_type"], theirs["factor"]))
 
 
 def test_a_tensor_name_with_control_characters_never_reaches_the_terminal(folder: Path) -> None:

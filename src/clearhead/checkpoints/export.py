@@ -47,7 +47,7 @@ def export(
     Raises:
         CheckpointError: the folder exists and is not empty.
         ConfigError: the family's config.json cannot express this configuration.
-        OptionError: an unknown dtype.
+        OptionError: an unknown dtype, or one too narrow for a weight.
     """
     if dtype not in DTYPES:
         raise OptionError(f"dtype {dtype!r} cannot be exported; choose from {', '.join(DTYPES)}")
@@ -59,12 +59,21 @@ def export(
 
         write_json(draft / "config.json", hf_config(config) | entries | {"dtype": dtype})
         write_json(draft / "generation_config.json", entries)
-        tensors = hf_tensors(config, ((name, array.astype(DTYPES[dtype], copy=False)) for name, array in weights))
+        tensors = hf_tensors(config, ((name, cast(name, array, dtype)) for name, array in weights))
         save_file(tensors, draft / "model.safetensors", metadata={"format": "pt"})
         if tokenizer is not None:
             tokenizer.save(draft)
         if chat_template is not None:
             (draft / "chat_template.jinja").write_text(chat_template, encoding="utf-8")
+
+
+def cast(name: str, array: Array, dtype: str) -> Array:
+    """A weight in the type asked for; float16 ends at 65504, and what lies beyond must not become infinite unsaid."""
+    with np.errstate(over="ignore"):
+        result: Array = array.astype(DTYPES[dtype], copy=False)
+    if dtype == "float16" and np.isinf(result).sum() > np.isinf(array).sum():
+        raise OptionError(f"dtype float16 cannot hold {name}, which reaches beyond 65504; export it as bfloat16")
+    return result
 
 
 def hf_config(config: ModelConfig) -> dict[str, Any]:

@@ -78,6 +78,7 @@ def run(name: str, check: Callable[[Subject], Measured], made: Subject) -> Check
         figure=measured.figure,
         bound=measured.bound,
         detail=measured.detail,
+        skipped=measured.skipped,
     )
 
 

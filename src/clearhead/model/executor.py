@@ -149,7 +149,9 @@ def check_rows(tokens: Tokens, cache: KVCache | None, memory: TorchMemory | None
     """A cache and a memory hold one row for each of the call: torch would spread a single one over all in silence."""
     for name, held in (("cache", cache), ("memory", memory)):
         if held is not None and len(held.lengths) != len(tokens):
-            raise OptionError(f"{len(tokens)} rows of tokens, and a {name} of {len(held.lengths)}; select its rows first")
+            raise OptionError(
+                f"{len(tokens)} rows of tokens, and a {name} of {len(held.lengths)}; select its rows first"
+            )
 
 
 def check_window(length: int, config: ModelConfig) -> None:

@@ -22,12 +22,13 @@ BOUNDS = {"float64": 1e-9, "float32": 1e-4, "float16": 1e-2, "bfloat16": 8e-2}
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Measured:
-    """A figure, what it counts, and the most it may be."""
+    """A figure, what it counts, and the most it may be; or why there was nothing to measure."""
 
     figure: float
     bound: float
     measures: str
     detail: str = ""
+    skipped: str = ""
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """The contract of a vocabulary: ids -> text -> ids changes nothing, whatever the script.
 
 The first step from a text to ids may lose something by design (case, accents, double spaces); what the ids spell must
-then be stable. A line with characters that the vocabulary lacks cannot come back, and is left out and counted.
+then be stable. A line with characters that the vocabulary lacks cannot come back; its other words can.
 """
 
 from collections.abc import Callable
@@ -10,26 +10,26 @@ from clearhead.engine.contract.samples import SAMPLES
 from clearhead.engine.contract.subject import Measured, Subject
 from clearhead.text.tokenizer import Tokenizer
 
+Encode = Callable[[str], list[int]]
 UNKNOWN = ("<unk>", "[UNK]")
 
 
 def round_trip(subject: Subject) -> Measured:
-    """Lines of the samples whose ids change on the way."""
+    """Lines of the samples whose ids change on the way, and words of the lines that cannot be spelled whole."""
     tokenizer = subject.model.tokenizer
-    sides = [tokenizer.encode_target] if subject.sources is not None else []
-    sides.append(lambda text: tokenizer.encode(text, add_special_tokens=False))
     lacking = unknown_ids(subject)
-    spelled, changed = 0, 0
+    sides: list[Encode] = [lambda text: tokenizer.encode(text, add_special_tokens=False)]
+    sides += [tokenizer.encode_target] if subject.sources is not None else []
+    lines, words, changed = 0, 0, 0
     for encode in sides:
         for text in SAMPLES:
-            ids = encode(text)
-            if not lacking.isdisjoint(ids):
-                continue
-            spelled += 1
-            changed += encode(tokenizer.decode(ids)) != ids
-    whole = len(sides) * len(SAMPLES)
-    rest = f"; {whole - spelled} hold characters it lacks" if spelled < whole else ""
-    return Measured(figure=changed, bound=0, measures="lines whose ids change", detail=f"of {spelled}{rest}")
+            whole = lacking.isdisjoint(encode(text))
+            parts = [text] if whole else [word for word in text.split() if lacking.isdisjoint(encode(word))]
+            lines, words = lines + whole, words + (0 if whole else len(parts))
+            changed += sum(encode(tokenizer.decode(encode(part))) != encode(part) for part in parts)
+    some = f"of {lines} lines" + (f" and {words} words; it lacks characters of the other lines" if words else "")
+    none = "" if lines + words else "the vocabulary spells no word of the samples"
+    return Measured(figure=changed, bound=0, measures="texts whose ids change", detail=some, skipped=none)
 
 
 def in_vocabulary(subject: Subject) -> Measured:
