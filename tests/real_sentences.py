@@ -128,10 +128,10 @@ TEXTS = (  # to embed
     "[CLS] and [SEP] are special, [MASK] too; [PAD] most of all.",
     "a b c d e f g h i j k l m n o p q r s t u v w x y z",
     "word " * 100,
-    "The committee met on Tuesday. It approved the budget, put off the question of the bridge, and thanked the outgoing "
-    "treasurer, who had kept the books for nineteen years without once raising his voice.",
+    "The committee met on Tuesday. It approved the budget, put off the question of the bridge, and thanked the "
+    "outgoing treasurer, who had kept the books for nineteen years without once raising his voice.",
     "Bread needs four things: flour, water, salt and time. Mix the first three, leave them alone for the fourth, and "
-    "shape a loaf when the dough has doubled. A hot oven and a little steam do the rest. Let it cool before you cut it.",
+    "shape a loaf when the dough has doubled. A hot oven and some steam do the rest. Let it cool before you cut it.",
     "When the river froze, the ferry stopped, and the two halves of the town lived apart until someone dared to walk "
     "across. " * 4,
     "Recursion, see recursion. " * 25,
@@ -156,6 +156,6 @@ AGENT_STEPS = (  # what an agent did, in the form the title model was trained on
     "actions: web_search, view | notes: Looking for a library that draws charts in a terminal without colours.",
     "A tractor lost its load of straw on the bridge this morning, and the road to the harbour stayed closed until noon "
     "while volunteers with pitchforks cleared it.",
-    "The museum will show forty letters that the composer wrote to his sister, most of them never printed. Visitors can "
-    "hear the pieces he mentions in them at a piano in the hall.",
+    "The museum will show forty letters that the composer wrote to his sister, most of them never printed. Visitors "
+    "can hear the pieces he mentions in them at a piano in the hall.",
 )

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,7 @@ def separate(*args: str | Path, **options: Any) -> subprocess.CompletedProcess[s
 
 
 def on_terminal(
-    args: list[str | Path], script: list[tuple[str, str]] = [], env: dict[str, str] | None = None
+    args: list[str | Path], script: Sequence[tuple[str, str]] = (), env: dict[str, str] | None = None
 ) -> tuple[str, int]:
     """Run one verb on a terminal. Each step of the script waits for a text and then types another.
 

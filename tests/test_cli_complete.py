@@ -1,4 +1,4 @@
-"""`clearhead complete`: what goes to standard output is the prompt and its completion, exactly; all else goes elsewhere."""
+"""`clearhead complete`: standard output is the prompt and its completion, exactly; all else goes elsewhere."""
 
 import json
 import subprocess
@@ -167,13 +167,23 @@ def test_every_generation_option_has_its_flag() -> None:
 
 @pytest.mark.parametrize("name", OPTIONS)
 def test_every_option_reaches_the_model(name: str, base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[GenerationConfig] = []
-    original = Model.request
-    monkeypatch.setattr(Model, "request", lambda self, options: seen.append(original(self, options)) or seen[-1])
+    seen: dict[str, Any] = {}
+
+    def watch(method: str) -> None:
+        original = getattr(Model, method)
+
+        def call(self: Model, prompt: str, **options: Any) -> Any:
+            seen.update(options)
+            return original(self, prompt, **options)
+
+        monkeypatch.setattr(Model, method, call)
+
+    watch("stream")
+    watch("complete")
     arguments, value = OPTIONS[name]
     more = () if name == "max_new_tokens" else ("--max-new-tokens", "4")
     assert invoke("complete", "abc", "-m", base, *more, *arguments).exit_code == 0
-    assert getattr(seen[0], name) == value
+    assert (tuple(seen[name]) if isinstance(value, tuple) else seen[name]) == value
 
 
 @pytest.mark.parametrize(

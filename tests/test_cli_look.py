@@ -3,6 +3,7 @@
 import json
 import re
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -202,7 +203,7 @@ def test_on_a_terminal_tokens_have_backgrounds_and_ids_below(base: Path) -> None
     assert len(lines[1].split()) == len(lines[0].split())
     assert max(map(len, lines)) <= 80
     backgrounds = re.findall(r"\x1b\[([0-9;]+)m[ab]", shown)
-    assert len(set(backgrounds)) == 2 and all(a != b for a, b in zip(backgrounds, backgrounds[1:], strict=False))
+    assert len(set(backgrounds)) == 2 and all(a != b for a, b in pairwise(backgrounds))
 
 
 def test_models_lists_the_catalogue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

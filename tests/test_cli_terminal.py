@@ -1,4 +1,4 @@
-"""A terminal shows colours, and nothing from outside may steer it: not a prompt, a model's words, a vocabulary or a name."""
+"""A terminal shows colours, and nothing from outside may steer it: no prompt, no model, no vocabulary and no name."""
 
 import json
 import re

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import clearhead as ch
 import tiny
 from clearhead.engine.options import Options
-from clearhead.engine.stopping import cut, held_back
+from clearhead.engine.stopping import held_back
 from clearhead.errors import ContextWindowError, OptionError, TokenizerError, UnsupportedError
 from test_parity import relaxed
 
@@ -110,7 +110,23 @@ def test_a_stop_string_ends_the_text_before_it(base: ch.Model) -> None:
 def test_what_is_held_back_is_the_longest_possible_beginning_of_a_stop(text: str, stops: list[str]) -> None:
     n = held_back(text, stops)
     assert all(not s.startswith(text[-m:]) for s in stops for m in range(n + 1, min(len(text), len(s) - 1) + 1))
-    assert cut(text, stops) == min([text[: text.find(s)] for s in stops if s in text], key=len, default=text)
+
+
+@relaxed
+@given(
+    stops=st.lists(st.sampled_from("abcdefgh ") | st.text(max_size=2).filter(bool), max_size=3), n=st.integers(0, 12)
+)
+def test_stop_strings_before_the_least_length_do_not_count(base: ch.Model, stops: list[str], n: int) -> None:
+    options: dict[str, Any] = {"max_new_tokens": 24, "min_new_tokens": n, "temperature": 3.0, "seed": 1, "stop": stops}
+    done = base.complete("Hi", **options)
+    stream = base.stream("Hi", **options)
+    assert "".join(stream) == done.new_text == stream.completion.new_text
+    assert len(done.tokens) >= n
+    free = base.complete("Hi", **options | {"stop": []})
+    assert free.new_text.startswith(done.new_text)
+    if len(done.tokens) < len(free.tokens):
+        assert done.finish_reason == "stop"
+        assert any(free.new_text[len(done.new_text) :].startswith(stop) for stop in stops)
 
 
 def test_a_prompt_that_does_not_fit_names_both_numbers_and_the_ways_out(base: ch.Model) -> None:

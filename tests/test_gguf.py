@@ -241,7 +241,7 @@ def whole_settings(path: Path) -> dict[str, Any]:
 
 def test_token_ids_template_and_preferences_are_taken_from_the_file(tmp_path: Path, folders: dict[str, Path]) -> None:
     write(folders["bert"], tmp_path / "bert.gguf")
-    assert open_gguf(tmp_path / "bert.gguf").generation == {"pooling": "mean"}
+    assert open_gguf(tmp_path / "bert.gguf").pooling == "mean"
     write(folders["t5"], tmp_path / "t5.gguf")
     t5 = open_gguf(tmp_path / "t5.gguf")
     assert (t5.special.decoder_start, t5.tokenizer, t5.chat_template) == (0, None, None)

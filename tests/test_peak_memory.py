@@ -95,10 +95,11 @@ def peak(path: Path, dtype: str) -> float:
         pytest.skip("peaks are read from /proc, which only Linux has")
     program = Path(__file__).with_name("peak_of_loading.py")
     command = [sys.executable, str(program), str(path), dtype]
-    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"}, check=False)
+    done = subprocess.run(
+        command, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"}, check=False
+    )
     assert done.returncode == 0, done.stderr
     figures = json.loads(done.stdout)
-    print(path.name, dtype, figures)
     return figures["peak"] / figures["weights"]
 
 

@@ -103,8 +103,9 @@ def test_translations_equal_those_of_ctranslate2(
 def test_scores_of_translations_equal_those_of_ctranslate2_rounding(
     ours: Model, unpacked: Path, pieces: list[list[str]], ids: dict[str, int], beams: int
 ) -> None:
-    """What CTranslate2 translates in int8 is as likely here as there, in log-probability per token: half of the sentences
-    within 1e-2, all within 0.1, and on average over them, where the noise cancels, within 5e-3."""
+    """What CTranslate2 translates in int8 is as likely here as there, in log-probability per token: half of the
+    sentences within 1e-2, all within 0.1, and on average over them, where the noise cancels, within 5e-3.
+    """
     theirs = translate(unpacked, pieces, "default", beams)
     sources = [ours.tokenizer.encode(sentence) for sentence in CHINESE]
     prompts, memory = encode_sources(ours.executor, sources, ours.special)

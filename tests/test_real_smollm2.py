@@ -1,4 +1,4 @@
-"""SmolLM2-135M-Instruct from its GGUF file: what transformers makes of the same file, and the answer llama.cpp gives."""
+"""SmolLM2-135M-Instruct from its GGUF file: what transformers makes of that file, and the answer llama.cpp gives."""
 
 from functools import partial
 from pathlib import Path

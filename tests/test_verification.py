@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ import torch
 
 import clearhead as ch
 import tiny
+from clearhead.checkpoints.catalogue import FileCheck
 from clearhead.config import SpecialTokens
 from clearhead.engine import verification
 from clearhead.engine.contract import decoder, encoder, generation, text
@@ -87,7 +89,7 @@ class Faulty(TorchExecutor):
 
     def decode(self, tokens: Any, cache: Any = None, memory: Any = None, **options: Any) -> Any:
         sound = super().decode
-        return self.fault(lambda *a, **o: sound(*a, **o), tokens, cache, memory, **options)
+        return self.fault(sound, tokens, cache, memory, **options)
 
 
 Decode = Callable[..., Any]
@@ -310,3 +312,16 @@ def test_the_verb_shows_each_with_its_figure_and_its_status(
     assert "failures: logits are finite" in broken.stderr
     data = json.loads(invoke("verify", folders["gpt2"], "--json").stdout)
     assert data["passed"] is False and None in [check["figure"] for check in data["checks"]]
+
+
+def test_the_files_of_a_pulled_model_are_compared(folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    files = [
+        FileCheck(path=Path("a.gguf"), expected="1", found="1"),
+        FileCheck(path=Path("b"), expected="1", found=None),
+    ]
+    monkeypatch.setattr("clearhead.checkpoints.catalogue.verify_files", lambda name: files)
+    result = invoke("verify", folders["gpt2"])
+    assert result.exit_code == 1
+    assert re.search(r"^FAIL  files are as published +1 +files that changed of 2; the first is b$", result.stdout, re.M)
+    monkeypatch.setattr("clearhead.checkpoints.catalogue.verify_files", lambda name: files[:1])
+    assert invoke("verify", folders["gpt2"]).exit_code == 0

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -20,6 +20,8 @@ from clearhead.families.family import Format
 from clearhead.families.keys import Mapped, expand
 from clearhead.families.layout import Layout, layout
 from clearhead.text.tokenizer import Tokenizer
+
+Pooling = Literal["mean", "first", "last"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,6 +35,7 @@ class Checkpoint:
     special: SpecialTokens
     tokenizer: Callable[[], Tokenizer] | None = None  # None: the file carries no vocabulary
     chat_template: str | None = None
+    pooling: Pooling = "mean"  # how an encoder's states become one vector of a text
     generation: Mapping[str, Any] = field(
         default_factory=dict
     )  # the file's own preferences (num_beams, temperature ...)

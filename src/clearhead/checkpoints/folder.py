@@ -15,17 +15,22 @@ from typing import Any
 
 import numpy as np
 
-from clearhead.checkpoints.checkpoint import Checkpoint
+from clearhead.checkpoints.checkpoint import Checkpoint, Pooling
 from clearhead.checkpoints.cursor import map_file, release
 from clearhead.checkpoints.stored import Array, StoredTensor
 from clearhead.config import ModelConfig, SpecialTokens
-from clearhead.errors import CheckpointError
+from clearhead.errors import CheckpointError, ConfigError
 from clearhead.families import find
 from clearhead.families.fields import Fields
 from clearhead.text.tokenizer import Tokenizer
 
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 FLOATS = {"F16": "float16", "BF16": "bfloat16", "F32": "float32", "F64": "float64"}
+POOLING_MODES: dict[str, Pooling] = {
+    "pooling_mode_mean_tokens": "mean",
+    "pooling_mode_cls_token": "first",
+    "pooling_mode_lasttoken": "last",
+}
 LARGEST_JSON = 64 * 2**20  # bytes; a configuration or an index is far smaller
 
 
@@ -47,9 +52,10 @@ def open_folder(folder: Path) -> Checkpoint:
         config=config,
         format=layout,
         tensors=tensors,
-        special=with_mask(special_tokens(raw, generation), config, folder, tokenizer),
+        special=with_mask(special_tokens(raw, generation, config.vocab_size), config, folder, tokenizer),
         tokenizer=tokenizer,
         chat_template=chat_template(folder),
+        pooling=pooling_of(folder),
         generation=generation,
     )
 
@@ -139,13 +145,16 @@ def read_tensor(data: mmap.mmap, start: int, dtype: str, shape: tuple[int, ...],
     return np.require(array, requirements="A").reshape(shape)
 
 
-def special_tokens(config: dict[str, Any], generation: dict[str, Any]) -> SpecialTokens:
-    """Ids from generation_config.json, else from config.json, as transformers resolves them."""
+def special_tokens(config: dict[str, Any], generation: dict[str, Any], vocab_size: int) -> SpecialTokens:
+    """Ids from generation_config.json, else from config.json, as transformers resolves them.
+
+    An id outside the vocabulary names no token; early LLaMA files write -1 for a padding they do not have.
+    """
 
     def of(key: str) -> list[int]:
         value = generation.get(key, config.get(key))
         ids = value if isinstance(value, list) else [value]
-        return [i for i in ids if isinstance(i, int) and not isinstance(i, bool)]
+        return [i for i in ids if isinstance(i, int) and not isinstance(i, bool) and 0 <= i < vocab_size]
 
     def one(key: str) -> int | None:
         return next(iter(of(key)), None)
@@ -177,6 +186,23 @@ def tokenizer_of(folder: Path) -> Callable[[], Tokenizer] | None:
     from clearhead.text.legacy import has_tokenizer, load_tokenizer_folder
 
     return partial(load_tokenizer_folder, folder) if has_tokenizer(folder) else None
+
+
+def pooling_of(folder: Path) -> Pooling:
+    """How sentence-transformers turns the states of this encoder into one vector of a text.
+
+    Raises:
+        ConfigError: a way that Clearhead does not compute.
+    """
+    path = folder / "1_Pooling" / "config.json"
+    chosen = (
+        {k for k, v in read_json(path).items() if k.startswith("pooling_mode") and v is True}
+        if path.exists()
+        else set()
+    )
+    if len(chosen) > 1 or chosen - POOLING_MODES.keys():
+        raise ConfigError(f"{folder.name}: {', '.join(sorted(chosen))}; Clearhead pools by {', '.join(POOLING_MODES)}")
+    return POOLING_MODES[chosen.pop()] if chosen else "mean"
 
 
 def chat_template(folder: Path) -> str | None:

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from clearhead.checkpoints.checkpoint import Checkpoint
+from clearhead.checkpoints.checkpoint import Checkpoint, Pooling
 from clearhead.checkpoints.gguf_file import GgufFile, read_gguf
 from clearhead.checkpoints.stored import StoredTensor
 from clearhead.config import SpecialTokens
@@ -23,7 +23,7 @@ MOST_SHARDS = 1000
 SHARD = re.compile(r"(.*)-(\d{5})-of-(\d{5})\.gguf")
 
 SAMPLING = {"temp": "temperature", "top_k": "top_k", "top_p": "top_p", "min_p": "min_p"}
-POOLING = {1: "mean", 2: "cls", 3: "last"}
+POOLING: dict[int, Pooling] = {0: "mean", 1: "mean", 2: "first", 3: "last"}
 
 
 def open_gguf(path: Path) -> Checkpoint:
@@ -51,6 +51,7 @@ def open_gguf(path: Path) -> Checkpoint:
         special=special_tokens(fields, config.vocab_size),
         tokenizer=partial(tokenizer_of, metadata) if TOKENS in metadata else None,
         chat_template=template if isinstance(template, str) else None,
+        pooling=POOLING.get(fields.integer("pooling_type", default=0), "mean"),
         generation=preferences(fields),
     )
 
@@ -80,9 +81,8 @@ def special_tokens(fields: Fields, vocab_size: int) -> SpecialTokens:
 
 
 def preferences(fields: Fields) -> dict[str, Any]:
-    """How the file asks to be sampled from, and how its states become one vector of a text."""
+    """How the file asks to be sampled from."""
     stated = {ours: fields.number(f"general.sampling.{theirs}", default=None) for theirs, ours in SAMPLING.items()}
-    stated["pooling"] = POOLING.get(fields.integer("pooling_type", default=0))
     return {key: value for key, value in stated.items() if value is not None}
 
 

@@ -34,7 +34,7 @@ def load_model(model: str, *, executor: str, dtype: str, device: str, offline: b
     """A model ready to run."""
     from clearhead.engine.loading import check_executor
 
-    check_executor(executor)
+    check_executor(executor, dtype, device)
     path = find(model, offline=offline)
     with working(f"loading {path.name}"):
         from clearhead.engine.loading import load

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from clearhead.engine.options import Options, request
+from clearhead.engine.options import Options, read_options
 from clearhead.errors import OptionError
 
 SENDING = ("system", "raw", "on_overflow")
@@ -21,7 +21,7 @@ def generation_options(parameters: Mapping[str, Any]) -> Options:
         "logit_bias": biases(parameters.get("logit_bias") or ()),
     }
     given: Options = {name: named[name] for name in Options.__annotations__ if named.get(name) is not None}  # type: ignore[assignment]
-    request(given)
+    read_options(given)
     return given
 
 

@@ -1,5 +1,7 @@
 """`clearhead verify`: the numerical contract on the user's own model, each promise with its figure and bound."""
 
+from collections.abc import Iterator
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -32,7 +34,7 @@ def verify(
 
     loaded = load_model(model, executor=executor, dtype=dtype, device=device, offline=offline)
     done = []
-    for check in checks(loaded):
+    for check in chain(check_files(model), checks(loaded)):
         done.append(check)
         if not json:
             show(check)
@@ -44,6 +46,21 @@ def verify(
         summary(done, failed)
     if failed:
         raise typer.Exit(1)
+
+
+def check_files(model: str) -> Iterator["Check"]:
+    """Whether the files of a model that was pulled are still those that came; a path has nothing to compare with."""
+    from clearhead.checkpoints.catalogue import verify_files
+    from clearhead.engine.verification import Check
+    from clearhead.errors import UnknownModelError
+
+    try:
+        files = verify_files(model)
+    except UnknownModelError:
+        return
+    changed = [file.path.name for file in files if not file.right]
+    detail = f"of {len(files)}" + (f"; the first is {changed[0]}" if changed else "")
+    yield Check(name="files are as published", measures="files that changed", figure=len(changed), detail=detail)
 
 
 def show(check: "Check") -> None:

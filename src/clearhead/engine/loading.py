@@ -7,7 +7,8 @@ from clearhead.checkpoints.catalogue import DEFAULT_MODEL, Progress, resolve
 from clearhead.checkpoints.checkpoint import Checkpoint
 from clearhead.checkpoints.opening import open_checkpoint
 from clearhead.engine.model import Model
-from clearhead.errors import MissingDependencyError, OptionError
+from clearhead.engine.progress import watched
+from clearhead.errors import MissingDependencyError, OptionError, TokenizerError
 from clearhead.executor import Executor
 from clearhead.text.tokenizer import Tokenizer
 
@@ -25,7 +26,7 @@ def load(
 ) -> Model:
     """A model by catalogue name, Hugging Face id (`owner/name`, `owner/name@revision`), folder or file.
 
-    `progress` hears of a download; without one it is silent.
+    `progress` hears of a download; without one, a bar is drawn where somebody watches standard error.
 
     Raises:
         UnknownModelError: no such name, id or path.
@@ -33,22 +34,27 @@ def load(
         CheckpointError, ConfigError: a file that cannot be read, or describes no model Clearhead computes.
         MissingDependencyError: the executor's packages are not installed.
     """
-    check_executor(executor)
-    checkpoint = open_checkpoint(resolve(model, offline=offline, progress=progress))
+    check_executor(executor, dtype, device)
+    with watched(progress) as watcher:
+        path = resolve(model, offline=offline, progress=watcher)
+    checkpoint = open_checkpoint(path)
     return Model(name=str(model), executor=build_executor(checkpoint, executor, dtype, device), checkpoint=checkpoint)
 
 
-def check_executor(name: str) -> None:
-    """Refuse an executor that is unknown or lacks its packages, before anything is fetched for it."""
+def check_executor(name: str, dtype: str, device: str) -> None:
+    """Refuse an executor that is unknown, lacks its packages or cannot compute so, before anything is fetched for it."""
     if name not in EXECUTORS:
         raise OptionError(f"executor {name!r} is unknown; choose from {', '.join(EXECUTORS)}")
     if find_spec("torch") is None:
         raise MissingDependencyError("the torch executor needs torch; install it with: pip install 'clearhead[train]'")
+    from clearhead.model.loading import check_arithmetic
+
+    check_arithmetic(dtype, device)
 
 
 def build_executor(checkpoint: Checkpoint, name: str, dtype: str, device: str) -> Executor:
     """The executor of this name with the checkpoint's weights."""
-    check_executor(name)
+    check_executor(name, dtype, device)
     from clearhead.model.executor import TorchExecutor
 
     return TorchExecutor(checkpoint.config, checkpoint.weights(), dtype, device)
@@ -60,9 +66,9 @@ def load_tokenizer(model: str | Path = DEFAULT_MODEL, *, offline: bool = False) 
     Raises:
         TokenizerError: the checkpoint carries no vocabulary.
     """
-    from clearhead.errors import TokenizerError
-
-    checkpoint = open_checkpoint(resolve(model, offline=offline))
+    with watched(None) as watcher:
+        path = resolve(model, offline=offline, progress=watcher)
+    checkpoint = open_checkpoint(path)
     if checkpoint.tokenizer is None:
         raise TokenizerError(f"{model} carries no vocabulary")
     return checkpoint.tokenizer()

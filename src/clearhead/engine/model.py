@@ -3,8 +3,7 @@
 T tokens, V vocab_size, C d_model.
 """
 
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -12,26 +11,30 @@ from typing import Unpack
 
 import numpy as np
 
-from clearhead.checkpoints.checkpoint import Checkpoint
+from clearhead.checkpoints.checkpoint import Checkpoint, Pooling
 from clearhead.checkpoints.export import export
 from clearhead.config import GenerationConfig, ModelConfig, SpecialTokens
-from clearhead.engine.completion import Completion, Sample, Timing, Usage
-from clearhead.engine.context_window import Context, Overflow, prompt_limit
-from clearhead.engine.options import Options, request
+from clearhead.engine.completion import Completion
+from clearhead.engine.context_window import Overflow, prompt_limit
+from clearhead.engine.options import Options, read_options
 from clearhead.engine.prompt import Message, Prompt, Prompter
-from clearhead.engine.stopping import cut, stop_at
-from clearhead.engine.stream import Stream, decoder_after
+from clearhead.engine.request import Request
+from clearhead.engine.stream import Stream
 from clearhead.errors import ContextWindowError, OptionError, TokenizerError, UnsupportedError
 from clearhead.executor import Executor, Floats, Memory
-from clearhead.generation.decode import run, start
 from clearhead.generation.fill_mask import Filling, fill_mask
-from clearhead.generation.generate import generate, proposer
+from clearhead.generation.generate import generate
 from clearhead.generation.prefill import Cancelled, never
 from clearhead.generation.prompts import check_ids, encode_sources
-from clearhead.generation.records import Generation
 from clearhead.generation.sampling import fresh_seed
 from clearhead.text.tokenizer import Tokenizer
 from clearhead.trace import Trace
+
+POOLINGS: dict[Pooling, Callable[[Floats], Floats]] = {  # [T, C] -> [C]
+    "mean": lambda states: states.mean(axis=0),
+    "first": lambda states: states[0],
+    "last": lambda states: states[-1],
+}
 
 
 @dataclass(kw_only=True)
@@ -92,8 +95,7 @@ class Model:
             ContextWindowError: the prompt does not fit and `on_overflow` is "error".
             UnsupportedError: the model has no decoder.
         """
-        config = self.request(options)
-        return self.finish(self.prepare(prompt, config, system, raw, on_overflow), config, on_overflow, cancelled)
+        return self.text_request(prompt, options, system=system, raw=raw, strategy=on_overflow).complete(cancelled)
 
     def chat(
         self,
@@ -110,8 +112,7 @@ class Model:
             TemplateError: messages that the template refuses.
             OptionError, ContextWindowError: see `complete`.
         """
-        config = self.request(options)
-        return self.finish(self.prepare_chat(messages, config, on_overflow), config, on_overflow, cancelled)
+        return self.chat_request(messages, options, strategy=on_overflow).complete(cancelled)
 
     def stream(
         self,
@@ -129,23 +130,11 @@ class Model:
             OptionError: see `complete`; also beams or several samples, which cannot be shown as one growing text.
             ContextWindowError, UnsupportedError, TemplateError: see `complete` and `chat`.
         """
-        config = self.request(options)
         if isinstance(prompt, str):
-            prepared = self.prepare(prompt, config, system, raw, on_overflow)
+            request = self.text_request(prompt, options, system=system, raw=raw, strategy=on_overflow)
         else:
-            prepared = self.prepare_chat(prompt, config, on_overflow)
-        if config.n > 1 or config.beams > 1:
-            raise OptionError(f"n {config.n} and beams {config.beams} cannot be streamed as one text; use complete")
-        prompts, memory = self.inputs(prepared)
-        stop = stop_at(config.stop, self.tokenizer if config.stop else None)
-        rows = start(self.executor, prompts, config, self.special, memory=memory, stop=stop)
-        steps = run(self.executor, rows, memory=memory, cancelled=cancelled, propose=proposer(config))
-        return Stream(
-            rows[0],
-            steps,
-            decoder_after(self.tokenizer, read_on(prepared)),
-            lambda generations, timing: self.completion(prepared, generations, config, on_overflow, timing),
-        )
+            request = self.chat_request(prompt, options, strategy=on_overflow)
+        return request.stream(cancelled)
 
     def fill(self, text: str, *, top: int = 5) -> list[Filling]:
         """The likeliest tokens for every mask of `text`, spelled as the vocabulary spells it (`[MASK]`).
@@ -157,7 +146,9 @@ class Model:
         return fill_mask(self.executor, [self.tokenizer.encode(text)], self.special, top=top)[0]
 
     def embed(self, texts: Sequence[str]) -> Floats:
-        """One unit vector per text [n, C]: the mean of an encoder's states (Reimers and Gurevych 2019, 1908.10084).
+        """One unit vector per text [n, C], pooled from an encoder's states as the checkpoint says.
+
+        By default it is their mean (Reimers and Gurevych 2019, 1908.10084).
 
         Raises:
             UnsupportedError: the model is not an encoder.
@@ -166,8 +157,9 @@ class Model:
         if self.config.kind != "encoder":
             raise UnsupportedError(f"{self.name} is a {self.config.kind}; embeddings of texts come from an encoder")
         rows = [check_ids(self.tokenizer.encode(text), self.config, "text") for text in texts]
-        means = [states.mean(axis=0) for states in self.executor.encode(rows).states]
-        return np.stack([mean / max(float(np.linalg.norm(mean)), 1e-12) for mean in means])
+        pool = POOLINGS[self.checkpoint.pooling]
+        vectors = [pool(states) for states in self.executor.encode(rows).states]
+        return np.stack([vector / max(float(np.linalg.norm(vector)), 1e-12) for vector in vectors])
 
     def logits(self, tokens: Sequence[int], decoder_tokens: Sequence[int] | None = None) -> Floats:
         """Logits [T, V] at every token; of `decoder_tokens` where an encoder reads `tokens`.
@@ -231,99 +223,43 @@ class Model:
             chat_template=self.chat_template,
         )
 
-    def request(self, options: Options) -> GenerationConfig:
-        """The checked request, with a seed of its own where it draws and none was given."""
-        config = request(options)
+    def text_request(
+        self, text: str, options: Options, *, system: str | None = None, raw: bool = False, strategy: Overflow = "error"
+    ) -> Request:
+        """A text to complete, checked and fitted to the window, but not begun; errors as `complete`."""
+        config = self.generation_config(options)
+        limit = self.prompt_limit(config, strategy)
+        prompt = self.prompter.text(text, system=system, raw=raw, limit=limit, strategy=strategy)
+        return self.request(prompt, config, strategy)
+
+    def chat_request(self, messages: Sequence[Message], options: Options, *, strategy: Overflow = "error") -> Request:
+        """A conversation to go on with, checked and fitted to the window, but not begun; errors as `chat`."""
+        config = self.generation_config(options)
+        prompt = self.prompter.chat(messages, limit=self.prompt_limit(config, strategy), strategy=strategy)
+        return self.request(prompt, config, strategy)
+
+    def request(self, prompt: Prompt, config: GenerationConfig, strategy: Overflow) -> Request:
+        """What this model is to do with a prompt."""
+        return Request(
+            executor=self.executor,
+            tokenizer=self.tokenizer,
+            special=self.special,
+            prompt=prompt,
+            config=config,
+            strategy=strategy,
+        )
+
+    def generation_config(self, options: Options) -> GenerationConfig:
+        """The checked options of a model that can write, with a seed where it draws and none was given."""
+        if self.config.kind == "encoder":
+            raise UnsupportedError(f"{self.name} is an encoder and writes no text; use it to embed texts or fill masks")
+        config = read_options(options)
         return replace(config, seed=fresh_seed()) if config.temperature > 0 and config.seed is None else config
 
-    def prepare(self, text: str, config: GenerationConfig, system: str | None, raw: bool, strategy: Overflow) -> Prompt:
-        """The prompt of a text, fitted to the window."""
-        self.check_decoder()
-        limit = self.limit(config, strategy)
-        return self.prompter.text(text, system=system, raw=raw, limit=limit, strategy=strategy)
-
-    def prepare_chat(self, messages: Sequence[Message], config: GenerationConfig, strategy: Overflow) -> Prompt:
-        """The prompt of a conversation, fitted to the window."""
-        self.check_decoder()
-        return self.prompter.chat(messages, limit=self.limit(config, strategy), strategy=strategy)
-
-    def limit(self, config: GenerationConfig, strategy: Overflow) -> int:
+    def prompt_limit(self, config: GenerationConfig, strategy: Overflow) -> int:
         """Tokens a prompt may take: an encoder has a window of its own, a decoder shares its with the new text."""
         shared = self.config.kind == "decoder"
         return prompt_limit(self.config.max_positions, config.max_new_tokens if shared else 0, strategy)
-
-    def check_decoder(self) -> None:
-        """Refuse to generate with an encoder alone."""
-        if self.config.kind == "encoder":
-            raise UnsupportedError(f"{self.name} is an encoder and writes no text; use it to embed texts or fill masks")
-
-    def inputs(self, prompt: Prompt) -> tuple[list[list[int]], Memory | None]:
-        """What the decoder begins with, and the encoder's memory where there is one."""
-        if self.config.kind == "encoder-decoder":
-            return encode_sources(self.executor, [prompt.ids], self.special)
-        return [prompt.ids], None
-
-    def finish(self, prompt: Prompt, config: GenerationConfig, strategy: Overflow, cancelled: Cancelled) -> Completion:
-        """Generate to the end."""
-        started = time.perf_counter()
-        first: list[float] = []
-        prompts, memory = self.inputs(prompt)
-        text_stop = stop_at(config.stop, self.tokenizer if config.stop else None)
-
-        def stop(index: int, sample: int, tokens: list[int]) -> bool:
-            first.append(time.perf_counter() - started) if not first else None
-            return text_stop(index, sample, tokens)
-
-        [samples] = generate(
-            self.executor, prompts, config, self.special, memory=memory, stop=stop, cancelled=cancelled
-        )
-        total = time.perf_counter() - started
-        timing = Timing(first_token=first[0] if first else total, total=total)
-        return self.completion(prompt, samples, config, strategy, timing)
-
-    def completion(
-        self,
-        prompt: Prompt,
-        generations: Sequence[Generation],
-        config: GenerationConfig,
-        strategy: Overflow,
-        timing: Timing,
-    ) -> Completion:
-        """Sequences of ids as a completion."""
-        written = len(generations[0].tokens)
-        used = written + (len(prompt.ids) if self.config.kind == "decoder" else 1)
-        window = self.config.max_positions
-        return Completion(
-            prompt=prompt.text,
-            sent=prompt.sent,
-            separator=prompt.separator,
-            samples=tuple(self.sample(prompt, generation, config) for generation in generations),
-            usage=Usage(prompt_tokens=len(prompt.ids), completion_tokens=sum(len(g.tokens) for g in generations)),
-            context=Context(
-                window=window, used=used, remaining=window - used, dropped=prompt.dropped, strategy=strategy
-            ),
-            timing=timing,
-            seed=config.seed if config.temperature > 0 else None,
-            prompt_logprobs=generations[0].prompt_logprobs,
-        )
-
-    def sample(self, prompt: Prompt, generation: Generation, config: GenerationConfig) -> Sample:
-        """One sequence of ids as text."""
-        return Sample(
-            new_text=cut(self.new_text(prompt, generation.text_tokens), config.stop),
-            tokens=generation.tokens,
-            finish_reason=generation.finish_reason,
-            logprobs=generation.logprobs,
-            alternatives=generation.alternatives,
-            score=generation.score,
-            drafted=generation.drafted,
-            accepted=generation.accepted,
-        )
-
-    def new_text(self, prompt: Prompt, tokens: Sequence[int]) -> str:
-        """The text of new tokens, as it stands after the prompt."""
-        decoder = decoder_after(self.tokenizer, read_on(prompt))
-        return "".join(decoder.feed(token) for token in tokens) + decoder.finish()
 
     def continuation(self, tokens: Sequence[int], memory: Memory | None, max_new_tokens: int) -> list[int]:
         """What the model says next, greedily."""
@@ -351,8 +287,3 @@ class Model:
             return memory.states[0] if self.config.head == "none" else self.executor.head(memory, trace)[0]
         target = check_ids(decoder_tokens or [], self.config, "decoder_tokens")
         return self.executor.decode([target], memory=memory, want="all", trace=trace)[0]
-
-
-def read_on(prompt: Prompt) -> list[int]:
-    """The last ids of a prompt that the new text continues, enough to tell whether a word begins; none of any other."""
-    return [] if prompt.separator else prompt.ids[-8:]

@@ -33,7 +33,7 @@ class Options(TypedDict, total=False):
     draft_tokens: int
 
 
-def request(options: Options) -> GenerationConfig:
+def read_options(options: Options) -> GenerationConfig:
     """The checked request these options make.
 
     Raises:

@@ -1,31 +1,70 @@
-"""Stop strings: where a text ends because it says so, though the model would go on."""
+"""The text of one sequence as its tokens come, and the stop string that ends it, though the model would go on.
 
-from collections.abc import Sequence
+Whoever asks (the decode loop, a stream, the finished completion) asks this, so that all of them see the same end.
+"""
 
-from clearhead.generation.ending import Stop, no_stop
-from clearhead.text.tokenizer import Tokenizer
+from collections.abc import Callable, Sequence
+
+from clearhead.generation.ending import Stop
+from clearhead.text.streaming import StreamDecoder
 
 
-def stop_at(stops: Sequence[str], tokenizer: Tokenizer | None) -> Stop:
-    """A predicate for generation: whether the new ids spell a stop string.
+class NewText:
+    """Feed tokens in order; `end` is where the first stop string begins, once one is complete.
 
-    Only the end of a sequence is read, enough ids to hold the longest stop string whatever they spell before it.
+    Text of the first `exempt` tokens is no part of any stop string: a request may ask for a least length.
     """
-    if not stops or tokenizer is None:
-        return no_stop
-    reach = max(len(stop.encode()) for stop in stops) + 8
 
-    def stop(_prompt: int, _sample: int, tokens: list[int]) -> bool:
-        tail = tokenizer.decode(tokens[-reach:])
-        return any(s in tail for s in stops)
+    def __init__(self, decoder: StreamDecoder, stops: Sequence[str] = (), *, exempt: int = 0) -> None:
+        self._decoder, self._stops, self._exempt = decoder, stops, exempt
+        self._longest = max(map(len, stops), default=1)
+        self._from = self._shown = 0
+        self.text = ""
+        self.tokens = 0
+        self.end: int | None = None
+
+    def feed(self, token: int) -> None:
+        """One more token."""
+        before = len(self.text)
+        self.text += self._decoder.feed(token)
+        self.tokens += 1
+        if self.tokens <= self._exempt:
+            self._from = len(self.text)
+        elif self.end is None:
+            start = max(self._from, before - self._longest + 1)
+            found = [at for stop in self._stops if (at := self.text.find(stop, start)) >= 0]
+            self.end = min(found, default=None)
+
+    def take(self) -> str:
+        """What can be shown that has not been: nothing that may yet turn out to be part of a stop string."""
+        ready = len(self.text) - held_back(self.text[max(self._from, self._shown) :], self._stops)
+        piece, self._shown = self.text[self._shown : ready], max(ready, self._shown)
+        return piece
+
+    def finish(self) -> str:
+        """The whole text, up to the stop string if there is one."""
+        self.text += self._decoder.finish()
+        return self.text[: self.end]
+
+    def rest(self) -> str:
+        """The end of the whole text that has not been shown."""
+        return self.finish()[self._shown :]
+
+
+def stop_rule(new_text: Callable[[], NewText], *, beams: int) -> Stop:
+    """For the decode loop: whether the new tokens spell a stop string.
+
+    A sequence that only grows is read once; the hypotheses of a beam search change places, so each is read whole.
+    """
+    growing: dict[tuple[int, int], NewText] = {}
+
+    def stop(prompt: int, sample: int, tokens: list[int]) -> bool:
+        text = new_text() if beams > 1 else growing.setdefault((prompt, sample), new_text())
+        for token in tokens[text.tokens :]:
+            text.feed(token)
+        return text.end is not None
 
     return stop
-
-
-def cut(text: str, stops: Sequence[str]) -> str:
-    """The text before the first stop string."""
-    ends = [at for stop in stops if (at := text.find(stop)) >= 0]
-    return text[: min(ends)] if ends else text
 
 
 def held_back(text: str, stops: Sequence[str]) -> int:

@@ -4,11 +4,9 @@ import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 
 from clearhead.engine.completion import Completion, Timing
-from clearhead.engine.stopping import held_back
+from clearhead.engine.stopping import NewText
 from clearhead.generation.records import Generation, Step
 from clearhead.generation.row import Row
-from clearhead.text.streaming import StreamDecoder
-from clearhead.text.tokenizer import Tokenizer
 
 
 class Stream:
@@ -21,10 +19,10 @@ class Stream:
         self,
         row: Row,
         steps: Generator[Step],
-        decoder: StreamDecoder,
+        text: NewText,
         complete: Callable[[Sequence[Generation], Timing], Completion],
     ) -> None:
-        self._row, self._steps, self._decoder, self._complete = row, steps, decoder, complete
+        self._row, self._steps, self._text, self._complete = row, steps, text, complete
         self._started = time.perf_counter()
         self._first_token: float | None = None
         self._ended: float | None = None
@@ -45,28 +43,15 @@ class Stream:
         return self._complete([self._row.generation()], Timing(first_token=self._first_token or total, total=total))
 
     def _write(self) -> Generator[str]:
-        """New text, held back while it may yet become a stop string."""
-        waiting, written = "", 0
+        """New text as soon as it is certain."""
         for step in self._steps:
             self._first_token = self._first_token or time.perf_counter() - self._started
             if not step.is_end:
-                waiting += self._decoder.feed(step.token)
+                self._text.feed(step.token)
             if step.finish_reason is not None:
                 break
-            ready = len(waiting) - held_back(waiting, self._row.config.stop)
-            if ready:
-                written += ready
-                yield waiting[:ready]
-            waiting = waiting[ready:]
+            if piece := self._text.take():
+                yield piece
         self._ended = time.perf_counter() - self._started
-        rest = self.completion.new_text[written:]  # without the stop string, and with what the decoder still held
-        if rest:
+        if rest := self._text.rest():
             yield rest
-
-
-def decoder_after(tokenizer: Tokenizer, before: Sequence[int]) -> StreamDecoder:
-    """A decoder for what follows `before`: it has read those ids, so a first space is kept where a text goes on."""
-    decoder = StreamDecoder(tokenizer)
-    for token in before:
-        decoder.feed(token)
-    return decoder

@@ -34,10 +34,9 @@ def build(config: ModelConfig, weights: Iterable[tuple[str, NDArray[Any]]], dtyp
     """The model of `config`, its parameters made of `weights` as they come, so that none is held twice.
 
     Raises:
-        OptionError: an unknown dtype.
+        OptionError: an unknown dtype, or a device that is not here.
     """
-    if dtype not in DTYPES:
-        raise OptionError(f"dtype {dtype!r} is not one the torch executor computes in; choose from {', '.join(DTYPES)}")
+    check_arithmetic(dtype, device)
     with torch.device("meta"), Undrawn():  # shapes only: nothing is allocated until its values arrive
         model = Transformer(config).requires_grad_(False)
     for name, array in weights:
@@ -46,6 +45,20 @@ def build(config: ModelConfig, weights: Iterable[tuple[str, NDArray[Any]]], dtyp
         path, _, leaf = name.rpartition(".")
         setattr(model.get_submodule(path), leaf, nn.Parameter(value, requires_grad=False))
     return model.eval()
+
+
+def check_arithmetic(dtype: str, device: str) -> None:
+    """Refuse a type or a device that torch cannot compute with here.
+
+    Raises:
+        OptionError: which of the two, and what to use.
+    """
+    if dtype not in DTYPES:
+        raise OptionError(f"dtype {dtype!r} is not one the torch executor computes in; choose from {', '.join(DTYPES)}")
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError):
+        raise OptionError(f"device {device!r} is not available to torch on this machine; use cpu") from None
 
 
 def to_tensor(array: NDArray[Any]) -> Tensor:

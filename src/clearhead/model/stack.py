@@ -83,8 +83,8 @@ class AlibiBias(nn.Module):
     def forward(self, positions: Tensor, keys: Tensor, dtype: torch.dtype) -> Tensor:
         """[B, T] and [B, S] -> [B, H, T, S]."""
         slopes = torch.from_numpy(self.slopes).to(device=keys.device, dtype=dtype)
-        distance = (keys[:, None] - positions[..., None]).to(dtype)  # [B, T, S]
-        return slopes[:, None, None] * distance[:, None]
+        distance = (keys[:, None] - positions[..., None]).abs().to(dtype)  # [B, T, S]
+        return -slopes[:, None, None] * distance[:, None]
 
 
 class RelativeBias(nn.Module):
