@@ -42,7 +42,7 @@ def load(
 
 
 def check_executor(name: str, dtype: str, device: str) -> None:
-    """Refuse an executor that is unknown, lacks its packages or cannot compute so, before anything is fetched for it."""
+    """Refuse, before anything is fetched, an executor that is unknown, lacks its packages or cannot compute so."""
     if name not in EXECUTORS:
         raise OptionError(f"executor {name!r} is unknown; choose from {', '.join(EXECUTORS)}")
     if find_spec("torch") is None:

@@ -64,11 +64,11 @@ class CrossAttention(Attention):
     def forward(self, x: Tensor, context: ForwardContext) -> Tensor:
         """[B, T, C] -> [B, T, C]."""
         q = self.heads(self.query(x))
-        project = lambda: self.keys_values(context.memory)  # noqa: E731
-        kv = project() if context.cache is None else context.cache.once(self.path, project)
+        assert context.memory is not None
+        kv = context.memory.keys_values(self.path, self.keys_values)
         return self.mix(q, kv, (context.memory_bias, False), context)
 
-    def keys_values(self, memory: Tensor | None) -> Pair:
+    def keys_values(self, memory: Tensor) -> Pair:
         """[B, S, C] -> two of [B, K, S, D]."""
         return self.heads(self.key(memory)), self.heads(self.value(memory))
 

@@ -3,7 +3,7 @@
 B rows, K key/value heads, S positions, D head_dim.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -42,7 +42,6 @@ class KVCache:
         self.capacity = capacity
         self.lengths = [0] * rows
         self.stored: dict[str, Pair] = {}  # [B, K, capacity, D] each
-        self.projected: dict[str, Pair] = {}  # of the encoder's output, [B, K, S, D] each
 
     def slots(self, counts: Sequence[int]) -> Slots:
         """Places for `counts[i]` more positions in each row.
@@ -69,12 +68,6 @@ class KVCache:
         stored_keys, stored_values = self.stored[path]
         return stored_keys[:, :, : slots.end], stored_values[:, :, : slots.end]
 
-    def once(self, path: str, project: Callable[[], Pair]) -> Pair:
-        """Cross-attention reads the same memory at every step, so its keys and values are made only once."""
-        if path not in self.projected:
-            self.projected[path] = project()
-        return self.projected[path]
-
     def advance(self, slots: Slots) -> None:
         """Count this call's positions as held, after every module has written them."""
         self.lengths = [start + n for start, n in zip(slots.starts, slots.counts, strict=True)]
@@ -94,7 +87,6 @@ class KVCache:
         if list(rows) == list(range(len(self.lengths))):
             return
         self.lengths = [self.lengths[row] for row in rows]
-        for table in (self.stored, self.projected):
-            for path, (keys, values) in table.items():
-                index = torch.tensor(rows, dtype=torch.long, device=keys.device)
-                table[path] = (keys[index], values[index])
+        for path, (keys, values) in self.stored.items():
+            index = torch.tensor(rows, dtype=torch.long, device=keys.device)
+            self.stored[path] = (keys[index], values[index])

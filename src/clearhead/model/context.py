@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from clearhead.model.cache import KVCache, Slots
+from clearhead.model.memory import TorchMemory
 from clearhead.trace import Trace
 
 Pair = tuple[Tensor, Tensor]
@@ -22,7 +23,7 @@ class ForwardContext:
     bias: Tensor | None = None  # [B or 1, H or 1, T, S], added to the scores: masks, ALiBi, relative positions
     causal: bool = False  # a plain causal mask, which needs no tensor; only where `bias` is None
     rotary: Pair | None = None  # cos and sin, each [B or 1, 1, T, D]
-    memory: Tensor | None = None  # the encoder's output [B, S, C]
+    memory: TorchMemory | None = None  # the encoder's output
     memory_bias: Tensor | None = None  # [B, 1, 1, S]: hides the padding of the memory
     cache: KVCache | None = None
     slots: Slots | None = None  # where this call's keys go in the cache

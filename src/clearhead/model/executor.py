@@ -4,8 +4,7 @@ Ragged rows are padded on the right for the pass and cut again on the way out. B
 C d_model, V vocab_size.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
 from typing import Any, Literal, TypeVar
 
 import numpy as np
@@ -19,27 +18,10 @@ from clearhead.executor import Cache, Floats, Memory, Tokens
 from clearhead.model.cache import KVCache
 from clearhead.model.devices import find
 from clearhead.model.loading import build
+from clearhead.model.memory import TorchMemory, cut, to_numpy
 from clearhead.trace import Trace
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class TorchMemory:
-    """The encoder's output, padded."""
-
-    padded: Tensor  # [B, S, C]
-    lengths: list[int]
-
-    @property
-    def states(self) -> list[Floats]:
-        """[S_i, C] for each row."""
-        return cut(self.padded, self.lengths)
-
-    def select(self, rows: Sequence[int]) -> "TorchMemory":
-        """The memory of these rows, in this order."""
-        index = torch.tensor(rows, dtype=torch.long, device=self.padded.device)
-        return TorchMemory(self.padded[index], [self.lengths[row] for row in rows])
 
 
 class TorchExecutor:
@@ -95,9 +77,7 @@ class TorchExecutor:
         if ids.shape[1] == 0:
             return [np.zeros((0, self.config.vocab_size), dtype=np.float32) for _ in tokens]
         check_window(max(lengths) if kept is None else kept.slots(lengths).end, self.config)
-        states = self.model.decode(
-            ids, lengths, cache=kept, source=None if source is None else (source.padded, source.lengths), trace=trace
-        )
+        states = self.model.decode(ids, lengths, cache=kept, memory=source, trace=trace)
         if want == "last":
             last = torch.tensor(lengths, device=self.device).clamp(min=1) - 1
             states = states[torch.arange(len(lengths), device=self.device), last][:, None]  # [B, 1, C]
@@ -160,15 +140,3 @@ def check_window(length: int, config: ModelConfig) -> None:
         raise ContextWindowError(
             f"{length} tokens do not fit the context window of {config.max_positions}; shorten the text"
         )
-
-
-def cut(padded: Tensor, lengths: list[int]) -> list[Floats]:
-    """[B, T, ...] -> the first lengths[i] of each row."""
-    array = to_numpy(padded)
-    return [array[i, :n] for i, n in enumerate(lengths)]
-
-
-def to_numpy(x: Tensor) -> Floats:
-    """Out of torch; float32 unless the model computes in float64."""
-    array: Floats = (x if x.dtype == torch.float64 else x.float()).cpu().numpy()
-    return array

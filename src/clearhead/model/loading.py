@@ -12,6 +12,7 @@ from torch.overrides import TorchFunctionMode
 
 from clearhead.config import ModelConfig
 from clearhead.errors import OptionError
+from clearhead.model.devices import find
 from clearhead.model.transformer import Transformer
 
 DTYPES = {
@@ -51,14 +52,11 @@ def check_arithmetic(dtype: str, device: str) -> None:
     """Refuse a type or a device that torch cannot compute with here.
 
     Raises:
-        OptionError: which of the two, and what to use.
+        OptionError: which of the two, and what this machine has.
     """
     if dtype not in DTYPES:
         raise OptionError(f"dtype {dtype!r} is not one the torch executor computes in; choose from {', '.join(DTYPES)}")
-    try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError):
-        raise OptionError(f"device {device!r} is not available to torch on this machine; use cpu") from None
+    find(device)
 
 
 def to_tensor(array: NDArray[Any]) -> Tensor:

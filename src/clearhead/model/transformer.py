@@ -11,6 +11,7 @@ from clearhead.model.cache import KVCache
 from clearhead.model.context import ForwardContext
 from clearhead.model.embedding import Embedding
 from clearhead.model.head import HEADS
+from clearhead.model.memory import TorchMemory
 from clearhead.model.stack import Stack
 from clearhead.trace import Trace
 
@@ -48,19 +49,19 @@ class Transformer(nn.Module):
         lengths: list[int],
         *,
         cache: KVCache | None = None,
-        source: tuple[Tensor, list[int]] | None = None,
+        memory: TorchMemory | None = None,
         trace: Trace | None = None,
     ) -> Tensor:
         """ids [B, T], which follow what each row of the cache holds -> states [B, T, C], to be given to `logits`.
 
-        `source` is the memory [B, S, C] and its lengths, for a decoder beside an encoder.
+        `memory` is the encoder's output, for a decoder beside an encoder.
         """
         assert self.decoder is not None
         context = ForwardContext(cache=cache, trace=trace)
         if cache is not None:
             context.slots = cache.slots(lengths)
-        if source is not None:
-            context.memory, context.memory_bias = source[0], memory_bias(*source)
+        if memory is not None:
+            context.memory, context.memory_bias = memory, memory.bias()
         positions, keys = self.places(ids, context)
         x = self.embed(ids, positions, None, context)
         x = self.decoder(x, positions, keys, context)
@@ -104,7 +105,7 @@ class Transformer(nn.Module):
             return self.logits(self.decode(ids, lengths))
         assert target is not None
         whole = [target.shape[1]] * len(target)  # padding of the target is masked by the loss, not here
-        return self.logits(self.decode(target, whole, source=(self.encode(ids, lengths), lengths)))
+        return self.logits(self.decode(target, whole, memory=TorchMemory(self.encode(ids, lengths), lengths)))
 
 
 def hide_padding(positions: Tensor, lengths: list[int]) -> Tensor:
@@ -113,12 +114,3 @@ def hide_padding(positions: Tensor, lengths: list[int]) -> Tensor:
         return positions
     valid = positions < torch.tensor(lengths, device=positions.device)[:, None]
     return torch.where(valid, positions, -1)
-
-
-def memory_bias(memory: Tensor, lengths: list[int]) -> Tensor | None:
-    """[B, 1, 1, S]: minus infinity at the memory's padding; None where there is none."""
-    if min(lengths) == memory.shape[1]:
-        return None
-    steps = torch.arange(memory.shape[1], device=memory.device)
-    hidden = steps >= torch.tensor(lengths, device=memory.device)[:, None]
-    return torch.zeros_like(hidden, dtype=memory.dtype).masked_fill(hidden, float("-inf"))[:, None, None]
