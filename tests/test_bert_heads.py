@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 import transformers as tf
+
 from oracles import Oracle, redraw
 
 CONFIG = tf.BertConfig(

@@ -86,7 +86,17 @@ class KVCache:
         """Row i continues from old row rows[i]."""
         if list(rows) == list(range(len(self.lengths))):
             return
+        used = max(self.lengths, default=0)
         self.lengths = [self.lengths[row] for row in rows]
         for path, (keys, values) in self.stored.items():
             index = torch.tensor(rows, dtype=torch.long, device=keys.device)
-            self.stored[path] = (keys[index], values[index])
+            self.stored[path] = (moved(keys, index, used), moved(values, index, used))
+
+
+def moved(stored: Tensor, index: Tensor, used: int) -> Tensor:
+    """Rows of [B, K, capacity, D] in a new order; only their first `used` positions hold anything worth copying."""
+    chosen = stored[:, :, :used][index]
+    if len(index) != len(stored):
+        stored = stored.new_zeros(len(index), *stored.shape[1:])
+    stored[:, :, :used] = chosen
+    return stored
