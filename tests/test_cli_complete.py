@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -219,36 +220,47 @@ def test_an_option_is_judged_before_a_model_is_looked_for() -> None:
     assert "top_p is 2.0" in fails("complete", "abc", "-m", "no-such-model", "--top-p", "2")
 
 
-def test_ctrl_c_keeps_what_there_is(base: Path) -> None:
-    endless = [
-        "complete",
-        "abc",
-        "-m",
-        base,
-        "--max-new-tokens",
-        "120",
-        "--ignore-eos",
-        "-t",
-        "1",
-        "--draft-tokens",
-        "0",
-    ]
+CTRL_C = """
+import os, signal
+from clearhead.cli import main
+from clearhead.cli.interrupt import Interrupt
+asked = 0
+def ask(self):
+    global asked
+    asked += 1
+    if asked == 5:
+        os.kill(os.getpid(), signal.SIGINT)
+    return self.pressed
+Interrupt.__call__ = ask
+main()
+"""
+
+
+@pytest.mark.parametrize("more", [[], ["--json"], ["--n", "2"]])
+def test_ctrl_c_keeps_what_there_is(more: list[str], base: Path) -> None:
+    arguments = ["complete", "abc", "-m", str(base), "--max-new-tokens", "100", "--ignore-eos", "-t", "1", *more]
+    command = [sys.executable, "-c", CTRL_C, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 130
+    assert "Traceback" not in done.stderr
+    if "--json" in more:
+        found = json.loads(done.stdout)
+        assert found["finish_reason"] == "cancelled" and 0 < len(found["tokens"]) < 100
+    else:
+        assert done.stdout.startswith("abc") and done.stdout.endswith("\n")
+        assert "finish cancelled" in done.stderr
+
+
+def test_ctrl_c_while_the_model_loads_leaves_quietly(base: Path) -> None:
     code = (
-        "import os, signal, sys, clearhead.engine.stream as s\n"
-        "original = s.Stream._write\n"
-        "def write(self):\n"
-        "    for n, piece in enumerate(original(self)):\n"
-        "        if n == 3: os.kill(os.getpid(), signal.SIGINT)\n"
-        "        yield piece\n"
-        "s.Stream._write = write\n"
+        "import os, signal, clearhead.checkpoints.opening as o\n"
+        "o.open_checkpoint = lambda path: os.kill(os.getpid(), signal.SIGINT)\n"
         "from clearhead.cli import main\n"
         "main()\n"
     )
-    command = [terminal.sys.executable, "-c", code, *map(str, endless)]
+    command = [sys.executable, "-c", code, "complete", "abc", "-m", str(base)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == 130
-    assert done.stdout.startswith("abc") and done.stdout.endswith("\n")
-    assert "finish cancelled" in done.stderr and "Traceback" not in done.stderr
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
 
 
 def test_a_reader_that_leaves_is_no_error(base: Path) -> None:

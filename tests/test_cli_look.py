@@ -234,19 +234,18 @@ def test_pull_fetches_each_and_tells_where(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_a_download_is_a_bar_on_a_terminal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    from clearhead.cli.progress import Bar, progress
+    from clearhead.cli.progress import SafeBar, progress
 
     monkeypatch.setattr("clearhead.cli.screen.is_terminal", lambda file: True)
     monkeypatch.setenv("TERM", "xterm-256color")
     with progress() as bar:
-        assert isinstance(bar, Bar)
+        assert isinstance(bar, SafeBar)
     assert capsys.readouterr() == ("", "")
     with progress() as bar:
         bar.begin("first [bold]file[/bold]", 1000)
         bar.advance(700)
         bar.begin("second\x1b[2J", 0)
         bar.advance(10)
-        assert len(bar.progress.tasks) == 1 and bar.progress.tasks[0].completed == 10
     shown = capsys.readouterr().err
     assert "second\\x1b[2J" in shown and "second\x1b[2J" not in shown
 

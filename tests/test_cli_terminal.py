@@ -3,12 +3,15 @@
 import json
 import re
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
+import clearhead as ch
 import tiny
 from clearhead.cli.printable import one_line, printable, spelled
-from clearhead.engine.model import Model
+from clearhead.model.executor import TorchExecutor
 from terminal import fails, invoke, on_terminal
 
 STYLE = re.compile(r"\x1b\[[0-9;]*m")
@@ -39,6 +42,23 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("clearhead.cli.screen.is_terminal", lambda file: True)
 
 
+def say(text: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the model answer the prompt `abc` with this text, byte by byte."""
+    ids = ch.load_tokenizer(folder).encode(text)
+
+    def decode(self: TorchExecutor, tokens: Any, cache: Any = None, *_: Any, **__: Any) -> list[np.ndarray]:
+        cache.lengths = [n + len(row) for n, row in zip(cache.lengths, tokens, strict=True)]
+        rows = []
+        for length, row in zip(cache.lengths, tokens, strict=True):
+            logits = np.full((max(1, len(row)), 300), -50, np.float32)
+            for back in range(len(logits)):
+                logits[-1 - back, ids[max(0, min(length - back - 3, len(ids) - 1))]] = 0
+            rows.append(logits)
+        return rows
+
+    monkeypatch.setattr(TorchExecutor, "decode", decode)
+
+
 def controls(shown: str) -> set[str]:
     """Control characters that came through, our own styles and line ends aside."""
     return CONTROLS & set(STYLE.sub("", shown)) - {"\n", "\t"}
@@ -56,10 +76,12 @@ def test_a_prompt_cannot_steer_the_terminal(name: str, base: Path, watched: None
 def test_a_model_cannot_steer_the_terminal(
     name: str, base: Path, watched: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Model, "new_text", lambda *_: HOSTILE[name])
-    for more in ([], ["--n", "2", "-t", "1"], ["--beams", "2"], ["--logprobs", "1"]):
-        shown = invoke("complete", "abc", "-m", base, "--max-new-tokens", "2", *more)
+    say(HOSTILE[name], base, monkeypatch)
+    for more in ([], ["--n", "2", "-t", "1"], ["--beams", "2"], ["--logprobs", "1"], ["--draft-tokens", "2"]):
+        length = str(len(HOSTILE[name].encode()))
+        shown = invoke("complete", "abc", "-m", base, "--max-new-tokens", length, *more)
         assert shown.exit_code == 0 and not controls(shown.stdout)
+        assert printable(HOSTILE[name]) in STYLE.sub("", shown.stdout)
 
 
 @pytest.mark.parametrize("name", HOSTILE)
@@ -107,7 +129,6 @@ def test_errors_stay_on_their_line(name: str, base: Path) -> None:
 
 
 def test_hostile_tensor_names_stay_on_their_line(tmp_path: Path) -> None:
-    import numpy as np
     from safetensors.numpy import load_file, save_file
 
     folder = tiny.gpt2_folder(tmp_path / "model")

@@ -144,7 +144,7 @@ def storage(checkpoint: "Checkpoint") -> dict[str, int]:
     counts: dict[str, int] = {}
     for tensor in checkpoint.tensors.values():
         counts[tensor.dtype] = counts.get(tensor.dtype, 0) + 1
-    return counts
+    return dict(sorted(counts.items(), key=lambda item: -item[1]))
 
 
 def bytes_on_disk(source: Path) -> int:

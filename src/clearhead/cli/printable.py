@@ -5,6 +5,7 @@ Control characters (C0, DEL and C1, ECMA-48) appear as the escapes that Python w
 
 import re
 
+PART = re.compile("[\udc80-\udcff]")  # what surrogateescape makes of a byte that is no UTF-8
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")  # newline and tab may pass
 INVISIBLE = re.compile(
     r"[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb\ud800-\udfff]"
@@ -29,8 +30,6 @@ def escape(match: re.Match[str]) -> str:
 
 
 def spelled(data: bytes) -> str:
-    """The bytes of one token as a person reads them: text where they are whole characters, else hexadecimal."""
-    try:
-        return one_line(data.decode())
-    except UnicodeDecodeError:
-        return "".join(f"<{byte:02X}>" for byte in data)
+    """The bytes of one token as a person reads them; those that are no whole character in hexadecimal."""
+    text = data.decode(errors="surrogateescape")
+    return one_line(PART.sub(lambda match: f"<{ord(match[0]) - 0xDC00:02X}>", text))

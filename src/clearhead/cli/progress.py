@@ -3,8 +3,17 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from clearhead.cli.printable import one_line
 from clearhead.cli.screen import messages, note
 from clearhead.engine.progress import Bar
+
+
+class SafeBar(Bar):
+    """A bar whose descriptions, which may hold names from outside, cannot steer the terminal."""
+
+    def begin(self, description: str, total: int) -> None:
+        """A stage starts."""
+        super().begin(one_line(description), total)
 
 
 class Lines:
@@ -25,7 +34,7 @@ def progress() -> Iterator[Bar | Lines]:
     if console.color_system is None:
         yield Lines()
         return
-    bar = Bar(console)
+    bar = SafeBar(console)
     try:
         yield bar
     finally:

@@ -11,6 +11,8 @@ from clearhead.cli import arguments as a
 if TYPE_CHECKING:
     from clearhead.engine.verification import Check
 
+NAME, FIGURE = 27, 18  # columns
+
 
 def verify(
     model: a.ModelArgument = a.DEFAULT_MODEL,
@@ -64,19 +66,25 @@ def check_files(model: str) -> Iterator["Check"]:
 
 
 def show(check: "Check") -> None:
-    """One line: the mark, the promise, its figure against its bound."""
+    """The mark, the promise, its figure against its bound, and what the figure says; wrapped on a terminal."""
+    import textwrap
+
     from rich.text import Text
 
     from clearhead.cli.printable import one_line
     from clearhead.cli.screen import output
 
+    console = output()
     word, style = ("skip", "dim") if check.skipped else ("pass", "green") if check.passed else ("FAIL", "bold red")
-    line = Text().append(f"{word}  ", style).append(f"{check.name:<33}")
-    if check.skipped:
-        line.append(one_line(check.skipped), "dim")
-    else:
-        line.append(f"{figure(check):<19} ").append(one_line(explained(check)), "dim")
-    output().print(line, soft_wrap=True)
+    line = Text().append(f"{word}  ", style).append(check.name.ljust(NAME))
+    line.append("".ljust(FIGURE) if check.skipped else figure(check).ljust(FIGURE))
+    room = max(24, console.width - line.cell_len)
+    first, *rest = textwrap.wrap(one_line(check.skipped or explained(check)), room) or [""]
+    indent = " " * line.cell_len
+    line.append(first, "dim").rstrip()
+    for more in rest:
+        line.append("\n" + indent).append(more, "dim")
+    console.print(line, soft_wrap=True)
 
 
 def figure(check: "Check") -> str:
@@ -87,10 +95,10 @@ def figure(check: "Check") -> str:
 
 
 def explained(check: "Check") -> str:
-    """What the figure counts, and of what."""
-    if not check.detail:
-        return check.measures
-    return f"{check.measures}{' ' if check.detail.startswith('of ') else ', '}{check.detail}"
+    """What the figure counts, and of what; a difference next to its bound needs no more than its circumstances."""
+    if check.bound > 0:
+        return check.detail
+    return f"{check.measures} {check.detail}".rstrip()
 
 
 def summary(done: "list[Check]", failed: "list[Check]") -> None:

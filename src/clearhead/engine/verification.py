@@ -89,6 +89,4 @@ def check_weights(weights: Iterable[tuple[str, Array]]) -> Check:
         bad = int(array.size - np.isfinite(array).sum())
         numbers, wrong, first = numbers + array.size, wrong + bad, first or (name if bad else "")
     detail = f"of {numbers:,}" + (f"; the first in {first}" if first else "")
-    return Check(
-        name="weights are complete and finite", measures="numbers that are not finite", figure=wrong, detail=detail
-    )
+    return Check(name="weights whole and finite", measures="not finite", figure=wrong, detail=detail)

@@ -82,6 +82,7 @@ class KVCache:
             raise OptionError(f"a row cannot be rewound to {min(lengths)} tokens; give 0 or more")
         self.lengths = [min(old, new) for old, new in zip(self.lengths, lengths, strict=True)]
 
+    @torch.inference_mode()  # what an executor stored may be changed in this mode alone
     def select(self, rows: Sequence[int]) -> None:
         """Row i continues from old row rows[i]."""
         if list(rows) == list(range(len(self.lengths))):

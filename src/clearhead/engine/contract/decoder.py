@@ -15,13 +15,13 @@ from clearhead.trace import Trace
 def finite(subject: Subject) -> Measured:
     """No logit may be infinite or no number."""
     wrong = sum(int((~np.isfinite(logits)).sum()) for logits in subject.full)
-    return Measured(figure=wrong, bound=0, measures="logits that are not finite")
+    return Measured(figure=wrong, bound=0, measures="not finite")
 
 
 def varied(subject: Subject) -> Measured:
     """A position whose logits are all equal says nothing: weights are missing or misread."""
     flat = sum(int((np.ptp(logits, axis=1) == 0).sum()) for logits in subject.full)
-    return Measured(figure=flat, bound=0, measures="positions with constant logits")
+    return Measured(figure=flat, bound=0, measures="positions of constant logits")
 
 
 def cached(subject: Subject) -> Measured:
@@ -45,7 +45,7 @@ def piecewise(subject: Subject, sizes: Sequence[int]) -> Measured:
         piece = row[at : at + sizes[len(parts) % len(sizes)]]
         parts.append(subject.executor.decode([piece], cache, memory, want="all")[0])
         at += len(piece)
-    return subject.compared([np.concatenate(parts)], [subject.full[index]], f"{len(parts)} calls for {len(row)} tokens")
+    return subject.compared([np.concatenate(parts)], [subject.full[index]], f"{len(parts)} calls")
 
 
 def rewound(subject: Subject) -> Measured:
@@ -78,7 +78,7 @@ def reordered(subject: Subject) -> Measured:
 def batched(subject: Subject) -> Measured:
     """Rows of unequal length in one call."""
     together = subject.executor.decode(subject.rows, memory=subject.memory([0, 1, 2]), want="all")
-    return subject.compared(together, subject.full, f"{len(subject.rows)} rows of {lengths(subject)} tokens")
+    return subject.compared(together, subject.full, f"rows of {lengths(subject)} tokens")
 
 
 def traced(subject: Subject) -> Measured:

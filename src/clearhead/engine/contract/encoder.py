@@ -15,13 +15,13 @@ from clearhead.trace import Trace
 def finite(subject: Subject) -> Measured:
     """No state may be infinite or no number."""
     wrong = sum(int((~np.isfinite(states)).sum()) for states in subject.states)
-    return Measured(figure=wrong, bound=0, measures="values that are not finite")
+    return Measured(figure=wrong, bound=0, measures="not finite")
 
 
 def varied(subject: Subject) -> Measured:
     """States that are the same at every position have lost the text."""
     flat = sum(int(np.ptp(states, axis=0).max() == 0) for states in subject.states)
-    return Measured(figure=flat, bound=0, measures="texts whose states are all the same")
+    return Measured(figure=flat, bound=0, measures="texts of equal states")
 
 
 def batched(subject: Subject) -> Measured:

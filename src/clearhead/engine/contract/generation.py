@@ -10,7 +10,7 @@ from dataclasses import replace
 from clearhead.engine.contract.subject import Measured, Subject
 from clearhead.generation.beam import beam_search
 
-MEASURES = "tokens that differ"
+MEASURES = "tokens differ"
 
 
 def repeats(subject: Subject) -> Measured:

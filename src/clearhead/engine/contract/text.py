@@ -27,9 +27,9 @@ def round_trip(subject: Subject) -> Measured:
             parts = [text] if whole else [word for word in text.split() if lacking.isdisjoint(encode(word))]
             lines, words = lines + whole, words + (0 if whole else len(parts))
             changed += sum(encode(tokenizer.decode(encode(part))) != encode(part) for part in parts)
-    some = f"of {lines} lines" + (f" and {words} words; it lacks characters of the other lines" if words else "")
+    some = f"of {lines} lines" + (f" and {words} words of others" if words else "")
     none = "" if lines + words else "the vocabulary spells no word of the samples"
-    return Measured(figure=changed, bound=0, measures="texts whose ids change", detail=some, skipped=none)
+    return Measured(figure=changed, bound=0, measures="texts change", detail=some, skipped=none)
 
 
 def in_vocabulary(subject: Subject) -> Measured:
