@@ -1,9 +1,13 @@
 """Where tests find real weights and data; a test that needs some skips with a reason when they are absent."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
+
+# A gate started in the background inherits an ignored Ctrl-C, and so would every process that the tests interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).parents[1]
 

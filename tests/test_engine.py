@@ -353,3 +353,11 @@ def test_logits_know_both_sides(seq2seq: ch.Model, base: ch.Model) -> None:
         base.logits([1, 2], [3])
     with pytest.raises(OptionError, match="id 300"):
         base.logits([1, 300])
+
+
+def test_a_model_and_a_trace_introduce_themselves_in_one_line(base: ch.Model) -> None:
+    for thing in (base, base.checkpoint, base.trace("Hello", kinds=["weights"])):
+        assert "\n" not in repr(thing)
+        assert len(repr(thing)) < 300
+    with pytest.raises(OptionError, match="model is None"):
+        ch.load(None)  # type: ignore[arg-type]

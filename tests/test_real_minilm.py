@@ -92,3 +92,14 @@ def test_an_embedding_does_not_depend_on_its_batch(ours: Model) -> None:
     texts = [TEXTS[0], TEXTS[-1], TEXTS[15]]
     alone = np.concatenate([ours.embed([text]) for text in texts])
     np.testing.assert_allclose(ours.embed(texts), alone, rtol=0, atol=1e-6)
+
+
+def test_what_is_exported_embeds_alike_in_sentence_transformers(ours: Model, tmp_path: Path) -> None:
+    from sentence_transformers import SentenceTransformer
+
+    ours.save(tmp_path / "out")
+    theirs = SentenceTransformer(str(tmp_path / "out"), device="cpu").encode(TEXTS[:5])
+    np.testing.assert_allclose(ours.embed(TEXTS[:5]), theirs, rtol=0, atol=1e-5)
+    assert ours.embed(TEXTS[0]).shape == (1, 384)
+    modes = {(tmp_path / "out" / name).stat().st_mode for name in ("model.safetensors", "config.json")}
+    assert len(modes) == 1

@@ -34,7 +34,7 @@ VALUES = PER_HEAD | {"tokens", "input", "output", "key", "value", "hidden", "log
 LAYER = re.compile(r"(?:encoder|decoder)\.layers\.(\d+)\.(.+)")
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class Trace:
     """Arrays by path, filled by an executor while a forward pass runs.
 
@@ -65,6 +65,10 @@ class Trace:
             raise OptionError(f"kinds is {self.kinds!r}; it must be a list, even of one")
         if unknown := [kind for kind in self.kinds or () if kind.rsplit(".", 1)[-1] not in VALUES]:
             raise OptionError(f"kinds names {unknown[0]!r}; a kind ends with one of {', '.join(sorted(VALUES))}")
+
+    def __repr__(self) -> str:
+        """One line: how much was seen of what."""
+        return f"<trace of {len(self.tokens)} tokens: {len(self.arrays)} arrays>"
 
     def wants(self, path: str) -> bool:
         """Whether an executor should record this path."""

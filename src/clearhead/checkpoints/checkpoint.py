@@ -24,7 +24,7 @@ from clearhead.text.tokenizer import Tokenizer
 Pooling = Literal["mean", "first", "last"]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True, repr=False)
 class Checkpoint:
     """What a reader found. Tensors carry the file's own names; `format` translates them."""
 
@@ -39,6 +39,10 @@ class Checkpoint:
     generation: Mapping[str, Any] = field(
         default_factory=dict
     )  # the file's own preferences (num_beams, temperature ...)
+
+    def __repr__(self) -> str:
+        """One line: a vocabulary or a table of tensors is no answer to what this is."""
+        return f"<checkpoint {self.source.name}: {self.config.family} {self.config.kind}, {len(self.tensors)} tensors>"
 
     def weights(self) -> Iterator[tuple[str, Array]]:
         """Our name and values of every weight, each read when its turn comes, the largest first: what a tensor takes

@@ -110,11 +110,18 @@ def map_file(path: Path) -> mmap.mmap:
         raise CheckpointError(f"{path}: {error.strerror or error}; give the path of a model file") from None
 
 
+AROUND = 2**22  # bytes; beyond what one fault maps, whatever the size of the page cache's folios
+
+
 def release(data: mmap.mmap, start: int, length: int) -> None:
-    """Let go of a range's pages, which count as memory of this process once touched; they are read again if need be."""
+    """Let go of a range's pages, which count as memory of this process once touched; they are read again if need be.
+
+    So do its neighbours: the kernel maps some of the pages around the one that is touched.
+    """
     if hasattr(mmap, "MADV_DONTNEED"):  # which Windows lacks
-        first = start - start % mmap.PAGESIZE
-        data.madvise(mmap.MADV_DONTNEED, first, start + length - first)
+        first = max(0, start - AROUND)
+        first -= first % mmap.PAGESIZE
+        data.madvise(mmap.MADV_DONTNEED, first, min(len(data), start + length + AROUND) - first)
 
 
 def map_handle(file: BinaryIO, name: str) -> mmap.mmap:

@@ -41,8 +41,12 @@ def export(
     special: SpecialTokens = SpecialTokens(),  # noqa: B008  frozen
     tokenizer: Tokenizer | None = None,
     chat_template: str | None = None,
+    pooling: str | None = None,
 ) -> None:
     """Write config.json, model.safetensors, and vocabulary and template where given, into a new `folder`.
+
+    With `pooling` ("mean", "first", "last"), an encoder without a head also gets what sentence-transformers needs to
+    make the same unit vectors of it.
 
     Raises:
         CheckpointError: the folder exists and is not empty.
@@ -61,8 +65,11 @@ def export(
         write_json(draft / "generation_config.json", entries)
         tensors = hf_tensors(config, ((name, cast(name, array, dtype)) for name, array in weights))
         save_file(tensors, draft / "model.safetensors", metadata={"format": "pt"})
+        (draft / "model.safetensors").chmod((draft / "config.json").stat().st_mode)  # the library leaves it private
         if tokenizer is not None:
             tokenizer.save(draft)
+        if pooling is not None and config.kind == "encoder" and config.head == "none":
+            write_pooling(draft, config, pooling)
         if chat_template is not None:
             (draft / "chat_template.jinja").write_text(chat_template, encoding="utf-8")
 
@@ -74,6 +81,23 @@ def cast(name: str, array: Array, dtype: str) -> Array:
     if dtype == "float16" and np.isinf(result).sum() > np.isinf(array).sum():
         raise OptionError(f"dtype float16 cannot hold {name}, which reaches beyond 65504; export it as bfloat16")
     return result
+
+
+POOLING_MODES = {"mean": "mean_tokens", "first": "cls_token", "last": "lasttoken"}
+
+
+def write_pooling(folder: Path, config: ModelConfig, pooling: str) -> None:
+    """The three modules of sentence-transformers: the encoder, its pooling, and the division by the length."""
+    steps = ("Transformer", ""), ("Pooling", "1_Pooling"), ("Normalize", "2_Normalize")
+    modules = [
+        {"idx": i, "name": str(i), "path": path, "type": f"sentence_transformers.models.{kind}"}
+        for i, (kind, path) in enumerate(steps)
+    ]
+    (folder / "modules.json").write_text(json.dumps(modules, indent=2) + "\n", encoding="utf-8")
+    (folder / "1_Pooling").mkdir()
+    modes = {f"pooling_mode_{mode}": name == pooling for name, mode in POOLING_MODES.items()}
+    write_json(folder / "1_Pooling" / "config.json", {"word_embedding_dimension": config.d_model, **modes})
+    (folder / "2_Normalize").mkdir()
 
 
 def hf_config(config: ModelConfig) -> dict[str, Any]:

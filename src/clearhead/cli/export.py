@@ -50,6 +50,7 @@ def export(
             special=checkpoint.special,
             tokenizer=checkpoint.tokenizer() if checkpoint.tokenizer else None,
             chat_template=checkpoint.chat_template,
+            pooling=checkpoint.pooling,
         )
     files = sorted(path for path in folder.iterdir() if path.is_file())
     if json:

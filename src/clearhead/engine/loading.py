@@ -34,6 +34,8 @@ def load(
         CheckpointError, ConfigError: a file that cannot be read, or describes no model Clearhead computes.
         MissingDependencyError: the executor's packages are not installed.
     """
+    if not isinstance(model, str | Path):
+        raise OptionError(f"model is {model!r}; give a catalogue name, a Hugging Face id or a path")
     check_executor(executor, dtype, device)
     with watched(progress) as watcher:
         path = resolve(model, offline=offline, progress=watcher)

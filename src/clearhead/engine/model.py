@@ -22,6 +22,7 @@ from clearhead.engine.request import Request
 from clearhead.engine.stream import Stream
 from clearhead.errors import ContextWindowError, OptionError, TokenizerError, UnsupportedError
 from clearhead.executor import Executor, Floats, Memory
+from clearhead.families.layout import count, layout
 from clearhead.generation.fill_mask import Filling, fill_mask
 from clearhead.generation.generate import generate
 from clearhead.generation.prefill import Cancelled, never
@@ -37,7 +38,7 @@ POOLINGS: dict[Pooling, Callable[[Floats], Floats]] = {  # [T, C] -> [C]
 }
 
 
-@dataclass(kw_only=True)
+@dataclass(kw_only=True, repr=False)
 class Model:
     """One loaded model. Made by `clearhead.load`.
 
@@ -47,6 +48,13 @@ class Model:
     name: str
     executor: Executor
     checkpoint: Checkpoint
+
+    def __repr__(self) -> str:
+        """One line, for a notebook: what it is, not what it holds."""
+        parameters = count(layout(self.config))
+        return (
+            f"<{self.name}: {self.config.family} {self.config.kind}, {parameters:,} parameters, {self.executor.name}>"
+        )
 
     @property
     def config(self) -> ModelConfig:
@@ -145,8 +153,8 @@ class Model:
         """
         return fill_mask(self.executor, [self.tokenizer.encode(text)], self.special, top=top)[0]
 
-    def embed(self, texts: Sequence[str]) -> Floats:
-        """One unit vector per text [n, C], pooled from an encoder's states as the checkpoint says.
+    def embed(self, texts: str | Sequence[str]) -> Floats:
+        """One unit vector per text [n, C], pooled from an encoder's states as the checkpoint says; [1, C] for one text.
 
         By default it is their mean (Reimers and Gurevych 2019, 1908.10084).
 
@@ -156,7 +164,8 @@ class Model:
         """
         if self.config.kind != "encoder":
             raise UnsupportedError(f"{self.name} is a {self.config.kind}; embeddings of texts come from an encoder")
-        rows = [check_ids(self.tokenizer.encode(text), self.config, "text") for text in texts]
+        several = [texts] if isinstance(texts, str) else texts
+        rows = [check_ids(self.tokenizer.encode(text), self.config, "text") for text in several]
         pool = POOLINGS[self.checkpoint.pooling]
         vectors = [pool(states) for states in self.executor.encode(rows).states]
         return np.stack([vector / max(float(np.linalg.norm(vector)), 1e-12) for vector in vectors])
@@ -221,6 +230,7 @@ class Model:
             special=self.special,
             tokenizer=None if self.checkpoint.tokenizer is None else self.tokenizer,
             chat_template=self.chat_template,
+            pooling=self.checkpoint.pooling,
         )
 
     def text_request(
