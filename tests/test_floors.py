@@ -19,6 +19,7 @@ FLOORS = {
     "checkpoints": 2,
     "trace": 2,
     "executor": 2,
+    "calls": 2,
     "model": 3,
     "native": 3,
     "generation": 4,
@@ -33,7 +34,7 @@ FLOORS = {
 NEIGHBOURS = [
     {"config", "errors"},
     {"families", "positions"},
-    {"trace", "executor"},
+    {"trace", "executor", "calls"},
     {"engine", "lens"},
     {"server", "cli"},
 ]

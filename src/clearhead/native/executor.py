@@ -1,0 +1,277 @@
+"""The native executor: the packed weights and kernels of `src/native` behind the `Executor` contract.
+
+B rows, T new tokens of a row, C d_model, V vocab_size.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from clearhead.calls import (
+    check_capacity,
+    check_decoder,
+    check_encoder,
+    check_room,
+    check_rows,
+    check_traced,
+    check_window,
+    own,
+)
+from clearhead.config import ModelConfig
+from clearhead.errors import OptionError, UnsupportedError
+from clearhead.executor import Cache, Floats, Memory, Tokens
+from clearhead.native import _native
+from clearhead.native.cache import PagedCache
+from clearhead.native.capture import Capture
+from clearhead.native.packed import PackedWeights
+from clearhead.native.positions import PositionTables
+from clearhead.trace import Trace
+
+PASS_TOKENS = 512  # of one pass through the layers: their activations stay near 10 MB, and within reach of the caches
+
+
+@dataclass(frozen=True, slots=True)
+class NativeMemory:
+    """The encoder's output, with its keys and values for cross-attention."""
+
+    native: _native.Memory
+    d_model: int
+
+    @property
+    def lengths(self) -> list[int]:
+        """Tokens of each row."""
+        return self.native.lengths
+
+    @property
+    def states(self) -> list[Floats]:
+        """[S_i, C] for each row."""
+        return [_native.states(self.native, row, self.d_model) for row in range(len(self.lengths))]
+
+    def select(self, rows: Sequence[int]) -> "NativeMemory":
+        """The memory of these rows, in this order."""
+        held = len(self.lengths)
+        if outside := [row for row in rows if not -held <= row < held]:
+            raise OptionError(f"rows names {outside[0]}; the memory has rows 0 to {held - 1}")
+        return NativeMemory(self.native.select([row % held for row in rows]), self.d_model)
+
+
+class NativeExecutor:
+    """One model on this machine's processor.
+
+    `dtype` names what the weights are stored in; `kv` what keys and values are: "float32", "float16", "bfloat16" or
+    "int8". None chooses: float32 beside float32 weights, else float16.
+    """
+
+    name = "native"
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        packed: PackedWeights,
+        dtype: str,
+        *,
+        threads: int = 1,
+        instruction_set: str | None = None,
+        kv: str | None = None,
+    ) -> None:
+        self.config, self.dtype = config, dtype
+        self.kv = kv or ("float32" if dtype == "float32" else "float16")
+        available = _native.instruction_sets()
+        if instruction_set is not None and instruction_set not in available:
+            raise OptionError(f"instruction set {instruction_set!r} is not here; choose from {', '.join(available)}")
+        if self.kv not in ("float32", "float16", "bfloat16", "int8"):
+            raise OptionError(f"kv is {self.kv!r}; choose from float32, float16, bfloat16, int8")
+        matrices = {
+            name: (m.format, m.minima, m.rows, m.columns, m.group, m.data) for name, m in packed.matrices.items()
+        }
+        self.native = _native.Model(
+            settings(config), matrices, packed.arrays, instruction_set or available[-1], threads, self.kv
+        )
+        self.positions = {stack: PositionTables(config, stack, packed.arrays) for stack in ("encoder", "decoder")}
+
+    def cancel(self) -> None:
+        """End the call that is under way in another thread, within a layer; it raises KeyboardInterrupt."""
+        self.native.cancel()
+
+    def new_cache(self, rows: int, capacity: int) -> PagedCache:
+        """An empty cache for decoding; pages are taken as rows grow, not before."""
+        check_capacity(capacity, self.config)
+        return PagedCache(self.native.new_cache(rows, capacity))
+
+    def encode(self, tokens: Tokens, token_types: Tokens | None = None, trace: Trace | None = None) -> NativeMemory:
+        """Run the encoder over ragged rows."""
+        check_encoder(tokens, self.config)
+        check_traced(tokens, trace, self.config)
+        check_window(max(map(len, tokens)), self.config)
+        capture = None
+        if trace is not None:
+            n = len(tokens[0])
+            capture = Capture(trace, self.config, "encoder", new=n, keys=n, memory=0)
+        made: _native.Memory | None = None
+        for rows in batches(tokens):
+            types = [] if token_types is None else flat(token_types[rows])
+            memory = self.native.encode(
+                flat(tokens[rows]),
+                [len(row) for row in tokens[rows]],
+                types,
+                self.positions["encoder"].reach(max(map(len, tokens[rows]))),
+                None if capture is None else capture.native,
+            )
+            if memory is None:
+                raise KeyboardInterrupt
+            if made is None:
+                made = memory
+            else:
+                made.extend(memory)
+        if capture is not None:
+            capture.record()
+        assert made is not None
+        return NativeMemory(made, self.config.d_model)
+
+    def decode(
+        self,
+        tokens: Tokens,
+        cache: Cache | None = None,
+        memory: Memory | None = None,
+        *,
+        want: Literal["last", "all"] = "last",
+        trace: Trace | None = None,
+    ) -> list[Floats]:
+        """Run the decoder over new tokens; float32 logits per row."""
+        check_decoder(memory is not None, self.config)
+        check_traced(tokens, trace, self.config)
+        kept = None if cache is None else own(cache, PagedCache, self.name)
+        source = None if memory is None else own(memory, NativeMemory, self.name)
+        before = [0] * len(tokens) if kept is None else kept.lengths
+        check_rows(tokens, cache=before, memory=None if source is None else source.lengths)
+        ends = [held + len(row) for held, row in zip(before, tokens, strict=True)]
+        if kept is not None:
+            check_room(max(ends, default=0), kept.capacity)
+        check_window(max(ends, default=0), self.config)
+        counts = [len(row) for row in tokens]
+        if trace is not None or sum(counts) <= PASS_TOKENS:
+            return self.step(tokens, counts, ends, kept, source, want, trace)
+        return self.long(tokens, kept, source, want)
+
+    def step(
+        self,
+        tokens: Tokens,
+        counts: list[int],
+        ends: list[int],
+        cache: PagedCache | None,
+        memory: NativeMemory | None,
+        want: str,
+        trace: Trace | None,
+    ) -> list[Floats]:
+        """One pass through the layers."""
+        given = counts if want == "all" else [min(n, 1) for n in counts]
+        logits = np.empty((sum(given), self.native.logit_stride), dtype=np.float32)
+        capture = None
+        if trace is not None and counts[0]:
+            held = 0 if memory is None else memory.lengths[0]
+            capture = Capture(trace, self.config, "decoder", new=counts[0], keys=ends[0], memory=held)
+        if len(logits):
+            done = self.native.decode(
+                flat(tokens),
+                counts,
+                None if cache is None else cache.native,
+                None if memory is None else memory.native,
+                want == "all",
+                self.positions["decoder"].reach(max(ends)),
+                None if capture is None else capture.native,
+                logits,
+            )
+            if not done:
+                raise KeyboardInterrupt
+        if capture is not None and trace is not None:
+            capture.record()
+            if trace.wants("head.logits"):
+                trace.record("head.logits", logits[:, : self.config.vocab_size])
+        return cut(logits[:, : self.config.vocab_size], given)
+
+    def long(
+        self, tokens: Tokens, cache: PagedCache | None, memory: NativeMemory | None, want: Literal["last", "all"]
+    ) -> list[Floats]:
+        """Many tokens in several passes, which give the same numbers as one; on the way out after an error the cache is
+        as it was."""
+        if cache is None:
+            cache = self.new_cache(len(tokens), max(map(len, tokens)))
+        before, found = cache.lengths, [[np.zeros((0, self.config.vocab_size), np.float32)] for _ in tokens]
+        try:
+            for piece in pieces(tokens):
+                counts = [len(row) for row in piece]
+                ends = [held + n for held, n in zip(cache.lengths, counts, strict=True)]
+                for rows, logits in zip(found, self.step(piece, counts, ends, cache, memory, want, None), strict=True):
+                    if want == "all":
+                        rows.append(logits)
+                    elif len(logits):
+                        rows[0] = logits
+        except BaseException:
+            cache.truncate(before)
+            raise
+        return [rows[0] if len(rows) == 1 else np.concatenate(rows) for rows in found]
+
+    def head(self, memory: Memory, trace: Trace | None = None) -> list[Floats]:
+        """An encoder-only model's head over its states."""
+        if self.config.head == "none":
+            raise UnsupportedError("this checkpoint has no head; it gives states and embeddings only")
+        mine = own(memory, NativeMemory, self.name)
+        given = [1 if self.config.head == "sequence_labels" else n for n in mine.lengths]
+        logits = np.empty((sum(given), self.native.logit_stride), dtype=np.float32)
+        self.native.head(mine.native, logits)
+        logits = logits[:, : len(self.config.labels) or self.config.vocab_size]
+        if trace is not None and trace.wants("head.logits"):
+            trace.record("head.logits", logits)
+        return cut(logits, given)
+
+    def pool(self, memory: Memory) -> Floats:
+        """[B, C] from the pooler."""
+        if not self.config.pooler:
+            raise UnsupportedError("this checkpoint has no pooler")
+        mine = own(memory, NativeMemory, self.name)
+        C = self.config.d_model
+        pooled = np.empty((len(mine.lengths), (C + 15) // 16 * 16), dtype=np.float32)
+        self.native.pool(mine.native, pooled)
+        return pooled[:, :C]
+
+
+def settings(config: ModelConfig) -> dict[str, Any]:
+    """The fields of a configuration that the C++ reads."""
+    return asdict(config) | {"score_scale": config.score_scale, "n_labels": len(config.labels)}
+
+
+def flat(rows: Tokens) -> list[int]:
+    """All tokens, row after row."""
+    return [token for row in rows for token in row]
+
+
+def cut(array: Floats, counts: Sequence[int]) -> list[Floats]:
+    """[M, ...] as rows of so many each."""
+    ends = np.cumsum(counts).tolist()
+    return [array[end - n : end] for end, n in zip(ends, counts, strict=True)]
+
+
+def batches(tokens: Tokens) -> Iterator[slice]:
+    """Rows that go through an encoder together: at most PASS_TOKENS tokens, or one row."""
+    first = size = 0
+    for at, row in enumerate(tokens):
+        if at > first and size + len(row) > PASS_TOKENS:
+            yield slice(first, at)
+            first, size = at, 0
+        size += len(row)
+    yield slice(first, len(tokens))
+
+
+def pieces(tokens: Tokens) -> Iterator[Tokens]:
+    """Rows cut so that each piece brings at most PASS_TOKENS tokens, taken in order."""
+    done = [0] * len(tokens)
+    while any(at < len(row) for at, row in zip(done, tokens, strict=True)):
+        room, piece = PASS_TOKENS, []
+        for i, row in enumerate(tokens):
+            part = row[done[i] : done[i] + room]
+            piece.append(part)
+            room -= len(part)
+            done[i] += len(part)
+        yield piece

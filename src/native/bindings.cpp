@@ -1,0 +1,368 @@
+// The extension module: models, caches and memories as Python sees them. Everything that takes long releases the
+// interpreter; sizes of arrays are checked here, before plain pointers go on.
+#include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+#include <nanobind/stl/map.h>
+#include <nanobind/stl/shared_ptr.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/tuple.h>
+#include <nanobind/stl/vector.h>
+
+#include <chrono>
+
+#include "cpu.h"
+#include "model.h"
+#include "modules.h"
+
+namespace nb = nanobind;
+using namespace nb::literals;
+
+namespace clearhead {
+
+namespace {
+
+using Bytes = nb::ndarray<const std::uint8_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+using Array = nb::ndarray<const float, nb::c_contig, nb::device::cpu>;
+using Output = nb::ndarray<float, nb::c_contig, nb::device::cpu>;
+
+template <class T>
+T choice(const std::string& name, const std::map<std::string, T>& choices, const char* what) {
+  const auto found = choices.find(name);
+  if (found == choices.end()) throw std::invalid_argument(std::string(what) + " '" + name + "' is unknown");
+  return found->second;
+}
+
+Config config_of(const nb::dict& d) {
+  const auto number = [&](const char* key) { return nb::cast<int>(d[key]); };
+  const auto real = [&](const char* key) { return float(nb::cast<double>(d[key])); };
+  const auto truth = [&](const char* key) { return nb::cast<bool>(d[key]); };
+  const auto is = [&](const char* key, const char* value) { return nb::cast<std::string>(d[key]) == value; };
+  Config c;
+  c.vocab_size = number("vocab_size"), c.d_model = number("d_model"), c.d_ff = number("d_ff");
+  c.n_heads = number("n_heads"), c.n_kv_heads = number("n_kv_heads"), c.head_dim = number("head_dim");
+  c.n_encoder_layers = number("n_encoder_layers"), c.n_decoder_layers = number("n_decoder_layers");
+  c.rms = is("norm", "rms"), c.pre = is("norm_placement", "pre"), c.parallel = is("residual", "parallel");
+  c.gated = is("mlp", "gated"), c.rotary = is("position", "rotary");
+  c.norm_eps = real("norm_eps"), c.score_scale = real("score_scale");
+  c.embedding_scale = real("embedding_scale"), c.logit_scale = real("logit_scale");
+  c.embedding_norm = truth("embedding_norm"), c.pooler = truth("pooler"), c.tied = truth("tied");
+  c.activation = choice<Activation>(nb::cast<std::string>(d["activation"]),
+                                    {{"relu", Activation::relu},
+                                     {"gelu", Activation::gelu},
+                                     {"gelu_tanh", Activation::gelu_tanh},
+                                     {"silu", Activation::silu}},
+                                    "activation");
+  c.head = choice<Config::Head>(nb::cast<std::string>(d["head"]),
+                                {{"none", Config::Head::none},
+                                 {"lm", Config::Head::lm},
+                                 {"mlm", Config::Head::mlm},
+                                 {"token_labels", Config::Head::token_labels},
+                                 {"sequence_labels", Config::Head::sequence_labels}},
+                                "head");
+  c.n_labels = number("n_labels");
+  return c;
+}
+
+// (format, minima, rows, columns, group, data): a matrix as `native/packing.py` packed it.
+using PackedMatrix = std::tuple<std::string, bool, int, int, int, Bytes>;
+
+Matrix matrix_of(const std::string& name, const PackedMatrix& packed) {
+  const auto& [format, minima, rows, columns, group, data] = packed;
+  Matrix m{format_named(format), minima, rows, columns, group, reinterpret_cast<const std::byte*>(data.data())};
+  if (rows < 1 || columns < 1 || (m.quantised() && group != 32 && group != 64 && group != 128))
+    throw std::invalid_argument(name + " has a shape that no packed matrix has");
+  if (data.size() != m.bytes() || reinterpret_cast<std::uintptr_t>(data.data()) % alignment != 0)
+    throw std::invalid_argument(name + " has " + std::to_string(data.size()) + " bytes of packed weights, or they are " +
+                                "not aligned; its shape calls for " + std::to_string(m.bytes()));
+  return m;
+}
+
+Table table_of(const Array& a) {
+  if (a.ndim() == 1) return {a.data(), 1, int(a.shape(0))};
+  if (a.ndim() == 2) return {a.data(), int(a.shape(0)), int(a.shape(1))};
+  throw std::invalid_argument("a table has one or two dimensions");
+}
+
+// Tables that stay alive as long as Python holds this.
+class PositionTables {
+ public:
+  PositionTables(const nb::object& added, const nb::object& cosines, const nb::object& sines, const nb::object& bias,
+                 int origin) {
+    positions_.added = hold(added);
+    positions_.cosines = hold(cosines);
+    positions_.sines = hold(sines);
+    positions_.bias = hold(bias);
+    positions_.origin = origin;
+    if (positions_.bias.rows > 0) --positions_.bias.rows;  // one row more than there are heads, so that reads may run over
+  }
+  const Positions& get() const { return positions_; }
+
+ private:
+  Table hold(const nb::object& object) {
+    if (object.is_none()) return {};
+    arrays_.push_back(nb::cast<Array>(object));
+    return table_of(arrays_.back());
+  }
+  std::vector<Array> arrays_;
+  Positions positions_;
+};
+
+// Places of a trace by name, each an array of exactly the size that the call writes.
+class CaptureTables {
+ public:
+  CaptureTables(std::vector<int> layers, std::vector<int> heads, const std::map<std::string, Output>& places) {
+    capture_.layers = std::move(layers);
+    capture_.heads = std::move(heads);
+    for (const auto& [name, array] : places) {
+      place(name) = array.data();
+      arrays_.emplace(name, array);
+    }
+  }
+  const Capture& get() const { return capture_; }
+
+  // T new tokens of a row that then has S keys, and M of the encoder's.
+  void check(const Config& c, std::size_t T, std::size_t S, std::size_t M) const {
+    for (const auto& [name, array] : arrays_) {
+      const std::size_t expected = size(name, c, T, name.starts_with("cross_attention") ? M : S);
+      if (array.size() != expected)
+        throw std::invalid_argument("the trace's array for " + name + " holds " + std::to_string(array.size()) +
+                                    " numbers; the call writes " + std::to_string(expected));
+    }
+    for (int h : capture_.heads)
+      if (h < 0 || h >= c.n_heads) throw std::out_of_range("a traced head that the model lacks");
+  }
+
+ private:
+  float*& place(const std::string& name) {
+    const bool cross = name.starts_with("cross_");
+    Capture::Attending& a = cross ? capture_.cross_attention : capture_.attention;
+    const std::string kind = cross ? name.substr(6) : name;
+    if (kind == "attention.weights") return a.weights;
+    if (kind == "attention.query") return a.query;
+    if (kind == "attention.key") return a.key;
+    if (kind == "attention.value") return a.value;
+    if (kind == "attention.heads") return a.heads;
+    if (kind == "attention.output") return a.output;
+    if (kind == "input") return capture_.input;
+    if (kind == "output") return capture_.output;
+    if (kind == "mlp.hidden") return capture_.hidden;
+    if (kind == "mlp.output") return capture_.mlp_output;
+    if (kind == "embed.tokens") return capture_.tokens;
+    if (kind == "embed.output") return capture_.embedded;
+    if (kind == "last") return capture_.last;
+    throw std::invalid_argument("nothing of a pass is called " + name);
+  }
+
+  std::size_t size(const std::string& name, const Config& c, std::size_t T, std::size_t S) const {
+    const auto C = std::size_t(c.d_model), D = std::size_t(c.head_dim), L = capture_.layers.size();
+    const std::size_t H = capture_.heads.size();
+    const auto ends = [&](const char* end) { return name.ends_with(end); };
+    if (ends("attention.weights")) return L * H * T * S;
+    if (ends("attention.query") || ends("attention.heads")) return L * H * T * D;
+    if (ends("attention.key") || ends("attention.value")) return L * std::size_t(c.n_kv_heads) * S * D;
+    if (ends("mlp.hidden")) return L * T * std::size_t(c.d_ff);
+    if (name.starts_with("embed.") || name == "last") return T * C;
+    return L * T * C;
+  }
+
+  Capture capture_;
+  std::map<std::string, Output> arrays_;
+};
+
+// Asks Python, at most every 20 ms, whether Ctrl-C was pressed; and the model's own flag every time.
+class Interruption {
+ public:
+  explicit Interruption(const std::atomic<bool>& cancelled) : cancelled_(cancelled) {}
+  bool operator()() {
+    if (cancelled_.load(std::memory_order_relaxed)) return true;
+    const auto now = std::chrono::steady_clock::now();
+    if (now - asked_ < std::chrono::milliseconds(20)) return false;
+    asked_ = now;
+    const nb::gil_scoped_acquire held;
+    return PyErr_CheckSignals() != 0;  // the error stays set, for whoever made the call
+  }
+
+ private:
+  const std::atomic<bool>& cancelled_;
+  std::chrono::steady_clock::time_point asked_ = std::chrono::steady_clock::now();
+};
+
+// A model with what it must keep alive: the arrays its matrices lie in.
+class PyModel {
+  // Without the interpreter; an error that a signal set meanwhile goes on to the caller.
+  template <class Call>
+  auto run(Call&& call) {
+    Interruption interruption(cancelled_);
+    const auto result = [&] {
+      const nb::gil_scoped_release released;
+      return call([&] { return interruption(); });
+    }();
+    cancelled_ = false;
+    if (PyErr_Occurred()) throw nb::python_error();
+    return result;
+  }
+
+ public:
+  PyModel(const nb::dict& config, const std::map<std::string, PackedMatrix>& matrices,
+          const std::map<std::string, Array>& arrays, const std::string& instruction_set, int threads,
+          const std::string& kv) {
+    std::map<std::string, Matrix> found;
+    std::map<std::string, Table> tables;
+    for (const auto& [name, packed] : matrices) {
+      found.emplace(name, matrix_of(name, packed));
+      data_.push_back(std::get<5>(packed));
+    }
+    for (const auto& [name, array] : arrays) tables.emplace(name, table_of(array));
+    const auto format = choice<KvFormat>(
+        kv, {{"float32", KvFormat::f32}, {"bfloat16", KvFormat::bf16}, {"float16", KvFormat::f16}, {"int8", KvFormat::int8}},
+        "kv");
+    model_ = std::make_unique<Model>(gather(config_of(config), found, tables), kernels(instruction_set), threads, format);
+  }
+
+  bool decode(const std::vector<int>& ids, const std::vector<int>& counts, const std::shared_ptr<Cache>& cache,
+              const std::shared_ptr<Memory>& memory, bool all, const PositionTables& positions,
+              const CaptureTables* capture, Output logits) {
+    check_counts(ids, counts);
+    const int end = check_rows(counts, cache.get(), memory.get());
+    std::size_t rows = all ? ids.size() : 0;
+    for (int count : all ? std::vector<int>() : counts) rows += count > 0;
+    if (logits.size() != rows * model_->logit_stride()) throw std::invalid_argument("logits have another size");
+    if (capture) capture->check(model_->config(), ids.size(), std::size_t(end), memory ? std::size_t(memory->rows[0].length) : 0);
+    return run([&](const Interrupted& interrupted) {
+      return model_->decode(ids, counts, cache.get(), memory.get(), all, positions.get(),
+                            capture ? &capture->get() : nullptr, logits.data(), interrupted);
+    });
+  }
+
+  std::shared_ptr<Memory> encode(const std::vector<int>& ids, const std::vector<int>& counts,
+                                 const std::vector<int>& types, const PositionTables& positions,
+                                 const CaptureTables* capture) {
+    check_counts(ids, counts);
+    for (int count : counts)
+      if (count < 1) throw std::invalid_argument("an encoder needs at least one token in every row");
+    if (!types.empty() && types.size() != ids.size()) throw std::invalid_argument("one token type for each token");
+    if (capture) capture->check(model_->config(), ids.size(), ids.size(), 0);
+    return run([&](const Interrupted& interrupted) {
+      return model_->encode(ids, counts, types, positions.get(), capture ? &capture->get() : nullptr, interrupted);
+    });
+  }
+
+  void head(const Memory& memory, Output logits) {
+    std::size_t rows = 0;
+    for (const Memory::Row& row : memory.rows)
+      rows += model_->config().head == Config::Head::sequence_labels ? 1 : std::size_t(row.length);
+    if (model_->config().head == Config::Head::none || logits.size() != rows * model_->logit_stride())
+      throw std::invalid_argument("logits have another size");
+    const nb::gil_scoped_release released;
+    model_->head(memory, logits.data());
+  }
+
+  void pool(const Memory& memory, Output out) {
+    const std::size_t stride = round_up(std::size_t(model_->config().d_model), std::size_t(lanes));
+    if (!model_->config().pooler || out.size() != memory.rows.size() * stride)
+      throw std::invalid_argument("pooled rows have another size");
+    const nb::gil_scoped_release released;
+    model_->pool(memory, out.data(), stride);
+  }
+
+  void cancel() { cancelled_ = true; }
+  std::shared_ptr<Cache> new_cache(int rows, int capacity) const { return model_->new_cache(rows, capacity); }
+  std::size_t logit_stride() const { return model_->logit_stride(); }
+  std::size_t cache_bytes() const { return model_->cache_bytes(); }
+  int threads() const { return model_->threads(); }
+  std::string instruction_set() const { return model_->kernels().name; }
+
+ private:
+  static void check_counts(const std::vector<int>& ids, const std::vector<int>& counts) {
+    std::size_t all = 0;
+    for (int count : counts) {
+      if (count < 0) throw std::invalid_argument("a row cannot bring fewer than 0 tokens");
+      all += std::size_t(count);
+    }
+    if (all != ids.size() || ids.empty()) throw std::invalid_argument("counts do not add up to the tokens, or there are none");
+  }
+
+  // The number of keys the first row has afterwards.
+  int check_rows(const std::vector<int>& counts, const Cache* cache, const Memory* memory) const {
+    if (cache && cache->rows() != int(counts.size())) throw std::invalid_argument("the cache has another number of rows");
+    if (memory && memory->rows.size() != counts.size()) throw std::invalid_argument("the memory has another number of rows");
+    if (bool(memory) != (model_->config().n_encoder_layers > 0) || (memory && !memory->cross))
+      throw std::invalid_argument("a decoder beside an encoder needs its memory, and no other takes one");
+    for (std::size_t i = 0; cache && i < counts.size(); ++i)
+      if (cache->lengths()[i] + counts[i] > cache->capacity()) throw std::length_error("the cache is full");
+    return (cache ? cache->lengths()[0] : 0) + counts[0];
+  }
+
+  std::vector<Bytes> data_;
+  std::unique_ptr<Model> model_;
+  std::atomic<bool> cancelled_ = false;
+};
+
+nb::object states_of(const std::shared_ptr<Memory>& memory, int row, int columns) {
+  const Memory::Row& from = memory->rows.at(std::size_t(row));
+  auto* keep = new std::shared_ptr<const Buffer<float>>(from.states);
+  const nb::capsule owner(keep, [](void* p) noexcept { delete static_cast<std::shared_ptr<const Buffer<float>>*>(p); });
+  const std::size_t shape[] = {std::size_t(from.length), std::size_t(columns)};
+  const std::int64_t strides[] = {std::int64_t(memory->stride), 1};
+  return nb::cast(nb::ndarray<nb::numpy, const float>(memory->state(row), 2, shape, owner, strides));
+}
+
+std::vector<int> lengths_of(const Memory& memory) {
+  std::vector<int> lengths;
+  for (const Memory::Row& row : memory.rows) lengths.push_back(row.length);
+  return lengths;
+}
+
+}  // namespace
+
+NB_MODULE(_native, m) {
+  m.doc() = "The native executor's C++ (src/native).";
+  m.attr("PACKED_VERSION") = 1;
+  m.def("instruction_sets", &instruction_sets, "Kernels that this processor can run, slowest first.");
+
+  nb::class_<Cache>(m, "Cache")
+      .def_prop_ro("capacity", &Cache::capacity)
+      .def_prop_ro("lengths", &Cache::lengths)
+      .def_prop_ro("pages", [](const Cache& c) {
+        std::vector<std::vector<std::int32_t>> pages;
+        for (int row = 0; row < c.rows(); ++row) pages.push_back(c.table(row));
+        return pages;
+      })
+      .def("truncate", &Cache::truncate, "lengths"_a)
+      .def("select", &Cache::select, "rows"_a)
+      .def("adopt", &Cache::adopt, "row"_a, "source"_a, "source_row"_a, "length"_a)
+      .def("join", &Cache::join, "source"_a);
+
+  nb::class_<Memory>(m, "Memory")
+      .def_prop_ro("lengths", &lengths_of)
+      .def("select", &Memory::select, "rows"_a)
+      .def("extend", &Memory::extend, "other"_a);
+  m.def("states", &states_of, "memory"_a, "row"_a, "columns"_a);
+
+  nb::class_<PositionTables>(m, "Positions")
+      .def(nb::init<const nb::object&, const nb::object&, const nb::object&, const nb::object&, int>(), "added"_a.none(),
+           "cosines"_a.none(), "sines"_a.none(), "bias"_a.none(), "origin"_a);
+  nb::class_<CaptureTables>(m, "Capture")
+      .def(nb::init<std::vector<int>, std::vector<int>, const std::map<std::string, Output>&>(), "layers"_a, "heads"_a,
+           "places"_a);
+
+  nb::class_<PyModel>(m, "Model")
+      .def(nb::init<const nb::dict&, const std::map<std::string, PackedMatrix>&, const std::map<std::string, Array>&,
+                    const std::string&, int, const std::string&>(),
+           "config"_a, "matrices"_a, "arrays"_a, "instruction_set"_a, "threads"_a, "kv"_a)
+      .def("decode", &PyModel::decode, "ids"_a, "counts"_a, "cache"_a.none(), "memory"_a.none(), "all"_a, "positions"_a,
+           "capture"_a.none(), "logits"_a)
+      .def("encode", &PyModel::encode, "ids"_a, "counts"_a, "types"_a, "positions"_a, "capture"_a.none())
+      .def("head", &PyModel::head, "memory"_a, "logits"_a)
+      .def("pool", &PyModel::pool, "memory"_a, "out"_a)
+      .def("cancel", &PyModel::cancel)
+      .def("new_cache", &PyModel::new_cache, "rows"_a, "capacity"_a)
+      .def_prop_ro("logit_stride", &PyModel::logit_stride)
+      .def_prop_ro("cache_bytes", &PyModel::cache_bytes)
+      .def_prop_ro("threads", &PyModel::threads)
+      .def_prop_ro("instruction_set", &PyModel::instruction_set);
+
+  bind_everything(m);
+}
+
+}  // namespace clearhead

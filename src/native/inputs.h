@@ -1,0 +1,54 @@
+// Activations as the products with weights take them.
+#pragma once
+
+#include "buffer.h"
+#include "kernels.h"
+
+namespace clearhead {
+
+// Rows of floats [M, columns], grown when needed and kept for the next pass. Padding is zero and stays so.
+class Rows {
+ public:
+  void resize(int rows, int columns) {
+    stride_ = round_up(std::size_t(columns), std::size_t(column_unit));
+    floats_.grow(stride_ * std::size_t(rows));
+  }
+  float* row(int i) { return floats_.data() + stride_ * std::size_t(i); }
+  const float* row(int i) const { return floats_.data() + stride_ * std::size_t(i); }
+  std::size_t stride() const { return stride_; }
+
+ private:
+  Buffer<float> floats_;
+  std::size_t stride_ = 0;
+};
+
+// The types that activations are converted to, as bits: the float32 of an f32 matrix needs none.
+using Kinds = unsigned;
+inline constexpr Kinds halves = 1;  // bfloat16; bit g + 1 stands for bytes in groups of 32 << g
+inline Kinds kind_of(const Matrix& matrix) {
+  if (matrix.format == Format::f32) return 0;
+  if (matrix.format == Format::bf16) return halves;
+  return matrix.group == 32 ? 2u : matrix.group == 64 ? 4u : 8u;
+}
+
+// One matrix of activations [M, columns] in each type that the weights it meets call for.
+class Inputs {
+ public:
+  void resize(int rows, int columns, Kinds kinds);
+  // Row `row` from its floats x.
+  void convert(const Kernels& kernels, const float* x, int row, int columns, Kinds kinds);
+  // What a product with `matrix` reads; `floats` are the rows they were converted from.
+  Operand operand(const Matrix& matrix, const float* floats, std::size_t stride) const;
+
+ private:
+  struct Bytes {
+    Buffer<std::int8_t> codes;
+    Buffer<float> scales;
+    Buffer<std::int32_t> sums;
+  };
+  std::size_t stride_ = 0;  // elements from row to row
+  Buffer<std::uint16_t> halves_;
+  Bytes bytes_[3];
+};
+
+}  // namespace clearhead

@@ -1,0 +1,98 @@
+// What every instruction set provides. The same sources are compiled once per set (isa_*.cpp) into one such table, and
+// `cpu.h` chooses a table at run time. Float buffers are padded with zeros to a multiple of 32 columns, and rows of them
+// start at multiples of 64 bytes, so that kernels may read and write whole vectors.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "matrix.h"
+#include "pages.h"
+
+namespace clearhead {
+
+enum class Activation : std::uint8_t { none, relu, gelu, gelu_tanh, silu };
+
+// X [tokens, columns], in the type that the products with a matrix of some format take: float32 for f32, bfloat16 for
+// bf16, and for int8 and int4 signed bytes with a scale for every token and group (value = code * scale).
+struct Operand {
+  const std::byte* codes = nullptr;
+  std::size_t stride = 0;              // bytes from token to token
+  const float* scales = nullptr;       // [tokens, groups]
+  const std::int32_t* sums = nullptr;  // [tokens, groups]: the sum of a group's codes
+};
+
+// Y [tokens, rows] = X W^T + bias, stored, or added to what is there.
+struct Product {
+  const Matrix* matrix = nullptr;
+  const float* bias = nullptr;  // [rows, padded to blocks], or none
+  float* out = nullptr;
+  std::size_t stride = 0;  // floats from token to token
+  bool add = false;
+};
+
+// Memory that one thread works in; it grows to what was asked for and keeps its contents only within one kernel call.
+class Workspace {
+ public:
+  Workspace() = default;
+  Workspace(const Workspace&) = delete;
+  Workspace& operator=(const Workspace&) = delete;
+  ~Workspace();
+  std::byte* bytes(std::size_t size);  // aligned to 64
+
+ private:
+  std::byte* memory_ = nullptr;
+  std::size_t size_ = 0;
+};
+
+// Queries of one sequence against the keys of one key/value head. Query i sees the keys 0 .. limits[i] - 1 that lie in
+// [first_key, last_key).
+struct AttentionJob {
+  PageShape shape;
+  PageView pages;
+  float scale = 1;
+  int queries = 0;
+  const float* const* query = nullptr;  // [queries] of [head_dim]
+  const int* limits = nullptr;          // [queries], never decreasing within the tokens of one head
+  const float* const* bias = nullptr;   // [queries] or none: bias[i][key] is added; readable for whole pages
+  int first_key = 0, last_key = 0;      // first_key a multiple of 16
+  // For each query: the largest score, the sum of exp(score - largest), and the weighted sum of values (not yet divided).
+  float* largest = nullptr;             // [queries]; -infinity where no key is visible
+  float* total = nullptr;               // [queries]
+  float* mixed = nullptr;               // [queries][padded head_dim]
+  float* const* scores = nullptr;       // [queries] or none, each may be null: scores[i][key] is kept for a trace
+};
+
+struct Kernels {
+  const char* name;
+
+  // Products of tokens [first_token, last_token) with row blocks [first_block, last_block). What one token gets does not
+  // depend on the others in the call, nor on how the work is cut.
+  void (*multiply)(const Operand& x, int first_token, int last_token, const Product& product, int first_block,
+                   int last_block, Workspace& work);
+  // One token's activations [columns] in the operand's type; `padded` columns are written, the rest as zeros.
+  void (*quantise)(const float* x, int padded, int group, std::int8_t* codes, float* scales, std::int32_t* sums);
+  void (*to_bfloat16)(const float* x, int padded, std::uint16_t* codes);
+  // Row `row` of W [columns] as floats: an embedding.
+  void (*unpack_row)(const Matrix& matrix, int row, float* out);
+
+  // y = norm(x) * weight + bias over [columns]; the padding of y is set to zero. y may be x; bias may be none.
+  void (*layer_norm)(const float* x, int columns, const float* weight, const float* bias, float eps, float* y);
+  void (*rms_norm)(const float* x, int columns, const float* weight, float eps, float* y);
+  // out = activation(x), or activation(x) * up where there is `up`; n a multiple of 16. out may be x.
+  void (*activate)(Activation kind, const float* x, const float* up, std::size_t n, float* out);
+  // Turn the pairs (i, i + head_dim / 2) of one head by the angles of one position: cos and sin [head_dim / 2].
+  void (*rotate)(float* head, int head_dim, const float* cosines, const float* sines);
+
+  // Keep one position's key and value [head_dim] in slot `slot` of a page.
+  void (*store)(const PageShape& shape, std::byte* page, int slot, const float* key, const float* value);
+  // One position's key and value [head_dim] back from a page.
+  void (*load)(const PageShape& shape, const std::byte* page, int slot, float* key, float* value);
+  void (*attend)(const AttentionJob& job, Workspace& work);
+  // Joins `parts` partial results [parts][queries] of attend over consecutive key ranges; writes out[i] [head_dim]; and
+  // turns kept scores into weights: scores[i][key] = exp(score - largest) / total for key < keys[i].
+  void (*merge)(const PageShape& shape, int parts, int queries, const float* largest, const float* total,
+                const float* mixed, float* const* out, float* const* scores, const int* keys);
+};
+
+}  // namespace clearhead

@@ -1,0 +1,74 @@
+// How a weight matrix W [rows, columns] lies in memory once it is packed.
+//
+// Sixteen rows make a block, so that one vector holds the same columns of sixteen rows. A block is, one after the other
+// and each aligned to 64 bytes:
+//
+//   codes    vectors of 64 bytes; vector v holds, for each of the 16 rows, one 32-bit word:
+//              f32    column v
+//              bf16   columns 2v, 2v + 1
+//              int8   columns 4v .. 4v + 3, one byte each: the code plus 128
+//              int4   the low nibbles are columns 8v .. 8v + 3, the high nibbles 8v + 4 .. 8v + 7: the code plus 8
+//                     (the plain code 0 .. 15 where there are minima)
+//   scales   int8, int4: float16 [columns / group][16]
+//   minima   int8, int4, where `minima`: float16 [columns / group][16]
+//
+// A weight is scale * code, or scale * code + minimum, where the code is signed without minima and, with them, runs
+// from 0. Columns are padded with zero weights to a whole number of groups (32 for the floats), rows to whole blocks.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace clearhead {
+
+inline constexpr int lanes = 16;      // rows of a block, keys of a page, floats of a vector
+inline constexpr int alignment = 64;  // bytes: a cache line, a vector
+inline constexpr int column_unit = 32;
+
+enum class Format : std::uint8_t { f32, bf16, int8, int4 };
+
+template <class T>
+constexpr T round_up(T n, T unit) {
+  return (n + unit - 1) / unit * unit;
+}
+
+struct Matrix {
+  Format format = Format::f32;
+  bool minima = false;
+  int rows = 0, columns = 0;  // of the model, without padding
+  int group = column_unit;    // columns that share a scale: 32, 64 or 128
+  const std::byte* data = nullptr;
+
+  bool quantised() const { return format == Format::int8 || format == Format::int4; }
+  int blocks() const { return (rows + lanes - 1) / lanes; }
+  int padded() const { return round_up(columns, quantised() ? group : column_unit); }
+  int groups() const { return padded() / group; }
+  // What a code is stored above its value: it makes bytes unsigned, as the dot product instructions want them.
+  int zero() const { return minima ? 0 : format == Format::int8 ? 128 : 8; }
+
+  std::size_t code_bytes() const {
+    const std::size_t values = std::size_t(lanes) * std::size_t(padded());
+    switch (format) {
+      case Format::f32: return values * 4;
+      case Format::bf16: return values * 2;
+      case Format::int8: return values;
+      case Format::int4: return values / 2;
+    }
+    return 0;
+  }
+  std::size_t scale_bytes() const {
+    return quantised() ? round_up(std::size_t(groups()) * lanes * 2, std::size_t(alignment)) : 0;
+  }
+  std::size_t block_bytes() const { return code_bytes() + scale_bytes() * (minima ? 2 : 1); }
+  std::size_t bytes() const { return block_bytes() * std::size_t(blocks()); }
+
+  const std::byte* block(int index) const { return data + block_bytes() * std::size_t(index); }
+  const std::uint16_t* scales(int index) const {
+    return reinterpret_cast<const std::uint16_t*>(block(index) + code_bytes());
+  }
+  const std::uint16_t* minimums(int index) const {
+    return reinterpret_cast<const std::uint16_t*>(block(index) + code_bytes() + scale_bytes());
+  }
+};
+
+}  // namespace clearhead

@@ -1,0 +1,37 @@
+// The parts of the extension module that stand for themselves.
+#pragma once
+
+#include <nanobind/nanobind.h>
+
+#include <stdexcept>
+#include <string>
+
+#include "matrix.h"
+
+namespace clearhead {
+
+inline Format format_named(const std::string& name) {
+  if (name == "float32") return Format::f32;
+  if (name == "bfloat16") return Format::bf16;
+  if (name == "int8") return Format::int8;
+  if (name == "int4") return Format::int4;
+  throw std::invalid_argument("format '" + name + "' is unknown; choose from float32, bfloat16, int8, int4");
+}
+
+void bind_kernels(nanobind::module_& m);
+void bind_attention(nanobind::module_& m);
+void bind_sampling(nanobind::module_& m);
+
+inline void bind_everything(nanobind::module_& m) {
+#if __has_include("pack.h")
+  bind_kernels(m);
+#endif
+#if __has_include("attention.h")
+  bind_attention(m);
+#endif
+#if __has_include("sampling.h")
+  bind_sampling(m);
+#endif
+}
+
+}  // namespace clearhead

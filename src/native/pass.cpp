@@ -1,0 +1,386 @@
+#include "pass.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "walk.h"
+
+namespace clearhead {
+
+namespace {
+
+Product product(const Linear& linear, Rows& to) { return {&linear.matrix, linear.bias, to.row(0), to.stride(), false}; }
+
+// Row blocks that a thread takes at a time: few enough to keep all threads busy to the end, and with several tokens a
+// multiple of every panel's height.
+int chunk_of(int blocks, int rows, int threads) {
+  const int even = blocks / (threads * 8);
+  if (rows == 1) return std::clamp(even, 1, 64);
+  return std::clamp(even / 6 * 6, 6, 96);
+}
+
+}  // namespace
+
+void Walk::record(float* to, const float* from, std::size_t stride, int columns) const {
+  if (to == nullptr || team_.thread() != 0) return;
+  for (int i = 0; i < pass_.tokens(); ++i, to += columns, from += stride) std::copy_n(from, columns, to);
+}
+
+float* Walk::chosen(float* all, std::size_t size) const {
+  return all == nullptr || captured_layer_ < 0 ? nullptr : all + size * std::size_t(captured_layer_);
+}
+
+void Walk::normalise(const Norm& norm, const float* x, float* y) const {
+  if (c_.rms)
+    k_.rms_norm(x, c_.d_model, norm.weight, c_.norm_eps, y);
+  else
+    k_.layer_norm(x, c_.d_model, norm.weight, norm.bias, c_.norm_eps, y);
+}
+
+void Walk::embed() {
+  const Weights& w = pass_.weights;
+  const Capture* capture = pass_.capture;
+  team_.share(pass_.tokens(), 8, [&](int first, int last) {
+    for (int i = first; i < last; ++i) {
+      float* x = s_.x.row(i);
+      k_.unpack_row(w.tokens, pass_.ids[std::size_t(i)], x);
+      for (int j = 0; j < c_.d_model; ++j) x[j] *= c_.embedding_scale;
+    }
+  });
+  if (capture) record(capture->tokens, s_.x.row(0), s_.x.stride(), c_.d_model);
+  if (capture) team_.barrier();
+  team_.share(int(pass_.sequences.size()), 1, [&](int first, int last) {
+    for (int r = first; r < last; ++r) {
+      const Sequence& sequence = pass_.sequences[std::size_t(r)];
+      for (int t = 0; t < sequence.count; ++t) {
+        float* x = s_.x.row(sequence.first + t);
+        const auto add_row = [&](const Table& table, int row) {
+          if (table.data == nullptr) return;
+          const float* from = table.data + std::size_t(row) * std::size_t(table.columns);
+          for (int j = 0; j < c_.d_model; ++j) x[j] += from[j];
+        };
+        add_row(pass_.positions.added, sequence.start + t);
+        add_row(w.token_types, pass_.types.empty() ? 0 : pass_.types[std::size_t(sequence.first + t)]);
+        if (c_.embedding_norm) normalise(w.embedding_norm, x, x);
+      }
+    }
+  });
+  if (capture) record(capture->embedded, s_.x.row(0), s_.x.stride(), c_.d_model);
+}
+
+bool Walk::stack(const Stack& stack) {
+  for (int layer = 0; layer < int(stack.layers.size()); ++layer)
+    if (!block(stack, stack.layers[std::size_t(layer)], layer)) return false;
+  return true;
+}
+
+void Walk::finish(const Stack& stack, const std::vector<int>& tokens, float* out, std::size_t stride) {
+  team_.share(int(tokens.size()), 4, [&](int first, int last) {
+    for (int i = first; i < last; ++i) {
+      const float* x = s_.x.row(tokens[std::size_t(i)]);
+      float* y = out + stride * std::size_t(i);
+      if (c_.pre)
+        normalise(stack.norm, x, y);
+      else
+        std::copy_n(x, stride, y);
+    }
+  });
+}
+
+bool Walk::block(const Stack& stack, const Block& block, int layer) {
+  if (team_.thread() == 0 && pass_.interrupted && pass_.interrupted()) pass_.stopped = true;
+  captured_layer_ = -1;
+  if (pass_.capture) {
+    const auto& layers = pass_.capture->layers;
+    const auto at = std::find(layers.begin(), layers.end(), layer);
+    captured_layer_ = at == layers.end() ? -1 : int(at - layers.begin());
+    record(chosen(pass_.capture->input, std::size_t(pass_.tokens()) * c_.d_model), s_.x.row(0), s_.x.stride(),
+           c_.d_model);
+  }
+  self_attention(stack, block, layer);
+  if (pass_.stopped) return false;
+  if (stack.cross) cross_attention(block, layer);
+  if (!c_.parallel) mlp_inputs(block);
+  mlp_output(block);
+  if (pass_.capture)
+    record(chosen(pass_.capture->output, std::size_t(pass_.tokens()) * c_.d_model), s_.x.row(0), s_.x.stride(),
+           c_.d_model);
+  return true;
+}
+
+void Walk::self_attention(const Stack& stack, const Block& block, int layer) {
+  const Attention& a = block.attention;
+  const Step x = normed(block.attention_norm);
+  const Product q = product(a.query, s_.query), k = product(a.key, s_.key), v = product(a.value, s_.value);
+  const Product up = product(block.up, s_.up), gate = product(block.gate, s_.gate);
+  if (!c_.parallel)
+    products(x, {q, k, v});
+  else if (c_.gated)
+    products(x, {q, k, v, gate, up});
+  else
+    products(x, {q, k, v, up});
+  const int pages = pass_.sequences[0].cache->pool().layers() == 1 ? 0 : layer;  // one layer's pages serve all in turn
+  place(pages);
+  View view{false, stack.causal, pages, {}};
+  if (pass_.capture) view.capture = chosen(pass_.capture->attention, pass_.sequences[0].keys());
+  attend(view);
+  add({s_.heads.row(0), s_.heads.stride(), pass_.tokens(), c_.n_heads * c_.head_dim}, a.output, view.capture.output);
+  settle(block.attention_norm);
+}
+
+void Walk::cross_attention(const Block& block, int layer) {
+  const Attention& a = block.cross_attention;
+  products(normed(block.cross_attention_norm), {product(a.query, s_.query)});
+  View view{true, false, layer, {}};
+  const Sequence& first = pass_.sequences[0];
+  if (pass_.capture)
+    view.capture = chosen(pass_.capture->cross_attention, first.memory->lengths()[std::size_t(first.memory_row)]);
+  attend(view);
+  add({s_.heads.row(0), s_.heads.stride(), pass_.tokens(), c_.n_heads * c_.head_dim}, a.output, view.capture.output);
+  settle(block.cross_attention_norm);
+}
+
+void Walk::mlp_inputs(const Block& block) {
+  const Step x = normed(block.mlp_norm);
+  if (c_.gated)
+    products(x, {product(block.gate, s_.gate), product(block.up, s_.up)});
+  else
+    products(x, {product(block.up, s_.up)});
+}
+
+void Walk::mlp_output(const Block& block) {
+  Rows& from = c_.gated ? s_.gate : s_.up;
+  const Step step{from.row(0), from.stride(), pass_.tokens(), c_.d_ff, nullptr, c_.activation,
+                  c_.gated ? s_.up.row(0) : nullptr, &from};
+  const bool wanted = pass_.capture != nullptr;
+  add(step, block.down, wanted ? chosen(pass_.capture->mlp_output, std::size_t(pass_.tokens()) * c_.d_model) : nullptr);
+  if (wanted) {
+    const Rows& hidden = pass_.tokens() == 1 ? s_.own[0].floats : from;
+    record(chosen(pass_.capture->hidden, std::size_t(pass_.tokens()) * c_.d_ff), hidden.row(0), hidden.stride(), c_.d_ff);
+    team_.barrier();
+  }
+  if (!c_.parallel) settle(block.mlp_norm);
+}
+
+Walk::Step Walk::normed(const Norm& norm) {
+  Step step{s_.x.row(0), s_.x.stride(), pass_.tokens(), c_.d_model};
+  if (c_.pre) {
+    step.norm = &norm;
+    step.to = &s_.normed;
+  }
+  return step;
+}
+
+void Walk::settle(const Norm& norm) {
+  if (c_.pre) return;
+  team_.share(pass_.tokens(), 4, [&](int first, int last) {
+    for (int i = first; i < last; ++i) normalise(norm, s_.x.row(i), s_.x.row(i));
+  });
+}
+
+void Walk::add(const Step& step, const Linear& linear, float* captured) {
+  Product sum = product(linear, s_.x);
+  sum.add = true;
+  if (captured == nullptr) return products(step, {sum});
+  // Shown by itself first. The sum is the same: a product's bias is added to it before it is added to x.
+  products(step, {product(linear, s_.added)});
+  record(captured, s_.added.row(0), s_.added.stride(), c_.d_model);
+  team_.share(pass_.tokens(), 4, [&](int first, int last) {
+    for (int i = first; i < last; ++i)
+      for (int j = 0; j < c_.d_model; ++j) s_.x.row(i)[j] += s_.added.row(i)[j];
+  });
+}
+
+void Walk::prepare(const Step& step, int row, Inputs& inputs, Kinds kinds, const float*& floats, std::size_t& stride) {
+  const bool own = step.rows == 1;
+  const float* x = step.x + step.stride * std::size_t(row);
+  if (step.norm || step.activation != Activation::none) {
+    Rows& to = own ? s_.own[std::size_t(team_.thread())].floats : *step.to;
+    float* y = to.row(row);
+    const auto padded = round_up(std::size_t(step.columns), std::size_t(column_unit));
+    if (step.norm)
+      normalise(*step.norm, x, y);
+    else
+      k_.activate(step.activation, x, step.up ? step.up + step.stride * std::size_t(row) : nullptr, padded, y);
+    floats = to.row(0);
+    stride = to.stride();
+    x = y;
+  }
+  inputs.convert(k_, x, row, step.columns, kinds);
+}
+
+void Walk::products(const Step& step, std::initializer_list<Product> products) {
+  Kinds kinds = 0;
+  int blocks = 0;
+  for (const Product& p : products) {
+    kinds |= kind_of(*p.matrix);
+    blocks += p.matrix->blocks();
+  }
+  const float* floats = step.x;
+  std::size_t stride = step.stride;
+  // A single row is prepared by every thread for itself, which is quicker than waiting for one that does it for all.
+  const bool own = step.rows == 1;
+  Inputs& inputs = own ? s_.own[std::size_t(team_.thread())].inputs : s_.inputs;
+  if (own) {
+    prepare(step, 0, inputs, kinds, floats, stride);
+  } else {
+    if (step.to) floats = step.to->row(0), stride = step.to->stride();
+    team_.share(step.rows, 4, [&](int first, int last) {
+      for (int i = first; i < last; ++i) prepare(step, i, inputs, kinds, floats, stride);
+    });
+  }
+  team_.share(blocks, chunk_of(blocks, step.rows, team_.size()), [&](int first, int last) {
+    for (const Product& p : products) {
+      const int n = p.matrix->blocks();
+      if (first < n && last > 0)
+        k_.multiply(inputs.operand(*p.matrix, floats, stride), 0, step.rows, p, std::max(first, 0), std::min(last, n),
+                    team_.workspace());
+      first -= n;
+      last -= n;
+    }
+  });
+}
+
+void Walk::place(int layer) {
+  const Table &cosines = pass_.positions.cosines, &sines = pass_.positions.sines;
+  const int D = c_.head_dim;
+  const auto turn = [&](float* head, int position) {
+    const std::size_t at = std::size_t(position) * std::size_t(cosines.columns);
+    k_.rotate(head, D, cosines.data + at, sines.data + at);
+  };
+  const auto place_token = [&](const Sequence& sequence, int t) {
+    const int position = sequence.start + t;
+    float *q = s_.query.row(sequence.first + t), *k = s_.key.row(sequence.first + t);
+    const float* v = s_.value.row(sequence.first + t);
+    for (int h = 0; cosines.data && h < c_.n_heads; ++h) turn(q + h * D, position);
+    for (int h = 0; h < c_.n_kv_heads; ++h) {
+      if (cosines.data) turn(k + h * D, position);
+      const PagePool& pool = sequence.cache->pool();
+      const PageView pages = pool.view(sequence.cache->table(sequence.cache_row).data(), layer, h);
+      k_.store(pool.shape(), pages[position / page_keys], position % page_keys, k + h * D, v + h * D);
+    }
+  };
+  // Tokens in sixteens: two threads must not write to one page.
+  for (const Sequence& sequence : pass_.sequences) {
+    const int before = sequence.start % page_keys;
+    if (pass_.sequences.size() > 1) break;
+    team_.share((before + sequence.count + page_keys - 1) / page_keys, 1, [&](int first, int last) {
+      for (int t = std::max(0, first * page_keys - before); t < std::min(sequence.count, last * page_keys - before); ++t)
+        place_token(sequence, t);
+    });
+    return;
+  }
+  team_.share(int(pass_.sequences.size()), 1, [&](int first, int last) {
+    for (int r = first; r < last; ++r)
+      for (int t = 0; t < pass_.sequences[std::size_t(r)].count; ++t) place_token(pass_.sequences[std::size_t(r)], t);
+  });
+}
+
+namespace {
+
+// The last norm of all tokens, for a trace, and of the wanted ones.
+void finish(Walk& walk, Team& team, Pass& pass, const Stack& stack, const std::vector<int>& tokens, float* out,
+            std::size_t stride) {
+  walk.finish(stack, tokens, out, stride);
+  if (pass.capture == nullptr || pass.capture->last == nullptr || team.thread() != 0) return;
+  const int C = pass.weights.config.d_model;
+  std::vector<float> row(stride);
+  for (int i = 0; i < pass.tokens(); ++i) {
+    const float* x = pass.scratch.x.row(i);
+    if (pass.weights.config.pre) {
+      walk.normalise(stack.norm, x, pass.scratch.own[0].floats.row(0));
+      x = pass.scratch.own[0].floats.row(0);
+    }
+    std::copy_n(x, C, pass.capture->last + std::size_t(i) * std::size_t(C));
+  }
+}
+
+void apply(Team& team, int rows, const std::function<void(int)>& each) {
+  team.share(rows, 4, [&](int first, int last) {
+    for (int i = first; i < last; ++i) each(i);
+  });
+}
+
+// x [rows, stride] -> logits: what the head's projection gives, with its input scaled in place.
+void project(Walk& walk, Team& team, Pass& pass, float* x, std::size_t stride, int rows, float* logits,
+             std::size_t out_stride) {
+  const Config& c = pass.weights.config;
+  const bool scaled = c.logit_scale != 1 && (c.head == Config::Head::lm || c.head == Config::Head::mlm);
+  if (scaled)
+    apply(team, rows, [&](int i) {
+      for (int j = 0; j < c.d_model; ++j) x[stride * std::size_t(i) + std::size_t(j)] *= c.logit_scale;
+    });
+  walk.products({x, stride, rows, c.d_model}, {{&pass.weights.head.matrix, pass.weights.head.bias, logits, out_stride, false}});
+}
+
+}  // namespace
+
+void decode(Team& team, Pass& pass, const std::vector<int>& wanted, float* logits, std::size_t stride) {
+  Walk walk(team, pass);
+  walk.embed();
+  if (!walk.stack(pass.weights.decoder) || wanted.empty()) return;
+  Rows& last = pass.scratch.normed;
+  finish(walk, team, pass, pass.weights.decoder, wanted, last.row(0), last.stride());
+  project(walk, team, pass, last.row(0), last.stride(), int(wanted.size()), logits, stride);
+}
+
+void encode(Team& team, Pass& pass, float* states, std::size_t stride) {
+  Walk walk(team, pass);
+  walk.embed();
+  if (!walk.stack(pass.weights.encoder)) return;
+  std::vector<int> all(std::size_t(pass.tokens()));
+  for (int i = 0; i < pass.tokens(); ++i) all[std::size_t(i)] = i;
+  finish(walk, team, pass, pass.weights.encoder, all, states, stride);
+}
+
+void project_memory(Team& team, Pass& pass, const float* states, std::size_t stride, Cache& memory) {
+  Walk walk(team, pass);
+  const Config& c = pass.weights.config;
+  Scratch& s = pass.scratch;
+  for (int layer = 0; layer < c.n_decoder_layers; ++layer) {
+    const Attention& a = pass.weights.decoder.layers[std::size_t(layer)].cross_attention;
+    walk.products({states, stride, pass.tokens(), c.d_model}, {product(a.key, s.key), product(a.value, s.value)});
+    apply(team, int(pass.sequences.size()), [&](int r) {
+      const Sequence& sequence = pass.sequences[std::size_t(r)];
+      for (int t = 0; t < sequence.count; ++t)
+        for (int h = 0; h < c.n_kv_heads; ++h) {
+          const PageView pages = memory.pool().view(memory.table(sequence.memory_row).data(), layer, h);
+          pass.kernels.store(memory.pool().shape(), pages[t / page_keys], t % page_keys,
+                             s.key.row(sequence.first + t) + h * c.head_dim,
+                             s.value.row(sequence.first + t) + h * c.head_dim);
+        }
+    });
+  }
+}
+
+void pool(Team& team, Pass& pass, const float* states, std::size_t stride, int rows, float* out,
+          std::size_t out_stride) {
+  Walk walk(team, pass);
+  const Weights& w = pass.weights;
+  walk.products({states, stride, rows, w.config.d_model}, {{&w.pooler.matrix, w.pooler.bias, out, out_stride, false}});
+  apply(team, rows, [&](int i) {
+    for (int j = 0; j < w.config.d_model; ++j) {
+      float& y = out[out_stride * std::size_t(i) + std::size_t(j)];
+      y = std::tanh(y);
+    }
+  });
+}
+
+void head(Team& team, Pass& pass, const float* states, std::size_t stride, int rows, float* logits,
+          std::size_t out_stride) {
+  Walk walk(team, pass);
+  const Weights& w = pass.weights;
+  Rows& x = pass.scratch.x;
+  if (w.config.head != Config::Head::mlm) {
+    apply(team, rows, [&](int i) { std::copy_n(states + stride * std::size_t(i), x.stride(), x.row(i)); });
+  } else {
+    walk.products({states, stride, rows, w.config.d_model}, {product(w.head_transform, x)});
+    apply(team, rows, [&](int i) {
+      pass.kernels.activate(w.config.activation, x.row(i), nullptr, x.stride(), x.row(i));
+      walk.normalise(w.head_norm, x.row(i), x.row(i));
+    });
+  }
+  project(walk, team, pass, x.row(0), x.stride(), rows, logits, out_stride);
+}
+
+}  // namespace clearhead

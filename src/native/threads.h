@@ -1,0 +1,86 @@
+// A team of threads that walks through a computation together: every thread runs the same function, shares loops out in
+// chunks, and waits for the others at barriers. Waiting spins briefly, for the next piece of work is usually
+// microseconds away, and then sleeps, so that an idle team costs nothing.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "kernels.h"
+
+namespace clearhead {
+
+class Pool;
+
+// What one thread sees of its team.
+class Team {
+ public:
+  int thread() const { return thread_; }
+  int size() const;
+  Workspace& workspace() { return workspace_; }
+
+  // Every thread arrives before any goes on.
+  void barrier();
+
+  // Calls work(first, last) for chunks that together cover 0 .. count, each on whichever thread is free. Ends with a
+  // barrier: afterwards all of it is done, for all threads.
+  template <class Work>
+  void share(int count, int chunk, Work&& work) {
+    for (int first = claim(chunk); first < count; first = claim(chunk))
+      work(first, first + chunk < count ? first + chunk : count);
+    barrier();
+  }
+
+ private:
+  friend class Pool;
+  Team(Pool& pool, int thread) : pool_(pool), thread_(thread) {}
+  int claim(int chunk);
+
+  Pool& pool_;
+  int thread_;
+  unsigned round_ = 0;  // how many shared loops this thread has entered: which counter is theirs
+  Workspace workspace_;
+};
+
+class Pool {
+ public:
+  explicit Pool(int threads);
+  ~Pool();
+  Pool(const Pool&) = delete;
+  Pool& operator=(const Pool&) = delete;
+
+  int size() const { return size_; }
+
+  // Runs `job` on every thread, the caller's among them, and returns when all have ended. One job at a time: other
+  // callers wait for their turn. `job` must not throw.
+  void run(const std::function<void(Team&)>& job);
+
+ private:
+  friend class Team;
+  void work(int thread);
+  void wait(const std::atomic<std::uint32_t>& value, std::uint32_t old);
+
+  const int size_;
+  std::vector<std::unique_ptr<Team>> teams_;
+  std::vector<std::thread> threads_;
+  std::mutex turn_;
+  const std::function<void(Team&)>* job_ = nullptr;
+
+  alignas(alignment) std::atomic<std::uint32_t> started_{0};  // counts jobs; the workers wait for it to change
+  alignas(alignment) std::atomic<int> arrived_{0};            // threads at the barrier
+  alignas(alignment) std::atomic<std::uint32_t> passed_{0};   // counts barriers
+  alignas(alignment) std::atomic<int> next_[2]{};             // of the shared loop under way, and of the one after it
+  std::atomic<bool> closing_{false};
+};
+
+// The pool of this size that all models of the process share: two models that run at once take turns, rather than have
+// more threads than cores wait for each other. A child process made by fork gets its own.
+std::shared_ptr<Pool> shared_pool(int threads);
+
+}  // namespace clearhead
