@@ -362,7 +362,7 @@ NB_MODULE(_native, m) {
       .def_prop_ro("threads", &PyModel::threads)
       .def_prop_ro("instruction_set", &PyModel::instruction_set);
 
-  bind_everything(m);
+  bind_kernels(m);
 }
 
 }  // namespace clearhead

@@ -19,19 +19,5 @@ inline Format format_named(const std::string& name) {
 }
 
 void bind_kernels(nanobind::module_& m);
-void bind_attention(nanobind::module_& m);
-void bind_sampling(nanobind::module_& m);
-
-inline void bind_everything(nanobind::module_& m) {
-#if __has_include("pack.h")
-  bind_kernels(m);
-#endif
-#if __has_include("attention.h")
-  bind_attention(m);
-#endif
-#if __has_include("sampling.h")
-  bind_sampling(m);
-#endif
-}
 
 }  // namespace clearhead

@@ -9,6 +9,7 @@
 #include <immintrin.h>
 #endif
 
+#include "half.h"
 #include "matrix.h"
 
 namespace clearhead {
@@ -32,6 +33,10 @@ inline Floats min(Floats a, Floats b) { return {_mm512_min_ps(a.v, b.v)}; }
 inline Floats round(Floats a) { return {_mm512_roundscale_ps(a.v, 8)}; }  // to nearest, ties to even, no exceptions
 // a in its first n places, b in the others
 inline Floats first(int n, Floats a, Floats b) { return {_mm512_mask_mov_ps(b.v, __mmask16((1u << n) - 1u), a.v)}; }
+// where a < b, `yes`, else `no`
+inline Floats where_less(Floats a, Floats b, Floats yes, Floats no) {
+  return {_mm512_mask_blend_ps(_mm512_cmp_ps_mask(a.v, b.v, _CMP_LT_OQ), no.v, yes.v)};
+}
 inline Floats power_of_two(Floats n) {  // 2^n for whole n in [-126, 127]
   return {_mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtps_epi32(_mm512_add_ps(n.v, _mm512_set1_ps(127.0f))), 23))};
 }
@@ -88,6 +93,11 @@ inline Floats first(int n, Floats a, Floats b) {  // a in its first n places, b 
   const __m256 low = _mm256_castsi256_ps(_mm256_cmpgt_epi32(_mm256_set1_epi32(n), at));
   const __m256 high = _mm256_castsi256_ps(_mm256_cmpgt_epi32(_mm256_set1_epi32(n - 8), at));
   return {_mm256_blendv_ps(b.low, a.low, low), _mm256_blendv_ps(b.high, a.high, high)};
+}
+// where a < b, `yes`, else `no`
+inline Floats where_less(Floats a, Floats b, Floats yes, Floats no) {
+  return {_mm256_blendv_ps(no.low, yes.low, _mm256_cmp_ps(a.low, b.low, _CMP_LT_OQ)),
+          _mm256_blendv_ps(no.high, yes.high, _mm256_cmp_ps(a.high, b.high, _CMP_LT_OQ))};
 }
 inline __m256 power_of_two(__m256 n) {
   const __m256i exponent = _mm256_cvtps_epi32(_mm256_add_ps(n, _mm256_set1_ps(127.0f)));
@@ -183,6 +193,10 @@ inline Floats round(Floats a) { return make<Floats>([&](int i) { return round(a.
 inline Floats first(int n, Floats a, Floats b) {  // a in its first n places, b in the others
   return make<Floats>([&](int i) { return i < n ? a.v[i] : b.v[i]; });
 }
+// where a < b, `yes`, else `no`
+inline Floats where_less(Floats a, Floats b, Floats yes, Floats no) {
+  return make<Floats>([&](int i) { return a.v[i] < b.v[i] ? yes.v[i] : no.v[i]; });
+}
 inline Floats power_of_two(Floats n) {  // 2^n for whole n in [-126, 127]
   return make<Floats>([&](int i) {
     const std::uint32_t bits = static_cast<std::uint32_t>(static_cast<std::int32_t>(n.v[i]) + 127) << 23;
@@ -201,35 +215,6 @@ inline void store_bytes(std::int8_t* p, Ints a) {
 inline Floats load_bytes(const std::int8_t* p) {
   return make<Floats>([&](int i) { return static_cast<float>(p[i]); });
 }
-inline float from_float16(std::uint16_t h) {
-  const std::uint32_t sign = std::uint32_t(h & 0x8000u) << 16;
-  std::uint32_t bits = std::uint32_t(h & 0x7fffu) << 13;
-  float r;
-  if ((h & 0x7c00u) == 0x7c00u) bits += 0x70000000u;  // infinity and NaN keep the top exponent
-  std::memcpy(&r, &bits, sizeof r);
-  if ((h & 0x7c00u) != 0x7c00u) r *= 0x1p112f;  // rebias; subnormals come out right as well
-  std::memcpy(&bits, &r, sizeof r);
-  bits |= sign;
-  std::memcpy(&r, &bits, sizeof r);
-  return r;
-}
-inline std::uint16_t to_float16(float a) {  // to nearest, ties to even
-  std::uint32_t bits;
-  std::memcpy(&bits, &a, sizeof bits);
-  const auto sign = static_cast<std::uint16_t>((bits >> 16) & 0x8000u);
-  bits &= 0x7fffffffu;
-  if (bits > 0x7f800000u) return static_cast<std::uint16_t>(sign | 0x7e00u);
-  if (bits >= 0x477ff000u) return static_cast<std::uint16_t>(sign | 0x7c00u);
-  if (bits < 0x38800000u) {  // subnormal: let the adder align and round
-    float r;
-    std::memcpy(&r, &bits, sizeof r);
-    r += 0.5f;
-    std::memcpy(&bits, &r, sizeof r);
-    return static_cast<std::uint16_t>(sign | (bits - 0x3f000000u));
-  }
-  bits += 0xc8000fffu + ((bits >> 13) & 1u);
-  return static_cast<std::uint16_t>(sign | (bits >> 13));
-}
 inline Floats load_float16(const std::uint16_t* p) {
   return make<Floats>([&](int i) { return from_float16(p[i]); });
 }
@@ -237,19 +222,10 @@ inline void store_float16(std::uint16_t* p, Floats a) {
   for (int i = 0; i < lanes; ++i) p[i] = to_float16(a.v[i]);
 }
 inline Floats load_bfloat16(const std::uint16_t* p) {
-  return make<Floats>([&](int i) {
-    const std::uint32_t bits = std::uint32_t(p[i]) << 16;
-    float r;
-    std::memcpy(&r, &bits, sizeof r);
-    return r;
-  });
+  return make<Floats>([&](int i) { return from_bfloat16(p[i]); });
 }
 inline void store_bfloat16(std::uint16_t* p, Floats a) {  // to nearest, ties to even
-  for (int i = 0; i < lanes; ++i) {
-    std::uint32_t bits;
-    std::memcpy(&bits, &a.v[i], sizeof bits);
-    p[i] = static_cast<std::uint16_t>((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
-  }
+  for (int i = 0; i < lanes; ++i) p[i] = to_bfloat16(a.v[i]);
 }
 inline float sum(Floats a) {
   float s = 0;

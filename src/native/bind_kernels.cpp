@@ -1,0 +1,93 @@
+// Packing, and single kernels for tests, which compare each instruction set with NumPy.
+#include <nanobind/ndarray.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/tuple.h>
+#include <nanobind/stl/vector.h>
+
+#include "cpu.h"
+#include "inputs.h"
+#include "modules.h"
+#include "pack.h"
+
+namespace nb = nanobind;
+using namespace nb::literals;
+
+namespace clearhead {
+
+namespace {
+
+using Bytes = nb::ndarray<const std::uint8_t, nb::c_contig, nb::device::cpu>;
+using Packed = nb::ndarray<std::uint8_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+using Floats2 = nb::ndarray<const float, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
+using Output2 = nb::ndarray<float, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
+
+Matrix shape(const std::string& format, bool minima, int rows, int columns, int group) {
+  Matrix m{format_named(format), minima, rows, columns, group, nullptr};
+  if (rows < 1 || columns < 1 || (group != 32 && group != 64 && group != 128))
+    throw std::invalid_argument("a packed matrix has rows, columns, and groups of 32, 64 or 128");
+  return m;
+}
+
+std::size_t packed_bytes(const std::string& format, bool minima, int rows, int columns, int group) {
+  return shape(format, minima, rows, columns, group).bytes();
+}
+
+void pack(const std::string& format, bool minima, int rows, int columns, int group, const std::string& type,
+          const Bytes& source, int first, Packed out) {
+  const Matrix m = shape(format, minima, rows, columns, group);
+  const std::size_t each = row_bytes(type, columns);
+  const auto count = source.size() / each;
+  if (source.size() % each != 0 || out.size() != m.bytes() || first < 0 || std::size_t(first) + count > std::size_t(rows))
+    throw std::invalid_argument("rows to pack that do not fit the matrix");
+  const nb::gil_scoped_release released;
+  pack_rows(m, reinterpret_cast<std::byte*>(out.data()), type, reinterpret_cast<const std::byte*>(source.data()), first,
+            int(count));
+}
+
+// out [tokens, whole blocks of rows] = x W^T (added to, if `add`), one call for tokens and blocks cut at `cuts`.
+void multiply(const std::string& set, const std::string& format, bool minima, int rows, int columns, int group,
+              Packed data, Floats2 x, bool add, int token_step, int block_step, Output2 out) {
+  Matrix m = shape(format, minima, rows, columns, group);
+  const int tokens = int(x.shape(0));
+  if (data.size() != m.bytes() || int(x.shape(1)) != columns || int(out.shape(0)) != tokens ||
+      int(out.shape(1)) != m.blocks() * lanes || token_step < 1 || block_step < 1)
+    throw std::invalid_argument("shapes of a product that do not agree");
+  m.data = reinterpret_cast<const std::byte*>(data.data());
+  const Kernels& k = kernels(set);
+  Rows floats;
+  Inputs inputs;
+  Workspace work;
+  floats.resize(tokens, columns);
+  inputs.resize(tokens, columns, kind_of(m));
+  for (int t = 0; t < tokens; ++t) {
+    std::memcpy(floats.row(t), x.data() + std::size_t(t) * std::size_t(columns), std::size_t(columns) * sizeof(float));
+    inputs.convert(k, floats.row(t), t, columns, kind_of(m));
+  }
+  const Product p{&m, nullptr, out.data(), out.shape(1), add};
+  const nb::gil_scoped_release released;
+  for (int t = 0; t < tokens; t += token_step)
+    for (int b = 0; b < m.blocks(); b += block_step)
+      k.multiply(inputs.operand(m, floats.row(0), floats.stride()), t, std::min(tokens, t + token_step), p, b,
+                 std::min(m.blocks(), b + block_step), work);
+}
+
+void unpack(const std::string& format, bool minima, int rows, int columns, int group, Packed data, int row,
+            nb::ndarray<float, nb::ndim<1>, nb::c_contig, nb::device::cpu> out) {
+  Matrix m = shape(format, minima, rows, columns, group);
+  if (data.size() != m.bytes() || int(out.size()) != m.padded() || row < 0 || row >= rows)
+    throw std::invalid_argument("shapes of a row that do not agree");
+  m.data = reinterpret_cast<const std::byte*>(data.data());
+  kernels("portable").unpack_row(m, row, out.data());
+}
+
+}  // namespace
+
+void bind_kernels(nb::module_& m) {
+  m.def("packed_bytes", &packed_bytes, "format"_a, "minima"_a, "rows"_a, "columns"_a, "group"_a);
+  m.def("pack", &pack, "format"_a, "minima"_a, "rows"_a, "columns"_a, "group"_a, "type"_a, "source"_a, "first"_a, "out"_a);
+  m.def("multiply", &multiply, "instruction_set"_a, "format"_a, "minima"_a, "rows"_a, "columns"_a, "group"_a, "data"_a,
+        "x"_a, "add"_a, "token_step"_a, "block_step"_a, "out"_a);
+  m.def("unpack", &unpack, "format"_a, "minima"_a, "rows"_a, "columns"_a, "group"_a, "data"_a, "row"_a, "out"_a);
+}
+
+}  // namespace clearhead

@@ -1,0 +1,54 @@
+// exp and what is made of it. A number that is none stays none.
+#pragma once
+
+#include "simd.h"
+
+namespace clearhead {
+namespace {
+
+// e^x to about 1 unit in the last place: 2^n times a polynomial on [-ln 2 / 2, ln 2 / 2]. 0 below -87.3, and the largest
+// finite power above 88.7.
+inline Floats exponential(Floats x) {
+  const Floats clamped = max(fill(-87.3f), min(fill(88.7f), x));  // in this order, what is no number comes through
+  const Floats n = round(clamped * fill(1.44269504089f));
+  Floats r = fma(n, fill(-0.693359375f), clamped);  // ln 2 in two parts, the first of few bits
+  r = fma(n, fill(2.12194440e-4f), r);
+  Floats p = fill(1.9875691500e-4f);
+  p = fma(p, r, fill(1.3981999507e-3f));
+  p = fma(p, r, fill(8.3334519073e-3f));
+  p = fma(p, r, fill(4.1665795894e-2f));
+  p = fma(p, r, fill(1.6666665459e-1f));
+  p = fma(p, r, fill(5.0000001201e-1f));
+  p = fma(p, r * r, r + fill(1.0f));
+  // 2^n in two factors: n may be 128, which one float cannot hold.
+  const Floats half = round(n * fill(0.5f));
+  return where_less(x, fill(-87.3f), zeros(), p * power_of_two(half) * power_of_two(n - half));
+}
+
+inline Floats sigmoid(Floats x) { return fill(1.0f) / (fill(1.0f) + exponential(zeros() - x)); }
+
+inline Floats silu(Floats x) { return x * sigmoid(x); }
+
+// x (1 + tanh(u)) / 2 with u = sqrt(2 / pi) (x + 0.044715 x^3), which is x sigmoid(2 u).
+inline Floats gelu_tanh(Floats x) {
+  const Floats cubic = fma(x * x * x, fill(0.044715f), x);
+  return x * sigmoid(cubic * fill(1.5957691216f));
+}
+
+// x (1 + erf(x / sqrt(2))) / 2. The tail of erf by Abramowitz and Stegun 7.1.26, to 1.5e-7.
+inline Floats gelu(Floats x) {
+  const Floats z = max(x, zeros() - x) * fill(0.70710678118f);
+  const Floats t = fill(1.0f) / fma(z, fill(0.3275911f), fill(1.0f));
+  Floats p = fill(1.061405429f);
+  p = fma(p, t, fill(-1.453152027f));
+  p = fma(p, t, fill(1.421413741f));
+  p = fma(p, t, fill(-0.284496736f));
+  p = fma(p, t, fill(0.254829592f));
+  const Floats tail = p * t * exponential(zeros() - z * z) * fill(0.5f);  // of the normal distribution, beyond |x|
+  return x * where_less(x, zeros(), tail, fill(1.0f) - tail);
+}
+
+inline Floats relu(Floats x) { return max(zeros(), x); }
+
+}  // namespace
+}  // namespace clearhead

@@ -1,0 +1,5 @@
+#if defined(__AVX512BF16__)
+#define CLEARHEAD_SET avx512_bf16_kernels
+#define CLEARHEAD_NAME "avx512_bf16"
+#include "table.h"
+#endif

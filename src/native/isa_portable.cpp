@@ -1,0 +1,3 @@
+#define CLEARHEAD_SET portable_kernels
+#define CLEARHEAD_NAME "portable"
+#include "table.h"
