@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from clearhead.config import ModelConfig
 from clearhead.families.layout import layout
 from clearhead.model.executor import TorchExecutor
+from clearhead.native.executor import NativeExecutor
+from clearhead.native.packing import pack_weights
 
 SIZE: dict[str, Any] = {"vocab_size": 31, "d_model": 24, "d_ff": 40, "n_heads": 6, "n_kv_heads": 6, "head_dim": 4}
 DECODER: dict[str, Any] = {"n_decoder_layers": 2, "max_positions": 32}
@@ -94,3 +96,12 @@ def random_weights(config: ModelConfig, seed: int = 7) -> Iterator[tuple[str, ND
 def executor(config: ModelConfig, dtype: str = "float64") -> TorchExecutor:
     """A random model, ready to run."""
     return TorchExecutor(config, random_weights(config), dtype, "cpu")
+
+
+@cache
+def native(
+    config: ModelConfig, dtype: str = "float32", instruction_set: str | None = None, threads: int = 2, kv: str | None = None
+) -> NativeExecutor:
+    """The same model on the native executor."""
+    packed = pack_weights(config, random_weights(config), dtype)
+    return NativeExecutor(config, packed, dtype, threads=threads, instruction_set=instruction_set, kv=kv)

@@ -13,11 +13,11 @@ from typing import Any, Literal
 
 import numpy as np
 
-from clearhead.checkpoints.stored import Array, StoredTensor
+from clearhead.checkpoints.stored import Array, Blocks, StoredTensor
 from clearhead.config import ModelConfig, SpecialTokens
 from clearhead.errors import CheckpointError
 from clearhead.families.family import Format
-from clearhead.families.keys import Mapped, expand
+from clearhead.families.keys import Mapped, RotaryPairs, Same, Stacked, expand
 from clearhead.families.layout import Layout, layout
 from clearhead.text.tokenizer import Tokenizer
 
@@ -51,11 +51,41 @@ class Checkpoint:
         Raises:
             CheckpointError: a tensor that is missing, unknown, repeated or of the wrong shape, by name.
         """
+        for name, value in self.stored_weights():
+            assert not isinstance(value, Blocks)
+            yield name, value
+
+    def stored_weights(self, raw: Callable[[str], bool] = lambda _: False) -> Iterator[tuple[str, Array | Blocks]]:
+        """The same, except that a quantised matrix whose type `raw` accepts comes as the blocks that the file stores.
+
+        Raises:
+            CheckpointError: as above.
+        """
         shapes = layout(self.config)
         pairs = match(self, expand(self.format.keys(self.config), shapes, self.config))
         for stored, row in sorted(pairs, key=lambda pair: math.prod(pair[0].shape), reverse=True):
-            yield from parts(self, stored, row, shapes)  # which lets go of one tensor before the next is read
+            if stored.raw is not None and raw(stored.dtype) and keeps_rows(row, shapes):
+                yield from blocks(self, stored, row, shapes)
+            else:
+                yield from parts(self, stored, row, shapes)  # which lets go of one tensor before the next is read
             stored.release()
+
+
+def keeps_rows(row: Mapped, shapes: Layout) -> bool:
+    """Whether our tensors are whole rows of the file's one, which its blocks then are too."""
+    return isinstance(row.operation, Same | Stacked | RotaryPairs) and all(len(shapes[t]) == 2 for t in row.targets)
+
+
+def blocks(checkpoint: Checkpoint, stored: StoredTensor, row: Mapped, shapes: Layout) -> Iterator[tuple[str, Blocks]]:
+    """Our tensors in one of the file's, as its quantised rows."""
+    assert stored.raw is not None
+    expected = [shapes[t] for t in row.targets]
+    if row.copy:
+        return
+    if stored.shape != (sum(shape[0] for shape in expected), expected[0][1]):
+        yield from parts(checkpoint, stored, row, shapes)  # which names the tensor and what is wrong with its shape
+    for target, part in zip(row.targets, row.operation.split(stored.raw(), expected, checkpoint.config), strict=True):
+        yield target, Blocks(stored.dtype, shapes[target], part)
 
 
 def parts(checkpoint: Checkpoint, stored: StoredTensor, row: Mapped, shapes: Layout) -> Iterator[tuple[str, Array]]:

@@ -11,6 +11,15 @@ Array = NDArray[Any]
 Bytes = NDArray[np.uint8]
 
 
+@dataclass(frozen=True, slots=True)
+class Blocks:
+    """A quantised tensor as its file stores it: `rows` [rows, bytes per row] hold a tensor of `shape`."""
+
+    dtype: str  # as the file calls it: "Q4_K", ...
+    shape: tuple[int, ...]
+    rows: Bytes
+
+
 def keep() -> None:
     """The default for `release`: there is nothing to give back."""
 

@@ -25,7 +25,7 @@ from clearhead.executor import Cache, Floats, Memory, Tokens
 from clearhead.native import _native
 from clearhead.native.cache import PagedCache
 from clearhead.native.capture import Capture
-from clearhead.native.packed import PackedWeights
+from clearhead.native.packing import PackedWeights
 from clearhead.native.positions import PositionTables
 from clearhead.trace import Trace
 
@@ -84,10 +84,11 @@ class NativeExecutor:
         if self.kv not in ("float32", "float16", "bfloat16", "int8"):
             raise OptionError(f"kv is {self.kv!r}; choose from float32, float16, bfloat16, int8")
         matrices = {
-            name: (m.format, m.minima, m.rows, m.columns, m.group, m.data) for name, m in packed.matrices.items()
+            name: (m.format.name, m.format.minima, m.rows, m.columns, m.format.group, m.data)
+            for name, m in packed.matrices.items()
         }
         self.native = _native.Model(
-            settings(config), matrices, packed.arrays, instruction_set or available[-1], threads, self.kv
+            settings(config), matrices, dict(packed.arrays), instruction_set or available[-1], threads, self.kv
         )
         self.positions = {stack: PositionTables(config, stack, packed.arrays) for stack in ("encoder", "decoder")}
 

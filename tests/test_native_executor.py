@@ -1,0 +1,251 @@
+"""The native executor against the torch one, on every instruction set of this machine; and its own stronger promise:
+a row's numbers are the same bits alone, in any batch, in pieces, traced or not."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from clearhead.config import ModelConfig
+from clearhead.errors import ContextWindowError, OptionError, UnsupportedError
+from clearhead.native import _native
+from clearhead.native.executor import PASS_TOKENS, NativeExecutor
+from clearhead.trace import Trace
+from models import BY_FAMILY, executor, native
+
+SETS = _native.instruction_sets()
+DECODERS = [name for name, config in BY_FAMILY.items() if config.kind != "encoder"]
+LONG = replace(BY_FAMILY["llama"], max_positions=2048)
+ROWS = [[3, 1, 4, 1, 5], [9, 2, 6, 5, 3, 5, 8, 9, 7, 9, 3, 2, 3, 8, 4, 6, 26], [int(i) % 31 for i in range(32)]]
+
+
+def relative(ours: np.ndarray, theirs: np.ndarray) -> float:
+    """The largest difference, against the largest value."""
+    assert ours.shape == theirs.shape
+    return float(np.abs(ours - theirs).max() / np.abs(theirs).max()) if ours.size else 0.0
+
+
+def sources(config: ModelConfig, rows: list[list[int]]) -> list[list[int]] | None:
+    """What the encoder reads beside each row of the decoder."""
+    return [row[::-1] for row in rows] if config.kind == "encoder-decoder" else None
+
+
+def decoded(model: object, rows: list[list[int]], **options: object) -> list[np.ndarray]:
+    """All logits of whole rows."""
+    read = sources(model.config, rows)
+    memory = None if read is None else model.encode(read)
+    return model.decode(rows, memory=memory, want="all", **options)
+
+
+@pytest.mark.parametrize("instruction_set", SETS)
+@pytest.mark.parametrize("family", BY_FAMILY)
+def test_float32_is_what_torch_computes(family: str, instruction_set: str) -> None:
+    config = BY_FAMILY[family]
+    ours, theirs = native(config, "float32", instruction_set), executor(config)
+    if config.kind == "encoder":
+        memory, expected = ours.encode(ROWS), theirs.encode(ROWS)
+        pairs = list(zip(memory.states, expected.states, strict=True))
+        pairs += list(zip(ours.head(memory), theirs.head(expected), strict=True))
+    else:
+        pairs = list(zip(decoded(ours, ROWS), decoded(theirs, ROWS), strict=True))
+    assert max(relative(a, b) for a, b in pairs) < 1e-5
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "int8", "int4"])
+@pytest.mark.parametrize("instruction_set", SETS)
+@pytest.mark.parametrize("family", DECODERS)
+def test_pieces_and_batches_give_the_same_bits(family: str, instruction_set: str, dtype: str) -> None:
+    if (instruction_set, dtype) == ("amx", "bfloat16"):
+        pytest.skip("tiles add bfloat16 products in an order of their own; test_tiles_of_bfloat16_stay_close holds them")
+    model = native(BY_FAMILY[family], dtype, instruction_set)
+    whole = decoded(model, ROWS)
+    alone = [decoded(model, [row])[0] for row in ROWS]
+    read = sources(model.config, ROWS)
+    memory = None if read is None else model.encode(read)
+    cache, seen = model.new_cache(len(ROWS), 32), [[np.zeros((0, 31), np.float32)] for _ in ROWS]
+    for first, last in ((0, 1), (1, 2), (2, 7), (7, 20), (20, 32)):
+        step = [row[first:last] for row in ROWS]
+        for parts, logits in zip(seen, model.decode(step, cache, memory, want="all"), strict=True):
+            parts.append(logits)
+    for together, single, parts in zip(whole, alone, seen, strict=True):
+        assert np.array_equal(together, single)
+        assert np.array_equal(together, np.concatenate(parts))
+
+
+def test_tiles_of_bfloat16_stay_close() -> None:
+    if "amx" not in SETS:
+        pytest.skip("this machine has no tiles")
+    model = native(BY_FAMILY["llama"], "bfloat16", "amx")
+    together, alone = decoded(model, ROWS), [decoded(model, [row])[0] for row in ROWS]
+    assert max(relative(a, b) for a, b in zip(together, alone, strict=True)) < 1e-2
+
+
+@pytest.mark.parametrize("family", BY_FAMILY)
+def test_reduced_weights_stay_near(family: str) -> None:
+    config = BY_FAMILY[family]
+    whole = native(config)
+    for dtype, bound in (("bfloat16", 0.05), ("int8", 0.1), ("int4", 0.5)):
+        ours = native(config, dtype)
+        if config.kind == "encoder":
+            apart = max(map(relative, ours.encode(ROWS).states, whole.encode(ROWS).states))
+        else:
+            apart = max(map(relative, decoded(ours, ROWS), decoded(whole, ROWS)))
+        assert 0 < apart < bound, dtype
+
+
+@pytest.mark.parametrize("instruction_set", SETS)
+def test_the_whole_numbers_of_int8_are_the_same_on_every_machine(instruction_set: str) -> None:
+    ours, reference = (native(BY_FAMILY["gpt2"], "int8", each) for each in (instruction_set, "portable"))
+    assert max(map(relative, decoded(ours, ROWS), decoded(reference, ROWS))) < 1e-3
+
+
+@pytest.mark.parametrize("kv", ["float16", "bfloat16", "int8"])
+def test_keys_and_values_in_fewer_bits(kv: str) -> None:
+    exact = decoded(native(BY_FAMILY["llama"]), ROWS)
+    assert 0 < max(map(relative, decoded(native(BY_FAMILY["llama"], kv=kv), ROWS), exact)) < 0.05
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_threads_change_nothing(threads: int) -> None:
+    rows = [*ROWS, [7] * 11]
+    for family in DECODERS:
+        for a, b in zip(
+            decoded(native(BY_FAMILY[family]), rows), decoded(native(BY_FAMILY[family], threads=threads), rows), strict=True
+        ):
+            assert np.array_equal(a, b)
+
+
+@pytest.mark.parametrize("family", BY_FAMILY)
+def test_a_trace_is_torch_s_and_changes_no_bit(family: str) -> None:
+    config, row = BY_FAMILY[family], ROWS[1]
+    for run in (executor(config), native(config)):
+        trace = Trace()
+        if config.kind == "encoder":
+            memory = run.encode([row], trace=trace)
+            result = run.head(memory, trace)[0]
+        else:
+            memory = None if config.kind == "decoder" else run.encode([row[::-1]], trace=trace)
+            [result] = run.decode([row], memory=memory, want="all", trace=trace)
+        if run is executor(config):
+            expected = trace
+    assert trace.arrays.keys() == expected.arrays.keys()
+    apart = {path: relative(array, expected.arrays[path]) for path, array in trace.arrays.items()}
+    assert max(apart.values()) < 1e-5, max(apart, key=apart.__getitem__)
+    plain = native(config).head(native(config).encode([row]))[0] if config.kind == "encoder" else decoded(run, [row])[0]
+    assert np.array_equal(plain, result)
+
+
+def test_a_trace_of_some_layers_heads_and_kinds() -> None:
+    config = BY_FAMILY["llama"]
+    chosen, everything = Trace(layers=[1], heads=[4, 2], kinds=["weights"]), Trace()
+    for trace in (chosen, everything):
+        native(config).decode([ROWS[1]], trace=trace)
+    assert list(chosen.arrays) == ["decoder.layers.1.attention.weights"]
+    assert np.array_equal(
+        chosen["decoder.layers.1.attention.weights"], everything["decoder.layers.1.attention.weights"][[2, 4]]
+    )
+
+
+def test_a_trace_while_decoding_sees_all_keys() -> None:
+    model, trace = native(BY_FAMILY["bloom"]), Trace(kinds=["weights", "key"])
+    cache = model.new_cache(1, 32)
+    model.decode([ROWS[2][:20]], cache)
+    model.decode([ROWS[2][20:21]], cache, trace=trace)
+    weights = trace["decoder.layers.0.attention.weights"]
+    assert weights.shape == (6, 1, 21) and np.allclose(weights.sum(-1), 1, atol=1e-6)
+    assert trace["decoder.layers.0.attention.key"].shape == (6, 21, 4)
+
+
+@given(st.lists(st.integers(1, 700), min_size=1, max_size=3))
+@settings(max_examples=10, deadline=None)
+def test_long_prompts_in_several_passes(lengths: list[int]) -> None:
+    rows = [[(7 * i + n) % 31 for i in range(n)] for n in lengths]
+    model = native(LONG)
+    assert PASS_TOKENS < 700
+    last = model.decode(rows, model.new_cache(len(rows), 800))
+    for row, logits in zip(rows, last, strict=True):
+        [whole] = model.decode([row], want="all", trace=Trace(kinds=["tokens"]))  # a trace is taken in one pass
+        assert np.array_equal(logits[0], whole[-1])
+
+
+def test_attention_in_parts_is_attention() -> None:
+    row = [(11 * i) % 31 for i in range(1500)]  # three parts of keys, and several threads to a head when decoding
+    model = native(LONG)
+    [whole] = model.decode([row], want="all")
+    [expected] = executor(LONG, "float32").decode([row], want="all")
+    assert relative(whole, expected) < 1e-4
+    cache = model.new_cache(1, 1500)
+    model.decode([row[:-1]], cache)
+    assert np.array_equal(model.decode([row[-1:]], cache)[0][0], whole[-1])
+
+
+def test_rows_share_pages_until_they_part() -> None:
+    model, row = native(BY_FAMILY["llama"]), ROWS[2][:20]
+    cache = model.new_cache(1, 32)
+    model.decode([row], cache)
+    cache.select([0, 0, 0])
+    first, second, third = cache.pages
+    assert first == second == third and len(first) == 2
+    after = model.decode([[1], [2], []], cache)
+    first, second, third = cache.pages
+    assert first[0] == second[0] == third[0]  # full, and still everybody's
+    assert len({first[1], second[1], third[1]}) == 3 or first[1] != second[1]
+    for logits, token in zip(after[:2], (1, 2), strict=True):
+        assert np.array_equal(logits[0], decoded(model, [[*row, token]])[0][-1])
+
+
+def test_rows_begin_with_others_and_join() -> None:
+    model, row = native(BY_FAMILY["qwen2"]), ROWS[2]
+    whole = decoded(model, [row])[0]
+    read, fresh = model.new_cache(1, 32), model.new_cache(2, 32)
+    model.decode([row[:25]], read)
+    fresh.adopt(1, read, 0, 18)
+    assert fresh.lengths == [0, 18]
+    assert np.array_equal(model.decode([[], row[18:]], fresh)[1][0], whole[-1])
+    assert np.array_equal(model.decode([row[25:]], read)[0][0], whole[-1])  # the other row is as it was
+    read.truncate([25])
+    fresh.join(read)
+    assert fresh.lengths == [0, 32, 25]
+    assert np.array_equal(model.decode([[], [], row[25:]], fresh)[2][0], whole[-1])
+
+
+def test_wrong_calls_are_refused_by_name() -> None:
+    model, other = native(BY_FAMILY["llama"]), native(BY_FAMILY["qwen2"])
+    with pytest.raises(ContextWindowError, match="33 tokens do not fit the context window of 32"):
+        model.decode([[1] * 33])
+    with pytest.raises(ContextWindowError, match="9 tokens do not fit a cache of 8"):
+        model.decode([[1] * 9], model.new_cache(1, 8))
+    with pytest.raises(OptionError, match="capacity is 40"):
+        model.new_cache(1, 40)
+    with pytest.raises(OptionError, match="rows names 3"):
+        model.new_cache(2, 8).select([3])
+    with pytest.raises(OptionError, match="cannot be joined"):
+        model.new_cache(1, 8).join(other.new_cache(1, 8))
+    with pytest.raises(OptionError, match="a TorchMemory|a KVCache"):
+        model.decode([[1]], executor(BY_FAMILY["llama"]).new_cache(1, 8))
+    with pytest.raises(UnsupportedError, match="no encoder"):
+        model.encode([[1]])
+    with pytest.raises(IndexError, match="token id 31 is outside the vocabulary of 31"):
+        model.decode([[31]])
+    with pytest.raises(OptionError, match="instruction set 'sse9' is not here"):
+        native(BY_FAMILY["llama"], instruction_set="sse9")
+    with pytest.raises(OptionError, match="kv is 'int3'"):
+        native(BY_FAMILY["llama"], kv="int3")
+
+
+def test_weights_that_are_no_numbers_show() -> None:
+    config = BY_FAMILY["llama"]
+    from clearhead.native.packing import pack_weights
+    from models import random_weights
+
+    for dtype in ("float32", "bfloat16"):
+        weights = dict(random_weights(config))
+        weights["decoder.layers.0.mlp.up.weight"][3, 5] = np.nan
+        model = NativeExecutor(config, pack_weights(config, weights.items(), dtype), dtype)
+        assert not np.isfinite(model.decode([[1, 2]])[0]).all()
+    weights["decoder.layers.0.mlp.up.weight"][3, 5] = np.float32(3e38)
+    with np.errstate(all="ignore"):
+        model = NativeExecutor(config, pack_weights(config, weights.items(), "float32"), "float32")
+        assert not np.isfinite(model.decode([[1, 2]])[0]).all()
