@@ -69,13 +69,26 @@ Offline = Annotated[
 ]
 Dtype = Annotated[
     str,
-    typer.Option(metavar="TYPE", help="Compute in float32, bfloat16, float16 or float64.", rich_help_panel=MODEL),
+    typer.Option(
+        metavar="TYPE",
+        help="Compute in int4, int8, bfloat16 or float32 (torch: float16, float64 too); auto keeps what the file holds.",
+        rich_help_panel=MODEL,
+    ),
 ]
 Executor = Annotated[
-    str, typer.Option(metavar="NAME", help="What computes; see `clearhead doctor`.", rich_help_panel=MODEL)
+    str,
+    typer.Option(
+        metavar="NAME", help="What computes: native, torch, or auto; see `clearhead doctor`.", rich_help_panel=MODEL
+    ),
 ]
 Device = Annotated[
-    str, typer.Option(metavar="DEVICE", help="Where it computes: cpu, cuda, cuda:1 ...", rich_help_panel=MODEL)
+    str, typer.Option(metavar="DEVICE", help="Where it computes: auto, cpu, cuda, cuda:1 ...", rich_help_panel=MODEL)
+]
+Threads = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N", parser=whole, help="Compute with N threads; as many as cores otherwise.", rich_help_panel=MODEL
+    ),
 ]
 
 System = Annotated[

@@ -48,9 +48,10 @@ def chat(
     draft_tokens: a.DraftTokens = DEFAULT.draft_tokens,
     quiet: a.Quiet = False,
     json: a.Json = False,
-    dtype: a.Dtype = "float32",
-    executor: a.Executor = "torch",
-    device: a.Device = "cpu",
+    dtype: a.Dtype = "auto",
+    executor: a.Executor = "auto",
+    device: a.Device = "auto",
+    threads: a.Threads = None,
     offline: a.Offline = False,
 ) -> None:
     """Talk with an instruction model.
@@ -64,7 +65,9 @@ def chat(
     from clearhead.cli.requests import generation_options
 
     options = {**generation_options(context.params), "on_overflow": on_overflow}
-    loaded = load_model(model, executor=executor, dtype=dtype, device=device, offline=offline)
+    loaded = load_model(
+        model, executor=executor, dtype=dtype, device=device, threads=threads, offline=offline
+    )
     if loaded.chat_template is None:
         raise UnsupportedError(f"{model} has no chat template; it completes text, so use clearhead complete")
     interactive = sys.stdin.isatty() and sys.stdout.isatty()

@@ -99,9 +99,10 @@ def complete(
     show_prompt: ShowPrompt = False,
     quiet: a.Quiet = False,
     json: a.Json = False,
-    dtype: a.Dtype = "float32",
-    executor: a.Executor = "torch",
-    device: a.Device = "cpu",
+    dtype: a.Dtype = "auto",
+    executor: a.Executor = "auto",
+    device: a.Device = "auto",
+    threads: a.Threads = None,
     offline: a.Offline = False,
 ) -> None:
     """Complete a prompt.
@@ -121,7 +122,9 @@ def complete(
     text = read_text(prompt, file, "prompt")
     options = generation_options(context.params)
     sending = sending_options(context.params)
-    loaded = load_model(model, executor=executor, dtype=dtype, device=device, offline=offline)
+    loaded = load_model(
+        model, executor=executor, dtype=dtype, device=device, threads=threads, offline=offline
+    )
     with interruptible() as interrupt:
         if json or n > 1 or beams > 1:
             done = loaded.complete(text, cancelled=interrupt, **sending, **options)

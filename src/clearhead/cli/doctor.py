@@ -27,25 +27,27 @@ def examination() -> dict[str, Any]:
 
     known = list_models()
     here = [status for status in known if status.path is not None]
-    torch = machine.torch_facts()
+    native, torch = machine.native_facts(), machine.torch_facts()
     return {
         "clearhead": __version__,
         "versions": machine.versions(),
         "system": machine.system(),
         "processor": machine.processor(),
         "memory": machine.memory(),
-        "executors": {"torch": torch},
+        "executors": {"native": native, "torch": torch},
         "cache": {"folder": cache_root(), "bytes": sum(status.on_disk for status in known)},
         "models": [status.name for status in here],
-        "missing": missing(torch, bool(here)),
+        "missing": missing(native, torch, bool(here)),
     }
 
 
-def missing(torch: dict[str, Any], any_model: bool) -> dict[str, str]:
+def missing(native: dict[str, Any], torch: dict[str, Any], any_model: bool) -> dict[str, str]:
     """What is not there, and the command that gets it."""
     from clearhead.checkpoints.catalogue import DEFAULT_MODEL
 
     wanted = {}
+    if not native["available"]:
+        wanted["native executor"] = "a C++20 compiler (Debian: apt install g++), then pip install clearhead again"
     if not torch["available"]:
         wanted["torch executor"] = "pip install 'clearhead[train]'"
     if not any_model:

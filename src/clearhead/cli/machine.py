@@ -6,6 +6,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from clearhead.native.threads import default_threads
+
 PACKAGES = (
     "numpy",
     "tokenizers",
@@ -46,7 +48,7 @@ def processor() -> dict[str, Any]:
     return {
         "model": info.get("model name") or platform.processor() or platform.machine(),
         "cores": os.cpu_count() or 1,
-        "usable_cores": usable_cores(),
+        "usable_cores": default_threads(),
         "features": [feature for feature in FEATURES if feature in flags],
     }
 
@@ -61,25 +63,6 @@ def cpuinfo() -> dict[str, str]:
     return {key.strip(): value.strip() for key, _, value in pairs}
 
 
-def usable_cores() -> int:
-    """Cores this process may run on: its affinity, cut to a container's quota."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    quota = cgroup_quota()
-    return cores if quota is None else max(1, min(cores, round(quota)))
-
-
-def cgroup_quota() -> float | None:
-    """Cores' worth of time a container grants (cgroup v2's cpu.max, v1's cpu.cfs_*); None without a limit."""
-    root = Path("/sys/fs/cgroup")
-    limit, _, period = read_line(root / "cpu.max").partition(" ")
-    if not limit:
-        limit, period = read_line(root / "cpu/cpu.cfs_quota_us"), read_line(root / "cpu/cpu.cfs_period_us")
-    try:
-        return float(limit) / float(period) if float(limit) > 0 and float(period) > 0 else None
-    except ValueError:  # "max", or nothing to read
-        return None
-
-
 def memory() -> dict[str, int]:
     """Bytes in all and available, within a container's limit; 0 where the system does not say."""
     pairs = (line.partition(":") for line in read_text(Path("/proc/meminfo")).splitlines())
@@ -89,6 +72,17 @@ def memory() -> dict[str, int]:
     if limit.isdigit() and used.isdigit() and 0 < int(limit) < total:
         total, available = int(limit), min(available, int(limit) - int(used))
     return {"total": total, "available": available}
+
+
+def native_facts() -> dict[str, Any]:
+    """Whether the native executor can run, with which instructions, and why not if it cannot."""
+    try:
+        from clearhead.native import _native
+    except ImportError as error:
+        return {"available": False, "detail": f"not built: {error}", "instruction_sets": []}
+    sets = _native.instruction_sets()
+    detail = f"available; {sets[-1]} kernels (also {', '.join(reversed(sets[:-1]))}), {default_threads()} threads"
+    return {"available": True, "detail": detail, "instruction_sets": sets}
 
 
 def torch_facts() -> dict[str, Any]:

@@ -30,16 +30,18 @@ def open_model(model: str, *, offline: bool) -> "Checkpoint":
     return open_checkpoint(find(model, offline=offline))
 
 
-def load_model(model: str, *, executor: str, dtype: str, device: str, offline: bool) -> "Model":
+def load_model(
+    model: str, *, executor: str, dtype: str, device: str, threads: int | None, offline: bool
+) -> "Model":
     """A model ready to run."""
-    from clearhead.engine.loading import check_executor
+    from clearhead.engine.choice import choose
 
-    check_executor(executor, dtype, device)
+    choose(executor, dtype, device, threads)  # what cannot be is refused before anything is fetched
     path = find(model, offline=offline)
     with working(f"loading {path.name}"):
         from clearhead.engine.loading import load
 
-        loaded = load(path, executor=executor, dtype=dtype, device=device, offline=offline)
+        loaded = load(path, executor=executor, dtype=dtype, device=device, threads=threads, offline=offline)
         loaded.name = model
         return loaded
 

@@ -17,9 +17,10 @@ NAME, FIGURE = 27, 18  # columns
 def verify(
     model: a.ModelArgument = a.DEFAULT_MODEL,
     json: a.Json = False,
-    dtype: a.Dtype = "float32",
-    executor: a.Executor = "torch",
-    device: a.Device = "cpu",
+    dtype: a.Dtype = "auto",
+    executor: a.Executor = "auto",
+    device: a.Device = "auto",
+    threads: a.Threads = None,
     offline: a.Offline = False,
 ) -> None:
     """Check that a model computes what it should on this machine.
@@ -34,7 +35,9 @@ def verify(
     from clearhead.cli.opening import load_model
     from clearhead.engine.verification import verify as checks
 
-    loaded = load_model(model, executor=executor, dtype=dtype, device=device, offline=offline)
+    loaded = load_model(
+        model, executor=executor, dtype=dtype, device=device, threads=threads, offline=offline
+    )
     done = []
     for check in chain(check_files(model), checks(loaded)):
         done.append(check)

@@ -67,6 +67,11 @@ class PackedWeights:
     arrays: Mapping[str, NDArray[np.float32]]
 
     @property
+    def dtype(self) -> str:
+        """The narrowest type of any matrix: what a model in mixed types is called."""
+        return max((m.format.name for m in self.matrices.values()), key=DTYPES.index)
+
+    @property
     def size(self) -> int:
         """Bytes in all."""
         return sum(m.data.nbytes for m in self.matrices.values()) + sum(a.nbytes for a in self.arrays.values())

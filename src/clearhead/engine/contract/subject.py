@@ -17,7 +17,7 @@ from clearhead.generation.generate import generate
 from clearhead.generation.records import Generation
 
 LONGEST_ROW, NEW_TOKENS = 24, 24
-BOUNDS = {"float64": 1e-9, "float32": 1e-4, "float16": 1e-2, "bfloat16": 8e-2}
+BOUNDS = {"float64": 1e-9, "float32": 1e-4, "float16": 1e-2, "bfloat16": 8e-2, "int8": 1e-4, "int4": 1e-4}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
