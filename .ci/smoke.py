@@ -1,4 +1,4 @@
-"""What a freshly built wheel must do before it is kept: import, choose its kernels, and run a model of random weights."""
+"""What a freshly built wheel must do to be kept: import, choose its kernels, run a model of random weights."""
 
 import numpy as np
 

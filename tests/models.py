@@ -1,13 +1,15 @@
 """One small configuration per family, with random weights strong enough that every choice shows."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 from clearhead.config import ModelConfig
+from clearhead.executor import Executor
 from clearhead.families.layout import layout
 from clearhead.model.executor import TorchExecutor
 from clearhead.native.executor import NativeExecutor
@@ -100,8 +102,16 @@ def executor(config: ModelConfig, dtype: str = "float64") -> TorchExecutor:
 
 @cache
 def native(
-    config: ModelConfig, dtype: str = "float32", instruction_set: str | None = None, threads: int = 2, kv: str | None = None
+    config: ModelConfig,
+    dtype: str = "float32",
+    instruction_set: str | None = None,
+    threads: int = 2,
+    kv: str | None = None,
 ) -> NativeExecutor:
     """The same model on the native executor."""
     packed = pack_weights(config, random_weights(config), dtype)
     return NativeExecutor(config, packed, dtype, threads=threads, instruction_set=instruction_set, kv=kv)
+
+
+Make = Callable[[ModelConfig], Executor]
+EXECUTORS = pytest.mark.parametrize("make", [executor, native], ids=["torch", "native"])  # float64, and float32

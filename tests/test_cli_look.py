@@ -13,7 +13,6 @@ import pytest
 import clearhead as ch
 import tiny
 from clearhead.checkpoints.catalogue import DEFAULT_MODEL, list_models
-from clearhead.cli import machine
 from clearhead.cli.diagram import draw
 from clearhead.cli.quantities import short, size
 from clearhead.config import RotaryScaling
@@ -309,16 +308,6 @@ def test_doctor_tells_what_there_is_and_what_is_missing(tmp_path: Path, monkeypa
     assert all(
         f"\n{name}" in lines for name in ("python", "processor", "memory", "executors", "cache", "models", "missing")
     )
-
-
-@pytest.mark.parametrize(
-    ("content", "cores"), [("max 100000", None), ("150000 100000", 1.5), ("", None), ("nonsense x", None)]
-)
-def test_a_containers_share_of_the_processor_is_read(
-    content: str, cores: float | None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(machine, "read_line", lambda path: content if path.name == "cpu.max" else "")
-    assert machine.cgroup_quota() == cores
 
 
 def test_numbers_as_people_read_them() -> None:

@@ -12,7 +12,7 @@ from clearhead import __version__
 from clearhead.cli.app import app
 from terminal import COMMAND, invoke, on_terminal
 
-MODEL = {"--dtype", "--executor", "--device", "--offline"}
+MODEL = {"--dtype", "--executor", "--device", "--threads", "--offline"}
 GENERATION = {
     "--max-new-tokens",
     "--min-new-tokens",
@@ -45,6 +45,7 @@ SURFACE: dict[str, tuple[list[str], set[str]]] = {
     "pull": (["names"], {"--json"}),
     "remove": (["names"], {"--yes/-y", "--json"}),
     "verify": (["model"], MODEL | {"--json"}),
+    "quantize": (["model"], {"--dtype", "--text", "--tokens", "--threads", "--json", "--offline"}),
     "export": (["model", "folder"], {"--dtype", "--json", "--offline"}),
     "doctor": ([], {"--json"}),
 }

@@ -19,7 +19,7 @@ from clearhead.families.layout import count, layout
 from clearhead.model.executor import TorchExecutor
 from clearhead.model.transformer import Transformer
 from clearhead.trace import Trace
-from models import BY_FAMILY, executor, random_weights
+from models import BY_FAMILY, EXECUTORS, Make, executor, random_weights
 from test_parity import relaxed, run
 
 DECODERS = [name for name, config in BY_FAMILY.items() if config.kind != "encoder"]
@@ -46,9 +46,10 @@ def test_the_model_has_exactly_the_weights_of_the_layout(family: str) -> None:
     assert count(layout(config)) == sum(int(np.prod(shape)) for shape in parameters.values())
 
 
+@EXECUTORS
 @pytest.mark.parametrize("family", DECODERS)
-def test_cached_equals_full(family: str) -> None:
-    model = executor(BY_FAMILY[family])
+def test_cached_equals_full(family: str, make: Make) -> None:
+    model = make(BY_FAMILY[family])
 
     @relaxed
     @given(st.data())
@@ -75,9 +76,10 @@ def test_cached_equals_full(family: str) -> None:
     check()
 
 
+@EXECUTORS
 @pytest.mark.parametrize("family", DECODERS)
-def test_rows_go_on_where_they_were_moved(family: str) -> None:
-    model = executor(BY_FAMILY[family])
+def test_rows_go_on_where_they_were_moved(family: str, make: Make) -> None:
+    model = make(BY_FAMILY[family])
     rows, sources = [[5, 6, 7], [8, 9], [10, 11, 12, 13]], [[3, 4], [5, 6, 7], [8]]
     memory = model.encode(sources) if model.config.kind == "encoder-decoder" else None
     cache = model.new_cache(3, 16)
@@ -92,18 +94,20 @@ def test_rows_go_on_where_they_were_moved(family: str) -> None:
     assert close(moved, [logits[len(rows[old]) :] for old, logits in zip(order, whole, strict=True)])
 
 
+@EXECUTORS
 @pytest.mark.parametrize("family", BY_FAMILY)
-def test_a_row_is_the_same_alone_and_in_a_batch(family: str) -> None:
-    model = executor(BY_FAMILY[family])
+def test_a_row_is_the_same_alone_and_in_a_batch(family: str, make: Make) -> None:
+    model = make(BY_FAMILY[family])
     rows, sources = [[5, 6, 7], [8], [10, 11, 12, 13, 14]], [[3, 4, 9], [5, 6, 7, 8], [8]]
     together = full(model, sources, rows)
     alone = [full(model, [source], [row])[0] for source, row in zip(sources, rows, strict=True)]
     assert close(together, alone)
 
 
+@EXECUTORS
 @pytest.mark.parametrize("family", BY_FAMILY)
-def test_traced_equals_untraced_and_attention_rows_sum_to_one(family: str) -> None:
-    model, trace = executor(BY_FAMILY[family]), Trace()
+def test_traced_equals_untraced_and_attention_rows_sum_to_one(family: str, make: Make) -> None:
+    model, trace = make(BY_FAMILY[family]), Trace()
     row, source = [[5, 6, 7, 8]], [[3, 4, 9]]
     plain = full(model, source, row)
     encoded = source if model.config.kind == "encoder-decoder" else row

@@ -15,7 +15,7 @@ from clearhead.generation.beam import beam_search
 from clearhead.generation.generate import generate
 from clearhead.generation.prompts import encode_sources
 from clearhead.model.executor import TorchExecutor
-from models import BY_FAMILY, executor
+from models import BY_FAMILY, EXECUTORS, Make
 from test_parity import relaxed
 
 FAMILIES = [name for name, config in BY_FAMILY.items() if config.kind != "encoder"]
@@ -42,9 +42,10 @@ def texts(model: TorchExecutor, rows: list[list[int]], config: GenerationConfig,
     return [[(g.tokens, g.finish_reason) for g in samples] for samples in done]
 
 
+@EXECUTORS
 @pytest.mark.parametrize("family", FAMILIES)
-def test_speculation_and_batches_and_chunks_give_the_greedy_text(family: str) -> None:
-    model = executor(BY_FAMILY[family])
+def test_speculation_and_batches_and_chunks_give_the_greedy_text(family: str, make: Make) -> None:
+    model = make(BY_FAMILY[family])
 
     @relaxed
     @given(
@@ -59,9 +60,10 @@ def test_speculation_and_batches_and_chunks_give_the_greedy_text(family: str) ->
     check()
 
 
+@EXECUTORS
 @pytest.mark.parametrize("family", FAMILIES)
-def test_one_beam_is_greedy(family: str) -> None:
-    model, rows = executor(BY_FAMILY[family]), [[5, 6, 7], [8, 9, 10, 11, 12]]
+def test_one_beam_is_greedy(family: str, make: Make) -> None:
+    model, rows = make(BY_FAMILY[family]), [[5, 6, 7], [8, 9, 10, 11, 12]]
     prompts, memory = rows, None
     if model.config.kind == "encoder-decoder":
         prompts, memory = encode_sources(model, rows, SPECIAL)
@@ -70,9 +72,10 @@ def test_one_beam_is_greedy(family: str) -> None:
     assert [[(g.tokens, g.finish_reason) for g in best] for best in beams] == texts(model, rows, config)
 
 
+@EXECUTORS
 @pytest.mark.parametrize("family", FAMILIES)
-def test_the_same_seed_draws_the_same_text_alone_or_in_company(family: str) -> None:
-    model, rows = executor(BY_FAMILY[family]), [[5, 6, 7], [8, 9, 10, 11, 12]]
+def test_the_same_seed_draws_the_same_text_alone_or_in_company(family: str, make: Make) -> None:
+    model, rows = make(BY_FAMILY[family]), [[5, 6, 7], [8, 9, 10, 11, 12]]
     config = GenerationConfig(max_new_tokens=15, temperature=1.5, top_p=0.95, seed=11, n=3)
     drawn = texts(model, rows, config)
     assert texts(model, rows, config) == drawn

@@ -34,7 +34,9 @@ FLOORS = {
 NEIGHBOURS = [
     {"config", "errors"},
     {"families", "positions"},
-    {"trace", "executor", "calls"},
+    {"trace", "executor"},
+    {"calls", "executor"},
+    {"calls", "trace"},
     {"engine", "lens"},
     {"server", "cli"},
 ]

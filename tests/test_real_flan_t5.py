@@ -43,9 +43,9 @@ def folder(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_folder(wheel, tmp_path_factory.mktemp("flan-t5"))
 
 
-@pytest.fixture(scope="module")
-def ours(folder: Path) -> Model:
-    return ch.load(folder)
+@pytest.fixture(scope="module", params=["torch", "native"])
+def ours(folder: Path, request: pytest.FixtureRequest) -> Model:
+    return ch.load(folder, executor=request.param, dtype="float32")
 
 
 @pytest.fixture(scope="module")

@@ -36,9 +36,9 @@ def package(data: Path) -> Path:
     return data / "opus-mt-zh-en.argosmodel"
 
 
-@pytest.fixture(scope="module")
-def ours(package: Path) -> Model:
-    return ch.load(package)
+@pytest.fixture(scope="module", params=["torch", "native"])
+def ours(package: Path, request: pytest.FixtureRequest) -> Model:
+    return ch.load(package, executor=request.param, dtype="float32")
 
 
 @pytest.fixture(scope="module")

@@ -25,9 +25,9 @@ def path() -> Path:
     return find("smollm2-135m-instruct")
 
 
-@pytest.fixture(scope="module")
-def ours(path: Path) -> Model:
-    return ch.load(path)
+@pytest.fixture(scope="module", params=["torch", "native"])
+def ours(path: Path, request: pytest.FixtureRequest) -> Model:
+    return ch.load(path, executor=request.param, dtype="float32")
 
 
 @pytest.fixture(scope="module")

@@ -30,9 +30,9 @@ def path(data: Path) -> Path:
     return data / "tiny-weights" / "stories260K.bin"
 
 
-@pytest.fixture(scope="module")
-def model(path: Path) -> Model:
-    return ch.load(path)
+@pytest.fixture(scope="module", params=["torch", "native"])
+def model(path: Path, request: pytest.FixtureRequest) -> Model:
+    return ch.load(path, executor=request.param, dtype="float32")
 
 
 def filled_by_hand(path: Path) -> torch.nn.Module:

@@ -5,6 +5,7 @@ import math
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,8 @@ from clearhead.model.cache import KVCache
 from clearhead.model.executor import TorchExecutor
 from models import BY_FAMILY
 from terminal import invoke
+
+load = partial(ch.load, executor="torch")  # whose parts the faults below are put into
 
 
 @pytest.fixture(scope="module")
@@ -55,11 +58,14 @@ WEIGHTS, TEXT = "weights whole and finite", list(text.CHECKS)
         ("bert", [WEIGHTS, *encoder.CHECKS, *encoder.HEAD_CHECKS, *TEXT]),
     ],
 )
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(
+    ("executor", "dtype"),
+    [("torch", "float32"), ("torch", "float64"), ("native", "float32"), ("native", "int8"), ("native", "int4")],
+)
 def test_a_sound_model_keeps_every_promise_that_applies(
-    family: str, names: list[str], dtype: str, folders: dict[str, Path]
+    family: str, names: list[str], executor: str, dtype: str, folders: dict[str, Path]
 ) -> None:
-    checks = list(verify(ch.load(folders[family], dtype=dtype)))
+    checks = list(verify(ch.load(folders[family], executor=executor, dtype=dtype)))
     assert [check.name for check in checks] == names
     assert all(check.passed and not check.skipped for check in checks), [c for c in checks if not c.passed]
     relative_ones = [check for check in checks if check.measures == "largest relative difference"]
@@ -69,15 +75,15 @@ def test_a_sound_model_keeps_every_promise_that_applies(
 @pytest.mark.parametrize("family", BY_FAMILY)
 def test_every_family_keeps_them(family: str, tmp_path: Path) -> None:
     config = replace(BY_FAMILY[family], vocab_size=tiny.VOCAB_SIZE, max_positions=48)
-    special = ch.load(tiny.gpt2_folder(tmp_path / "any")).special
+    special = load(tiny.gpt2_folder(tmp_path / "any")).special
     folder = tiny.write(tmp_path / "model", config, tiny.byte_level(), replace(special, decoder_start=257))
-    assert not failed(ch.load(folder))
+    assert not failed(load(folder))
 
 
 def test_without_a_vocabulary_the_rest_is_checked(tmp_path: Path) -> None:
     folder = tiny.gpt2_folder(tmp_path / "model")
     (folder / "tokenizer.json").unlink()
-    checks = {check.name: check for check in verify(ch.load(folder))}
+    checks = {check.name: check for check in verify(load(folder))}
     assert all("vocabulary" in checks[name].skipped and checks[name].passed for name in TEXT)
     assert not any(checks[name].skipped for name in DECODER)
 
@@ -164,7 +170,7 @@ def test_a_fault_fails_the_checks_that_see_it_and_no_other(
 ) -> None:
     fault, expected = FAULTS[case]
     monkeypatch.setattr(Faulty, "fault", staticmethod(fault), raising=False)
-    model = ch.load(folders[family])
+    model = load(folders[family])
     model.executor = Faulty(model.config, model.checkpoint.weights(), "float32", "cpu")
     assert failed(model) == expected
 
@@ -186,7 +192,7 @@ def test_a_cache_that_does_not_obey_fails_its_check(
         self.lengths = [self.lengths[row] for row in rows]
 
     monkeypatch.setattr(KVCache, method, forget if method == "truncate" else stay)
-    assert check in failed(ch.load(folders[family]))
+    assert check in failed(load(folders[family]))
 
 
 @pytest.mark.parametrize("family", ["t5", "bert"])
@@ -202,7 +208,7 @@ def test_an_encoder_that_minds_its_neighbours_fails(
         return memory
 
     monkeypatch.setattr(TorchExecutor, "encode", encode)
-    found = failed(ch.load(folders[family]))
+    found = failed(load(folders[family]))
     assert "encoder batched = single" in found and "encoder states are finite" not in found
     assert family == "t5" or "head batched = single" in found
 
@@ -217,28 +223,28 @@ def test_weights_that_are_no_numbers_are_counted_and_named() -> None:
 
 @pytest.mark.parametrize("family", ["gpt2", "bert"])
 def test_a_vocabulary_that_does_not_spell_what_it_reads_fails(family: str, folders: dict[str, Path]) -> None:
-    model = ch.load(folders[family])
+    model = load(folders[family])
     original = model.tokenizer.decode
     model.tokenizer.decode = lambda ids, **o: original(list(ids)[:-1], **o)  # type: ignore[method-assign]
     assert failed(model) == {"ids -> text -> ids"}
 
 
 def test_an_id_without_an_embedding_fails(folders: dict[str, Path]) -> None:
-    model = ch.load(folders["gpt2"])
+    model = load(folders["gpt2"])
     original = model.tokenizer.encode
     model.tokenizer.encode = lambda t, **o: [*original(t, **o), 300]  # type: ignore[method-assign]
     assert "ids lie in the vocabulary" in failed(model)
 
 
 def test_lines_with_characters_a_vocabulary_lacks_are_left_out_and_counted(folders: dict[str, Path]) -> None:
-    checks = {check.name: check for check in verify(ch.load(folders["bert"]))}
+    checks = {check.name: check for check in verify(load(folders["bert"]))}
     assert "of 0 lines and 2 words" in checks["ids -> text -> ids"].detail
-    whole = {check.name: check for check in verify(ch.load(folders["gpt2"]))}
+    whole = {check.name: check for check in verify(load(folders["gpt2"]))}
     assert whole["ids -> text -> ids"].detail == f"of {len(SAMPLES)} lines"
 
 
 def test_a_tie_excuses_and_a_difference_does_not(folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    made = subject(ch.load(folders["gpt2"]))
+    made = subject(load(folders["gpt2"]))
     theirs = made.greedy.tokens
     row = [*made.prompt, *theirs[:3]]
     logits = made.executor.decode([row])[0][0]
@@ -273,7 +279,7 @@ def test_differences_are_relative_to_what_most_logits_are() -> None:
 def test_rows_avoid_special_tokens_and_fit_small_windows(tmp_path: Path) -> None:
     config = replace(BY_FAMILY["gpt2"], vocab_size=tiny.VOCAB_SIZE, max_positions=8)
     special = SpecialTokens(bos=256, eos=(256, 10), pad=11)
-    model = ch.load(tiny.write(tmp_path / "small", config, tiny.byte_level(), special))
+    model = load(tiny.write(tmp_path / "small", config, tiny.byte_level(), special))
     made = subject(model)
     assert max(map(len, made.rows)) <= 4 and len(made.prompt) + made.request.max_new_tokens <= 8
     assert not {10, 11, 256} & {i for row in made.rows for i in row}
@@ -287,7 +293,7 @@ def test_an_error_inside_a_check_is_a_failure_with_its_reason(
         raise UnsupportedError("not today")
 
     monkeypatch.setitem(verification.decoder.CHECKS, "cached = full", broken)
-    [check] = [c for c in verify(ch.load(folders["gpt2"])) if not c.passed]
+    [check] = [c for c in verify(load(folders["gpt2"])) if not c.passed]
     assert (check.name, check.detail) == ("cached = full", "not today")
 
 
@@ -306,11 +312,11 @@ def test_the_verb_shows_each_with_its_figure_and_its_status(
 
     monkeypatch.setattr(Faulty, "fault", staticmethod(no_numbers), raising=False)
     monkeypatch.setattr("clearhead.model.executor.TorchExecutor", Faulty)
-    broken = invoke("verify", folders["gpt2"])
+    broken = invoke("verify", folders["gpt2"], "--executor", "torch")
     assert broken.exit_code == 1
     assert "FAIL  logits are finite" in broken.stdout and "Traceback" not in broken.stderr
     assert "failures: logits are finite" in broken.stderr
-    data = json.loads(invoke("verify", folders["gpt2"], "--json").stdout)
+    data = json.loads(invoke("verify", folders["gpt2"], "--executor", "torch", "--json").stdout)
     assert data["passed"] is False and None in [check["figure"] for check in data["checks"]]
 
 

@@ -1,5 +1,7 @@
 #include "inputs.h"
 
+#include <vector>
+
 namespace clearhead {
 
 namespace {
@@ -7,19 +9,24 @@ namespace {
 constexpr int widest_group = 128;
 
 int group_of(int slot) { return 32 << slot; }
-bool wanted(Kinds kinds, int slot) { return (kinds & (2u << slot)) != 0; }
+Kinds bytes_in(int slot) { return 2u << slot; }
 
 }  // namespace
+
+void Inputs::grow(Bytes& bytes, std::size_t all, std::size_t groups) {
+  bytes.codes.grow(all);
+  bytes.scales.grow(groups);
+  bytes.sums.grow(groups);
+}
 
 void Inputs::resize(int rows, int columns, Kinds kinds) {
   stride_ = round_up(std::size_t(columns), std::size_t(widest_group));
   const std::size_t all = stride_ * std::size_t(rows);
   if (kinds & halves) halves_.grow(all);
   for (int slot = 0; slot < 3; ++slot) {
-    if (!wanted(kinds, slot)) continue;
-    bytes_[slot].codes.grow(all);
-    bytes_[slot].scales.grow(all / std::size_t(group_of(slot)));
-    bytes_[slot].sums.grow(all / std::size_t(group_of(slot)));
+    const std::size_t groups = all / std::size_t(group_of(slot));
+    if (kinds & bytes_in(slot)) grow(bytes_[slot], all, groups);
+    if (kinds & remainder_of(bytes_in(slot))) grow(remainders_[slot], all, groups);
   }
 }
 
@@ -27,20 +34,29 @@ void Inputs::convert(const Kernels& kernels, const float* x, int row, int column
   const auto at = stride_ * std::size_t(row);
   if (kinds & halves) kernels.to_bfloat16(x, round_up(columns, column_unit), halves_.data() + at);
   for (int slot = 0; slot < 3; ++slot) {
-    if (!wanted(kinds, slot)) continue;
+    if (!(kinds & bytes_in(slot))) continue;
     const int group = group_of(slot), padded = round_up(columns, group);
-    const auto groups = std::size_t(row) * std::size_t(padded / group);  // rows of scales follow without gaps
-    Bytes& to = bytes_[slot];
-    kernels.quantise(x, padded, group, to.codes.data() + at, to.scales.data() + groups, to.sums.data() + groups);
+    const auto first = std::size_t(row) * std::size_t(padded / group);  // rows of scales follow without gaps
+    Bytes &to = bytes_[slot], &rest = remainders_[slot];
+    kernels.quantise(x, padded, group, to.codes.data() + at, to.scales.data() + first, to.sums.data() + first);
+    if (!(kinds & remainder_of(bytes_in(slot)))) continue;
+    std::vector<float> left(std::size_t(padded), 0.0f);
+    for (int i = 0; i < padded; ++i)
+      left[std::size_t(i)] = x[i] - to.scales.data()[first + std::size_t(i / group)] * float(to.codes.data()[at + std::size_t(i)]);
+    kernels.quantise(left.data(), padded, group, rest.codes.data() + at, rest.scales.data() + first,
+                     rest.sums.data() + first);
   }
+}
+
+Operand Inputs::bytes_operand(const Bytes& bytes) const {
+  return {reinterpret_cast<const std::byte*>(bytes.codes.data()), stride_, bytes.scales.data(), bytes.sums.data()};
 }
 
 Operand Inputs::operand(const Matrix& matrix, const float* floats, std::size_t stride) const {
   if (matrix.format == Format::f32) return {reinterpret_cast<const std::byte*>(floats), stride * 4, nullptr, nullptr};
   if (matrix.format == Format::bf16)
     return {reinterpret_cast<const std::byte*>(halves_.data()), stride_ * 2, nullptr, nullptr};
-  const Bytes& from = bytes_[matrix.group == 32 ? 0 : matrix.group == 64 ? 1 : 2];
-  return {reinterpret_cast<const std::byte*>(from.codes.data()), stride_, from.scales.data(), from.sums.data()};
+  return bytes_operand(bytes_[slot_of(matrix)]);
 }
 
 }  // namespace clearhead

@@ -25,6 +25,8 @@ class Rows {
 // The types that activations are converted to, as bits: the float32 of an f32 matrix needs none.
 using Kinds = unsigned;
 inline constexpr Kinds halves = 1;  // bfloat16; bit g + 1 stands for bytes in groups of 32 << g
+// Bytes a second time: what the first rounding left, quantised again. A product with both is nearly one with floats.
+inline Kinds remainder_of(Kinds kind) { return kind == halves ? 0 : kind << 8; }
 inline Kinds kind_of(const Matrix& matrix) {
   if (matrix.format == Format::f32) return 0;
   if (matrix.format == Format::bf16) return halves;
@@ -39,6 +41,8 @@ class Inputs {
   void convert(const Kernels& kernels, const float* x, int row, int columns, Kinds kinds);
   // What a product with `matrix` reads; `floats` are the rows they were converted from.
   Operand operand(const Matrix& matrix, const float* floats, std::size_t stride) const;
+  // The same for what bytes left over.
+  Operand remainder(const Matrix& matrix) const { return bytes_operand(remainders_[slot_of(matrix)]); }
 
  private:
   struct Bytes {
@@ -48,7 +52,11 @@ class Inputs {
   };
   std::size_t stride_ = 0;  // elements from row to row
   Buffer<std::uint16_t> halves_;
-  Bytes bytes_[3];
+  Bytes bytes_[3], remainders_[3];
+
+  static int slot_of(const Matrix& matrix) { return matrix.group == 32 ? 0 : matrix.group == 64 ? 1 : 2; }
+  static void grow(Bytes& bytes, std::size_t all, std::size_t groups);
+  Operand bytes_operand(const Bytes& bytes) const;
 };
 
 }  // namespace clearhead

@@ -29,6 +29,7 @@ struct Product {
   float* out = nullptr;
   std::size_t stride = 0;  // floats from token to token
   bool add = false;
+  bool fine = false;  // activations in bytes are followed by the bytes of what they left: see inputs.h
 };
 
 // Memory that one thread works in; it grows to what was asked for and keeps its contents only within one kernel call.

@@ -19,7 +19,7 @@ Kinds kinds_of(const Weights& w) {
       for (const Linear* l : {&b.attention.query, &b.attention.key, &b.attention.value, &b.attention.output,
                               &b.cross_attention.query, &b.cross_attention.key, &b.cross_attention.value,
                               &b.cross_attention.output, &b.gate, &b.up, &b.down})
-        kinds |= kind_of(l->matrix);
+        kinds |= kind_of(l->matrix) | remainder_of(kind_of(l->matrix));
   return kinds;
 }
 

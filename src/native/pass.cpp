@@ -11,6 +11,15 @@ namespace {
 
 Product product(const Linear& linear, Rows& to) { return {&linear.matrix, linear.bias, to.row(0), to.stride(), false}; }
 
+// A projection to values. Under a model's first token, which attention falls back to, lie activations hundreds of times
+// larger than the rest and values near zero, their difference: rounding to bytes alone would disturb them, and through
+// them every token (Sun et al. 2024, 2402.17762).
+Product values(const Linear& linear, Rows& to) {
+  Product p = product(linear, to);
+  p.fine = true;
+  return p;
+}
+
 // Row blocks that a thread takes at a time: few enough to keep all threads busy to the end, and with several tokens a
 // multiple of every panel's height.
 int chunk_of(int blocks, int rows, int threads) {
@@ -111,7 +120,7 @@ bool Walk::block(const Stack& stack, const Block& block, int layer) {
 void Walk::self_attention(const Stack& stack, const Block& block, int layer) {
   const Attention& a = block.attention;
   const Step x = normed(block.attention_norm);
-  const Product q = product(a.query, s_.query), k = product(a.key, s_.key), v = product(a.value, s_.value);
+  const Product q = product(a.query, s_.query), k = product(a.key, s_.key), v = values(a.value, s_.value);
   const Product up = product(block.up, s_.up), gate = product(block.gate, s_.gate);
   if (!c_.parallel)
     products(x, {q, k, v});
@@ -214,6 +223,7 @@ void Walk::products(const Step& step, std::initializer_list<Product> products) {
   int blocks = 0;
   for (const Product& p : products) {
     kinds |= kind_of(*p.matrix);
+    if (p.fine) kinds |= remainder_of(kind_of(*p.matrix));
     blocks += p.matrix->blocks();
   }
   const float* floats = step.x;
@@ -232,9 +242,12 @@ void Walk::products(const Step& step, std::initializer_list<Product> products) {
   team_.share(blocks, chunk_of(blocks, step.rows, team_.size()), [&](int first, int last) {
     for (const Product& p : products) {
       const int n = p.matrix->blocks();
-      if (first < n && last > 0)
-        k_.multiply(inputs.operand(*p.matrix, floats, stride), 0, step.rows, p, std::max(first, 0), std::min(last, n),
-                    team_.workspace());
+      const int from = std::max(first, 0), to = std::min(last, n);
+      if (from < to) k_.multiply(inputs.operand(*p.matrix, floats, stride), 0, step.rows, p, from, to, team_.workspace());
+      if (from < to && p.fine && p.matrix->quantised()) {
+        const Product rest{p.matrix, nullptr, p.out, p.stride, true, false};
+        k_.multiply(inputs.remainder(*p.matrix), 0, step.rows, rest, from, to, team_.workspace());
+      }
       first -= n;
       last -= n;
     }
@@ -339,7 +352,7 @@ void project_memory(Team& team, Pass& pass, const float* states, std::size_t str
   Scratch& s = pass.scratch;
   for (int layer = 0; layer < c.n_decoder_layers; ++layer) {
     const Attention& a = pass.weights.decoder.layers[std::size_t(layer)].cross_attention;
-    walk.products({states, stride, pass.tokens(), c.d_model}, {product(a.key, s.key), product(a.value, s.value)});
+    walk.products({states, stride, pass.tokens(), c.d_model}, {product(a.key, s.key), values(a.value, s.value)});
     apply(team, int(pass.sequences.size()), [&](int r) {
       const Sequence& sequence = pass.sequences[std::size_t(r)];
       for (int t = 0; t < sequence.count; ++t)

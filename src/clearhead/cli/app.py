@@ -14,6 +14,7 @@ from clearhead.cli.failures import guarded, quiet_pipe
 from clearhead.cli.help import GroupHelp, VerbHelp
 from clearhead.cli.inspect import inspect
 from clearhead.cli.models import models, pull, remove
+from clearhead.cli.quantize import quantize
 from clearhead.cli.tokenize import tokenize
 from clearhead.cli.verify import verify
 
@@ -76,7 +77,7 @@ WRITE, LOOK, KEEP = "Write", "Look inside", "Models and this machine"
 VERBS: dict[str, tuple[Callable[..., None], ...]] = {
     WRITE: (complete, chat),
     LOOK: (tokenize, inspect),
-    KEEP: (models, pull, remove, verify, export, doctor),
+    KEEP: (models, pull, remove, verify, quantize, export, doctor),
 }
 for group, verbs in VERBS.items():
     for verb in verbs:

@@ -71,7 +71,7 @@ Dtype = Annotated[
     str,
     typer.Option(
         metavar="TYPE",
-        help="Compute in int4, int8, bfloat16 or float32 (torch: float16, float64 too); auto keeps what the file holds.",
+        help="Compute in int4, int8, bfloat16 or float32 (torch: float16, float64 too); auto: as the file is.",
         rich_help_panel=MODEL,
     ),
 ]

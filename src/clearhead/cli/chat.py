@@ -65,9 +65,7 @@ def chat(
     from clearhead.cli.requests import generation_options
 
     options = {**generation_options(context.params), "on_overflow": on_overflow}
-    loaded = load_model(
-        model, executor=executor, dtype=dtype, device=device, threads=threads, offline=offline
-    )
+    loaded = load_model(model, executor=executor, dtype=dtype, device=device, threads=threads, offline=offline)
     if loaded.chat_template is None:
         raise UnsupportedError(f"{model} has no chat template; it completes text, so use clearhead complete")
     interactive = sys.stdin.isatty() and sys.stdout.isatty()

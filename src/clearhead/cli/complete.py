@@ -122,9 +122,7 @@ def complete(
     text = read_text(prompt, file, "prompt")
     options = generation_options(context.params)
     sending = sending_options(context.params)
-    loaded = load_model(
-        model, executor=executor, dtype=dtype, device=device, threads=threads, offline=offline
-    )
+    loaded = load_model(model, executor=executor, dtype=dtype, device=device, threads=threads, offline=offline)
     with interruptible() as interrupt:
         if json or n > 1 or beams > 1:
             done = loaded.complete(text, cancelled=interrupt, **sending, **options)

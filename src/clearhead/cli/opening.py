@@ -30,9 +30,7 @@ def open_model(model: str, *, offline: bool) -> "Checkpoint":
     return open_checkpoint(find(model, offline=offline))
 
 
-def load_model(
-    model: str, *, executor: str, dtype: str, device: str, threads: int | None, offline: bool
-) -> "Model":
+def load_model(model: str, *, executor: str, dtype: str, device: str, threads: int | None, offline: bool) -> "Model":
     """A model ready to run."""
     from clearhead.engine.choice import choose
 

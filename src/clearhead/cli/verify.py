@@ -35,9 +35,7 @@ def verify(
     from clearhead.cli.opening import load_model
     from clearhead.engine.verification import verify as checks
 
-    loaded = load_model(
-        model, executor=executor, dtype=dtype, device=device, threads=threads, offline=offline
-    )
+    loaded = load_model(model, executor=executor, dtype=dtype, device=device, threads=threads, offline=offline)
     done = []
     for check in chain(check_files(model), checks(loaded)):
         done.append(check)

@@ -37,9 +37,7 @@ class Choice:
         return NativeExecutor(checkpoint.config, packed, packed.dtype, threads=threads)
 
 
-def choose(
-    executor: str = "auto", dtype: str = "auto", device: str = "auto", threads: int | None = None
-) -> Choice:
+def choose(executor: str = "auto", dtype: str = "auto", device: str = "auto", threads: int | None = None) -> Choice:
     """Fill in what is left to "auto": a GPU's torch where there is one, else the native executor on the processor.
 
     Raises:
@@ -57,7 +55,9 @@ def choose(
     if device not in ("auto", "cpu"):
         raise OptionError(f"the native executor computes on the processor, not on {device!r}; choose executor 'torch'")
     if dtype in TORCH_ONLY:
-        raise OptionError(f"dtype {dtype!r} is for the torch executor; the native one has auto, float32, bfloat16, int8, int4")
+        raise OptionError(
+            f"dtype {dtype!r} is for the torch executor; the native one has auto, float32, bfloat16, int8, int4"
+        )
     check_extension()
     from clearhead.native.packing import check_dtype
 
@@ -77,19 +77,21 @@ def torch_choice(dtype: str, device: str, threads: int | None) -> Choice:
         dtype = "bfloat16" if device.startswith("cuda") else "float32"
     check_arithmetic(dtype, device)
     if threads is not None:
-        import torch
+        from clearhead.model.devices import use_threads
 
-        torch.set_num_threads(threads)
+        use_threads(threads)
     return Choice(executor="torch", dtype=dtype, device=device, threads=threads)
 
 
 def gpu() -> bool:
     """Whether torch is installed and finds an NVIDIA GPU. Its import takes seconds, so a driver is looked for first."""
-    if find_spec("torch") is None or not (Path("/dev/nvidiactl").exists() or Path("/dev/dxg").exists() or windows_driver()):
+    if find_spec("torch") is None or not (
+        Path("/dev/nvidiactl").exists() or Path("/dev/dxg").exists() or windows_driver()
+    ):
         return False
-    import torch
+    from clearhead.model.devices import has_cuda
 
-    return torch.cuda.is_available()
+    return has_cuda()
 
 
 def windows_driver() -> bool:

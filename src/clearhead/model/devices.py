@@ -29,3 +29,13 @@ def describe() -> str:
     """Version, devices, threads and the vector instructions torch was built to use, in one line."""
     capability = torch.backends.cpu.get_cpu_capability()
     return f"torch {torch.__version__} on {', '.join(names())}; {torch.get_num_threads()} threads, {capability}"
+
+
+def has_cuda() -> bool:
+    """Whether torch can compute on an NVIDIA GPU here."""
+    return torch.cuda.is_available()
+
+
+def use_threads(threads: int) -> None:
+    """Have torch compute with so many threads on a processor, for the whole process."""
+    torch.set_num_threads(threads)

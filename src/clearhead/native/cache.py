@@ -1,4 +1,4 @@
-"""Keys and values of a batch, in pages of sixteen positions that rows share until one of them writes (`src/native/cache.h`)."""
+"""Keys and values of a batch, in pages of sixteen positions that rows share until one writes (`src/native/cache.h`)."""
 
 from collections.abc import Sequence
 
@@ -8,8 +8,8 @@ from clearhead.native import _native
 
 
 class PagedCache:
-    """The `Cache` of the native executor. Besides the contract, rows may begin with another row's positions and caches may
-    be joined; neither copies anything."""
+    """The `Cache` of the native executor. A row may also begin with another row's positions, and caches may be joined;
+    neither copies anything."""
 
     def __init__(self, native: _native.Cache) -> None:
         self.native = native

@@ -1,7 +1,7 @@
 """What a trace wants, as arrays that the kernels write beside their own work.
 
-For each kind of value one array [chosen layers, ...] is made; the trace gets its slices. H query heads, K key/value heads,
-D head_dim, C d_model, F d_ff, T new tokens, S keys, M tokens of the encoder.
+For each kind of value one array [chosen layers, ...] is made; the trace gets its slices. H query heads, K key/value
+heads, D head_dim, C d_model, F d_ff, T new tokens, S keys, M tokens of the encoder.
 """
 
 import numpy as np

@@ -76,7 +76,7 @@ class NativeExecutor:
         instruction_set: str | None = None,
         kv: str | None = None,
     ) -> None:
-        self.config, self.dtype = config, dtype
+        self.config, self.dtype, self.packed_bytes = config, dtype, packed.size
         self.kv = kv or ("float32" if dtype == "float32" else "float16")
         available = _native.instruction_sets()
         if instruction_set is not None and instruction_set not in available:

@@ -4,8 +4,8 @@
     from 64            the data of each weight, each at a multiple of 64
     at the end         the table, as JSON: who made the file from what, and each weight's form, place and CRC-32
 
-A file is trusted no further than its bytes: every claim of the table is held against the configuration and the length of
-the file before it is used.
+A file is trusted no further than its bytes: every claim of the table is held against the configuration and the length
+of the file before it is used.
 """
 
 import json
@@ -57,9 +57,9 @@ def write_packed(
             entry |= {"format": form.name, "minima": form.minima, "group": form.group}
         else:
             data = floats(value).reshape(-1).view(np.uint8)
-        entry |= {"start": file.tell(), "bytes": data.nbytes, "crc": zlib.crc32(data)}
+        entry |= {"start": file.tell(), "bytes": data.nbytes, "crc": zlib.crc32(data.data)}
         table["weights"].append(entry)
-        file.write(memoryview(data))
+        file.write(data.data)
         file.write(bytes(-data.nbytes % ALIGNMENT))
     start, text = file.tell(), json.dumps(table).encode()
     file.write(text)
@@ -123,7 +123,7 @@ def read_packed(path: Path, config: ModelConfig) -> tuple[PackedWeights, dict[st
                 form = form_of(entry)
                 if form.bytes(shape) != part.nbytes:
                     raise ValueError(name)
-                matrices[name] = PackedMatrix(form, *shape, part)
+                matrices[name] = PackedMatrix(form, shape[0], shape[1], part)
             else:
                 arrays[name] = part.view(np.float32).reshape(shape)
     except (KeyError, TypeError, ValueError) as error:
@@ -160,4 +160,4 @@ def damaged(path: Path) -> list[str]:
     """
     data = map_packed(path)
     entries = read_table(data, path.name)["weights"]
-    return [e["name"] for e in entries if zlib.crc32(data[e["start"] : e["start"] + e["bytes"]]) != e["crc"]]
+    return [e["name"] for e in entries if zlib.crc32(data[e["start"] : e["start"] + e["bytes"]].data) != e["crc"]]

@@ -45,8 +45,7 @@ class Format:
 
     def bytes(self, shape: tuple[int, ...]) -> int:
         """What a matrix of this shape takes."""
-        size: int = _native.packed_bytes(self.name, self.minima, *shape, self.group)
-        return size
+        return _native.packed_bytes(self.name, self.minima, shape[0], shape[1], self.group)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +89,8 @@ def packable(dtype: str, kind: str) -> bool:
 def format_for(name: str, value: Array | Blocks, dtype: str) -> Format:
     """The format of one matrix; "auto" keeps what the file holds.
 
-    With int4, the embedding and the head stay in int8: every choice of a word passes through them, and they are read
-    once a step.
+    Groups of 64 are as good as those of 32 (docs/log.md), and a tile's width. With int4, the embedding and the head
+    stay in int8: every choice of a word passes through them.
     """
     if isinstance(value, Blocks):
         return Format(*BLOCKS[value.dtype])
@@ -100,9 +99,8 @@ def format_for(name: str, value: Array | Blocks, dtype: str) -> Format:
     if dtype == "int4" and name.startswith(("embed.", "head.")):
         dtype = "int8"
     if dtype != "int8":
-        return Format(dtype)
-    columns = value.shape[1]
-    return Format("int8", group=next((group for group in (128, 64, 32) if columns % group == 0), 32))
+        return Format(dtype, minima=dtype == "int4")
+    return Format("int8", group=64 if value.shape[1] % 64 == 0 else 32)
 
 
 def check_dtype(dtype: str) -> None:
@@ -134,7 +132,7 @@ def pack_weights(
             form = format_for(name, value, dtype)
             data = aligned(form.bytes(value.shape))
             pack_matrix(name, value, form, data)
-            matrices[name] = PackedMatrix(form, *value.shape, data)
+            matrices[name] = PackedMatrix(form, value.shape[0], value.shape[1], data)
         else:
             arrays[name] = floats(value)
     return PackedWeights(matrices, arrays)

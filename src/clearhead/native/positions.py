@@ -61,7 +61,7 @@ class PositionTables:
         The last row is only there to be read past the end of."""
         c, distances = self.config, np.arange(-reach, reach + 1)
         if c.position == "alibi":
-            values = -alibi_slopes(c.n_heads)[:, None] * np.abs(distances)
+            values = (-alibi_slopes(c.n_heads)[:, None] * np.abs(distances)).astype(np.float32)
         elif c.position == "relative":
             buckets = relative_bucket(
                 distances,
@@ -72,4 +72,4 @@ class PositionTables:
             values = self.arrays[f"{self.stack}.position_bias.weight"][buckets].T
         else:
             return None
-        return np.concatenate([values, np.zeros_like(values[:1])]).astype(np.float32)
+        return np.concatenate([values, np.zeros_like(values[:1])])

@@ -1,4 +1,4 @@
-"""Where packed weights are kept: beside the model, or in the cache, made once and used as long as the model stays as it is."""
+"""Where packed weights are kept: beside the model or in the cache, made once and used while the model stays as it is."""
 
 import hashlib
 import logging
@@ -13,10 +13,12 @@ from clearhead.checkpoints.catalogue.store import cache_root
 from clearhead.checkpoints.checkpoint import Checkpoint
 from clearhead.checkpoints.stored import Array, Blocks
 from clearhead.errors import CheckpointError
+from clearhead.families.layout import count, layout
 from clearhead.native.packed_file import read_packed, write_packed
 from clearhead.native.packing import PackedWeights, check_dtype, pack_weights, packable
 
 FOLDER = ".clearhead"
+WORTH_KEEPING = 4_000_000  # numbers; fewer are packed in a moment, and leave no file behind
 log = logging.getLogger("clearhead")
 
 
@@ -28,6 +30,8 @@ def open_packed(checkpoint: Checkpoint, dtype: str = "auto") -> PackedWeights:
         CheckpointError: the checkpoint itself is damaged or incomplete.
     """
     check_dtype(dtype)
+    if count(layout(checkpoint.config)) < WORTH_KEEPING:
+        return pack_weights(checkpoint.config, values(checkpoint, dtype), dtype)
     made_from = identity(checkpoint, dtype)
     for path in places(checkpoint, dtype):
         with suppress(OSError):
@@ -45,16 +49,19 @@ def kept(path: Path, checkpoint: Checkpoint, dtype: str, made_from: dict[str, An
     if (found := fresh(path, checkpoint, made_from)) is not None:
         return found
     path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path.with_suffix(".lock")):  # of several processes one packs, the others wait and read
-        if (found := fresh(path, checkpoint, made_from)) is not None:
-            return found
-        temporary = path.with_suffix(".tmp")
-        try:
+    lock, temporary = path.with_suffix(".lock"), path.with_suffix(".tmp")
+    try:
+        with FileLock(lock):  # of several processes one packs, the others wait and read
+            if (found := fresh(path, checkpoint, made_from)) is not None:
+                return found
             with temporary.open("wb") as file:
                 write_packed(file, values(checkpoint, dtype), dtype, made_from)
             temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+    finally:  # nothing is left of what failed
+        temporary.unlink(missing_ok=True)
+        lock.unlink(missing_ok=True)
+        with suppress(OSError):
+            path.parent.rmdir()  # which only an empty folder lets happen
     return read_packed(path, checkpoint.config)[0]
 
 

@@ -1,0 +1,106 @@
+"""Types of the extension module (`src/native/bindings.cpp`, `bind_kernels.cpp`)."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clearhead.checkpoints.stored import Bytes
+
+Floats = NDArray[np.float32]
+
+PACKED_VERSION: int
+
+def instruction_sets() -> list[str]: ...
+def packed_bytes(format: str, minima: bool, rows: int, columns: int, group: int) -> int: ...
+def pack(
+    format: str, minima: bool, rows: int, columns: int, group: int, type: str, source: Bytes, first: int, out: Bytes
+) -> None: ...
+def unpack(
+    format: str, minima: bool, rows: int, columns: int, group: int, data: Bytes, row: int, out: Floats
+) -> None: ...
+def multiply(
+    instruction_set: str,
+    format: str,
+    minima: bool,
+    rows: int,
+    columns: int,
+    group: int,
+    data: Bytes,
+    x: Floats,
+    add: bool,
+    token_step: int,
+    block_step: int,
+    out: Floats,
+) -> None: ...
+
+class Cache:
+    @property
+    def capacity(self) -> int: ...
+    @property
+    def lengths(self) -> list[int]: ...
+    @property
+    def pages(self) -> list[list[int]]: ...
+    def truncate(self, lengths: list[int]) -> None: ...
+    def select(self, rows: list[int]) -> None: ...
+    def adopt(self, row: int, source: Cache, source_row: int, length: int) -> None: ...
+    def join(self, source: Cache) -> None: ...
+
+class Memory:
+    @property
+    def lengths(self) -> list[int]: ...
+    def select(self, rows: list[int]) -> Memory: ...
+    def extend(self, other: Memory) -> None: ...
+
+def states(memory: Memory, row: int, columns: int) -> Floats: ...
+
+class Positions:
+    def __init__(
+        self, added: Floats | None, cosines: Floats | None, sines: Floats | None, bias: Floats | None, origin: int
+    ) -> None: ...
+
+class Capture:
+    def __init__(self, layers: list[int], heads: list[int], places: dict[str, Floats]) -> None: ...
+
+class Model:
+    def __init__(
+        self,
+        config: dict[str, Any],
+        matrices: Mapping[str, tuple[str, bool, int, int, int, Bytes]],
+        arrays: Mapping[str, Floats],
+        instruction_set: str,
+        threads: int,
+        kv: str,
+    ) -> None: ...
+    def decode(
+        self,
+        ids: Sequence[int],
+        counts: Sequence[int],
+        cache: Cache | None,
+        memory: Memory | None,
+        all: bool,
+        positions: Positions,
+        capture: Capture | None,
+        logits: Floats,
+    ) -> bool: ...
+    def encode(
+        self,
+        ids: Sequence[int],
+        counts: Sequence[int],
+        types: Sequence[int],
+        positions: Positions,
+        capture: Capture | None,
+    ) -> Memory | None: ...
+    def head(self, memory: Memory, logits: Floats) -> None: ...
+    def pool(self, memory: Memory, out: Floats) -> None: ...
+    def cancel(self) -> None: ...
+    def new_cache(self, rows: int, capacity: int) -> Cache: ...
+    @property
+    def logit_stride(self) -> int: ...
+    @property
+    def cache_bytes(self) -> int: ...
+    @property
+    def threads(self) -> int: ...
+    @property
+    def instruction_set(self) -> str: ...
