@@ -1,4 +1,4 @@
-"""Where packed weights are kept: beside the model or in the cache, made once and used while the model stays as it is."""
+"""Where packed weights are kept: beside the model or in the cache; made once, used while the model stays as it is."""
 
 import hashlib
 import logging
