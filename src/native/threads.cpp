@@ -1,5 +1,6 @@
 #include "threads.h"
 
+#include <chrono>
 #include <map>
 
 #if defined(__unix__) || defined(__APPLE__)
@@ -14,8 +15,8 @@ namespace clearhead {
 
 namespace {
 
-// About 20 to 50 microseconds: longer than any wait inside a pass, shorter than anyone would notice on an idle core.
-constexpr int spins = 4000;
+// About 20 to 100 microseconds: longer than most waits inside a pass, shorter than anyone would notice on an idle core.
+constexpr int spins = 2000;
 
 void pause() {
 #if defined(__x86_64__) || defined(__i386__)
@@ -23,6 +24,10 @@ void pause() {
 #elif defined(__aarch64__)
   asm volatile("yield");
 #endif
+}
+
+std::int64_t since(std::chrono::steady_clock::time_point began) {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now() - began).count();
 }
 
 int process() {
@@ -45,24 +50,22 @@ std::shared_ptr<Pool> shared_pool(int threads) {
   return pool;
 }
 
-int Team::size() const { return pool_.size_; }
+int Team::size() const { return pool_.active_; }
 
 void Team::barrier() {
-  if (pool_.size_ == 1) {
-    pool_.next_[round_ % 2].store(0, std::memory_order_relaxed);
-    ++round_;
-    return;
-  }
+  auto& next = pool_.next_[round_ % 2];
+  ++round_;
+  if (pool_.active_ == 1) return next.store(0, std::memory_order_relaxed);
   const std::uint32_t before = pool_.passed_.load(std::memory_order_acquire);
-  if (pool_.arrived_.fetch_add(1, std::memory_order_acq_rel) == pool_.size_ - 1) {
+  if (pool_.arrived_.fetch_add(1, std::memory_order_acq_rel) == pool_.active_ - 1) {
     pool_.arrived_.store(0, std::memory_order_relaxed);
-    pool_.next_[round_ % 2].store(0, std::memory_order_relaxed);  // nobody claims from it before two barriers from now
+    next.store(0, std::memory_order_relaxed);  // nobody claims from it before two barriers from now
     pool_.passed_.store(before + 1, std::memory_order_release);
     pool_.passed_.notify_all();
-  } else {
-    pool_.wait(pool_.passed_, before);
+    return;
   }
-  ++round_;
+  const auto began = std::chrono::steady_clock::now();
+  if (Pool::wait(pool_.passed_, before)) asleep_.fetch_add(since(began), std::memory_order_relaxed);
 }
 
 int Team::claim(int chunk) { return pool_.next_[round_ % 2].fetch_add(chunk, std::memory_order_relaxed); }
@@ -81,11 +84,36 @@ Pool::~Pool() {
 
 void Pool::run(const std::function<void(Team&)>& job) {
   const std::lock_guard lock(turn_);
+  if (alone_ > 0 || size_ == 1) {
+    --alone_;
+    active_ = 1;
+    return job(*teams_[0]);
+  }
+  for (auto& team : teams_) {
+    team->round_ = teams_[0]->round_;
+    team->asleep_.store(0, std::memory_order_relaxed);
+  }
+  active_ = size_;
   job_ = &job;
+  const auto began = std::chrono::steady_clock::now();
   started_.fetch_add(1, std::memory_order_release);
   started_.notify_all();
   job(*teams_[0]);
   teams_[0]->barrier();
+  judge(since(began));
+}
+
+void Pool::judge(std::int64_t nanoseconds) {
+  std::int64_t asleep = 0;
+  for (const auto& team : teams_) asleep += team->asleep_.load(std::memory_order_relaxed);
+  // Of a team of n that shares its work well, nobody sleeps for long; of one that is held up, n - 1 sleep all the time.
+  const bool held_up = 2 * asleep > (size_ - 1) * nanoseconds;
+  if (!held_up) {
+    penalty_ = 0;
+    return;
+  }
+  penalty_ = penalty_ == 0 ? 8 : penalty_ < 256 ? 2 * penalty_ : penalty_;
+  alone_ = penalty_;
 }
 
 void Pool::work(int thread) {
@@ -98,12 +126,13 @@ void Pool::work(int thread) {
   }
 }
 
-void Pool::wait(const std::atomic<std::uint32_t>& value, std::uint32_t old) {
+bool Pool::wait(const std::atomic<std::uint32_t>& value, std::uint32_t old) {
   for (int i = 0; i < spins; ++i) {
-    if (value.load(std::memory_order_acquire) != old) return;
+    if (value.load(std::memory_order_acquire) != old) return false;
     pause();
   }
   while (value.load(std::memory_order_acquire) == old) value.wait(old, std::memory_order_acquire);
+  return true;
 }
 
 }  // namespace clearhead

@@ -1,10 +1,13 @@
 // A team of threads that walks through a computation together: every thread runs the same function, shares loops out in
 // chunks, and waits for the others at barriers. Waiting spins briefly, for the next piece of work is usually
 // microseconds away, and then sleeps, so that an idle team costs nothing.
+//
+// Where other programs want the same cores, a team spends its time waiting for whichever thread was put off: one thread
+// alone is then quicker than several. A pool that notices this lets its next jobs run alone, and tries again after a while;
+// results are the same either way.
 #pragma once
 
 #include <atomic>
-#include <condition_variable>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -44,7 +47,8 @@ class Team {
 
   Pool& pool_;
   int thread_;
-  unsigned round_ = 0;  // how many shared loops this thread has entered: which counter is theirs
+  unsigned round_ = 0;   // barriers passed: which of the two counters is this loop's
+  std::atomic<std::int64_t> asleep_ = 0;  // nanoseconds, at barriers of this job
   Workspace workspace_;
 };
 
@@ -64,13 +68,17 @@ class Pool {
  private:
   friend class Team;
   void work(int thread);
-  void wait(const std::atomic<std::uint32_t>& value, std::uint32_t old);
+  // True if it had to sleep.
+  static bool wait(const std::atomic<std::uint32_t>& value, std::uint32_t old);
+  void judge(std::int64_t nanoseconds);
 
   const int size_;
   std::vector<std::unique_ptr<Team>> teams_;
   std::vector<std::thread> threads_;
   std::mutex turn_;
   const std::function<void(Team&)>* job_ = nullptr;
+  int active_ = 1;               // threads of the job under way
+  int alone_ = 0, penalty_ = 0;  // jobs still to run alone; and how many that were last time
 
   alignas(alignment) std::atomic<std::uint32_t> started_{0};  // counts jobs; the workers wait for it to change
   alignas(alignment) std::atomic<int> arrived_{0};            // threads at the barrier
