@@ -131,6 +131,14 @@ void to_bytes(const float* x, int group_size, int group, Row& row) {
   }
 }
 
+// CTranslate2's rows: signed bytes, then one scale for all of them.
+void scaled_row(const Matrix& m, const std::byte* p, Row& row) {
+  float scale = 0;
+  std::memcpy(&scale, p + m.columns, sizeof scale);
+  std::fill(row.scales.begin(), row.scales.end(), scale_bits(scale));
+  for (int k = 0; k < m.columns; ++k) row.codes[std::size_t(k)] = byte(p + k) ^ 0x80;
+}
+
 void q6_k(const std::byte* p, int group, Row& row) {
   const std::byte* block = p + 210 * (group / 8);
   const int j = group % 8, half_block = j / 4, quarter = j % 4;  // 128 numbers, and 32 of them
@@ -271,6 +279,7 @@ const Type& fitting(const Matrix& m, const std::string& type) {
 
 std::size_t row_bytes(const std::string& type, int columns) {
   if (type == "F32") return 4 * std::size_t(columns);
+  if (type == "int8") return std::size_t(columns) + 4;
   const auto found = types().find(type);
   if (found == types().end() || columns % found->second.numbers != 0)
     throw std::invalid_argument("rows of " + std::to_string(columns) + " numbers of type " + type + " cannot be packed");
@@ -283,10 +292,17 @@ void pack_rows(const Matrix& m, std::byte* data, const std::string& type, const 
   Row row{std::vector<std::uint8_t>(std::size_t(m.padded()), std::uint8_t(m.quantised() ? m.zero() : 0)),
           std::vector<std::uint16_t>(std::size_t(m.groups()), 0), std::vector<std::uint16_t>(std::size_t(m.groups()), 0)};
   std::vector<float> floats(std::size_t(m.padded()), 0.0f);
-  const Type* t = type == "F32" ? nullptr : &fitting(m, type);
+  const bool scaled = type == "int8";
+  const Type* t = type == "F32" || scaled ? nullptr : &fitting(m, type);
+  if (scaled && (m.format != Format::int8 || m.minima)) throw std::invalid_argument("rows of int8 fit the format int8 only");
   for (int r = first; r < first + count; ++r, source += stride) {
     if (t) {
       for (int g = 0; g < m.groups(); ++g) t->unpack(source, g, row);
+      place_codes(m, data, r, row);
+      continue;
+    }
+    if (scaled) {
+      scaled_row(m, source, row);
       place_codes(m, data, r, row);
       continue;
     }

@@ -17,7 +17,7 @@ from clearhead.checkpoints.stored import Array, Blocks, StoredTensor
 from clearhead.config import ModelConfig, SpecialTokens
 from clearhead.errors import CheckpointError
 from clearhead.families.family import Format
-from clearhead.families.keys import Mapped, RotaryPairs, Same, Stacked, expand
+from clearhead.families.keys import Mapped, expand
 from clearhead.families.layout import Layout, layout
 from clearhead.text.tokenizer import Tokenizer
 
@@ -71,7 +71,7 @@ class Checkpoint:
 
 def keeps_rows(row: Mapped, shapes: Layout) -> bool:
     """Whether our tensors are whole rows of the file's one, which its blocks then are too."""
-    return isinstance(row.operation, Same | Stacked | RotaryPairs) and all(len(shapes[t]) == 2 for t in row.targets)
+    return row.operation.by_rows and all(len(shapes[t]) == 2 for t in row.targets)
 
 
 def blocks(checkpoint: Checkpoint, stored: StoredTensor, row: Mapped, shapes: Layout) -> Iterator[tuple[str, Blocks]]:
@@ -80,10 +80,11 @@ def blocks(checkpoint: Checkpoint, stored: StoredTensor, row: Mapped, shapes: La
     expected = [shapes[t] for t in row.targets]
     if row.copy:
         return
-    if stored.shape != (sum(shape[0] for shape in expected), expected[0][1]):
+    found = row.operation.split(stored.raw(), expected, checkpoint.config)
+    if stored.shape[1:] != expected[0][1:] or [len(part) for part in found] != [shape[0] for shape in expected]:
         for _ in parts(checkpoint, stored, row, shapes):  # which names the tensor, and what is wrong with its shape
             pass
-    for target, part in zip(row.targets, row.operation.split(stored.raw(), expected, checkpoint.config), strict=True):
+    for target, part in zip(row.targets, found, strict=True):
         yield target, Blocks(stored.dtype, shapes[target], part)
 
 

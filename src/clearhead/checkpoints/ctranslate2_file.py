@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from clearhead.checkpoints.cursor import U8, U16, U32, Cursor, release
-from clearhead.checkpoints.stored import Array, StoredTensor
+from clearhead.checkpoints.stored import Array, Bytes, StoredTensor
 from clearhead.errors import CheckpointError
 
 TYPES = ("float32", "int8", "int16", "int32", "float16", "bfloat16")  # by the number the file gives
@@ -132,7 +132,8 @@ def stored(cursor: Cursor, variables: Mapping[str, Variable]) -> dict[str, Store
             tensors[key] = StoredTensor(key, v.shape, v.dtype, v.numbers, release=v.release)
         elif v.dtype in SCALED:
             scale = checked_scale(cursor, key, v, variables.get(f"{key}_scale"))
-            tensors[key] = StoredTensor(key, v.shape, v.dtype, partial(unscaled, v, scale), release=v.release)
+            rows = partial(scaled_rows, v, scale) if v.dtype == "int8" and len(v.shape) == 2 else None
+            tensors[key] = StoredTensor(key, v.shape, v.dtype, partial(unscaled, v, scale), rows, v.release)
         else:
             raise cursor.fail(f"{key} is {v.dtype}, and weights are floats, or small integers with scales")
     return tensors
@@ -151,6 +152,17 @@ def unscaled(weight: Variable, scale: Variable) -> Array:
     divisor = scale.numbers().astype(np.float32).reshape(-1, *[1] * (len(weight.shape) - 1))
     with np.errstate(all="ignore"):  # the scales of a damaged file may be zero
         result /= divisor
+    return result
+
+
+def scaled_rows(weight: Variable, scale: Variable) -> Bytes:
+    """[rows, columns + 4]: each row's integers, then the float32 that they are to be multiplied by."""
+    rows, columns = weight.shape
+    result = np.empty((rows, columns + 4), dtype=np.uint8)
+    result[:, :columns] = weight.numbers().view(np.uint8)
+    divisor = np.broadcast_to(scale.numbers().astype(np.float32).reshape(-1), rows)
+    with np.errstate(all="ignore"):  # the scales of a damaged file may be zero
+        result[:, columns:] = (1 / divisor).astype(np.float32)[:, None].view(np.uint8)
     return result
 
 

@@ -6,6 +6,7 @@ models it converts from Marian and OpenNMT-py are read: one embedding for both s
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -38,12 +39,14 @@ IDLE = {
 class ZeroStart:
     """Rows of a vocabulary without the zero vector that Marian's decoder starts from: it is our last row, of `fill`."""
 
+    by_rows: ClassVar[bool] = True
+
     fill: float = 0.0
 
     def split(self, array: Array, shapes: Sequence[Shape], config: ModelConfig) -> list[Array]:
-        if array.shape[1:] != shapes[0][1:] or len(array) != shapes[0][0] - 1:
+        if len(array) != shapes[0][0] - 1:
             return [array]
-        return [np.concatenate([array, np.full_like(array, self.fill, shape=(1, *shapes[0][1:]))])]
+        return [np.concatenate([array, np.full_like(array, self.fill, shape=(1, *array.shape[1:]))])]
 
     def join(self, arrays: Sequence[Array], config: ModelConfig) -> Array:
         return arrays[0][:-1]

@@ -7,7 +7,7 @@ its inverse, so that the table that imports a model also exports it.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,9 @@ LEAVES = (".weight", ".bias", "")
 
 
 class Operation(Protocol):
-    """How one tensor of a checkpoint becomes ours, and back."""
+    """How one tensor of a checkpoint becomes ours, and back. `by_rows`: it moves whole rows, whatever they are made of."""
+
+    by_rows: ClassVar[bool]
 
     def split(self, array: Array, shapes: Sequence[Shape], config: ModelConfig) -> list[Array]:
         """The checkpoint's tensor as our tensors of these shapes."""
@@ -33,6 +35,8 @@ class Operation(Protocol):
 class Same:
     """The tensor as it is."""
 
+    by_rows: ClassVar[bool] = True
+
     def split(self, array: Array, shapes: Sequence[Shape], config: ModelConfig) -> list[Array]:
         return [array]
 
@@ -43,6 +47,8 @@ class Same:
 @dataclass(frozen=True, slots=True)
 class Stacked:
     """Several projections of the same input, one below the other."""
+
+    by_rows: ClassVar[bool] = True
 
     def split(self, array: Array, shapes: Sequence[Shape], config: ModelConfig) -> list[Array]:
         ends = np.cumsum([shape[0] for shape in shapes])
@@ -56,6 +62,8 @@ class Stacked:
 class Transposed:
     """GPT-2's Conv1D stores [columns in, rows out]; several projections may stand side by side."""
 
+    by_rows: ClassVar[bool] = False
+
     def split(self, array: Array, shapes: Sequence[Shape], config: ModelConfig) -> list[Array]:
         return Stacked().split(array.T, shapes, config)
 
@@ -66,6 +74,8 @@ class Transposed:
 @dataclass(frozen=True, slots=True)
 class HeadInterleaved:
     """BLOOM stores query, key and value of one head together: [H, 3, D, ...]."""
+
+    by_rows: ClassVar[bool] = True
 
     def split(self, array: Array, shapes: Sequence[Shape], config: ModelConfig) -> list[Array]:
         c = config
@@ -87,6 +97,8 @@ class RotaryPairs:
     neighbours (2i, 2i + 1), here it turns (i, i + D/2). Reordering the rows of query and key makes them the same.
     """
 
+    by_rows: ClassVar[bool] = True
+
     def split(self, array: Array, shapes: Sequence[Shape], config: ModelConfig) -> list[Array]:
         return [self._swap(array, (config.head_dim // 2, 2), config)]
 
@@ -104,6 +116,8 @@ class RotaryPairs:
 @dataclass(frozen=True, slots=True)
 class Flat:
     """A row vector [1, n] where ours is [n]."""
+
+    by_rows: ClassVar[bool] = False
 
     def split(self, array: Array, shapes: Sequence[Shape], config: ModelConfig) -> list[Array]:
         return [array.reshape(-1)]

@@ -21,7 +21,7 @@ ALIGNMENT = 64  # bytes: a vector, a cache line
 CHUNK = 2**21  # numbers packed at a time by one thread
 THREADS = 2  # that pack; more would only wait for memory
 
-# The formats that hold the blocks of each GGUF type: name, and whether groups have minima.
+# The formats that hold the blocks of each stored type: name, and whether groups have minima.
 BLOCKS = {
     "Q4_0": ("int4", False),
     "Q4_1": ("int4", True),
@@ -31,6 +31,7 @@ BLOCKS = {
     "Q5_K": ("int8", True),
     "Q6_K": ("int8", False),
     "Q8_0": ("int8", False),
+    "int8": ("int8", False),  # CTranslate2's: integers with one scale a row
 }
 TABLES = ("embed.positions.weight", "embed.token_types.weight", "position_bias.weight")  # read row by row, as floats
 
@@ -82,7 +83,7 @@ def is_matrix(name: str, shape: tuple[int, ...]) -> bool:
 
 
 def packable(dtype: str, kind: str) -> bool:
-    """Whether blocks of this GGUF type are kept under this dtype, rather than decoded first."""
+    """Whether blocks of this stored type are kept under this dtype, rather than decoded first."""
     return dtype == "auto" and kind in BLOCKS
 
 
@@ -93,14 +94,19 @@ def format_for(name: str, value: Array | Blocks, dtype: str) -> Format:
     stay in int8: every choice of a word passes through them.
     """
     if isinstance(value, Blocks):
-        return Format(*BLOCKS[value.dtype])
+        return Format(*BLOCKS[value.dtype], group=widest_group(value.shape) if value.dtype == "int8" else 32)
     if dtype == "auto":
         dtype = "float32" if value.dtype.itemsize > 2 else "bfloat16"
     if dtype == "int4" and name.startswith(("embed.", "head.")):
         dtype = "int8"
     if dtype != "int8":
         return Format(dtype, minima=dtype == "int4")
-    return Format("int8", group=64 if value.shape[1] % 64 == 0 else 32)
+    return Format("int8", group=widest_group(value.shape))
+
+
+def widest_group(shape: tuple[int, ...]) -> int:
+    """How many columns may share a scale: as many as a tile is wide, where that divides the row."""
+    return 64 if shape[1] % 64 == 0 else 32
 
 
 def check_dtype(dtype: str) -> None:
