@@ -64,6 +64,8 @@ struct AttentionJob {
   float* const* scores = nullptr;       // [queries] or none, each may be null: scores[i][key] is kept for a trace
 };
 
+inline constexpr int vocabulary_block = 128;
+
 struct Kernels {
   const char* name;
 
@@ -94,6 +96,13 @@ struct Kernels {
   // turns kept scores into weights: scores[i][key] = exp(score - largest) / total for key < keys[i].
   void (*merge)(const PageShape& shape, int parts, int queries, const float* largest, const float* total,
                 const float* mixed, float* const* out, float* const* scores, const int* keys);
+
+  // The largest of n logits; none if one of them is none, or is infinite upwards.
+  float (*peak)(const float* logits, int n);
+  // weights[i] = exp((logits[i] - peak) * inverse_temperature), written to the end of its block of 128; each block's sum and
+  // largest.
+  void (*weigh)(const float* logits, int n, float peak, float inverse_temperature, float* weights, double* sums,
+                float* maxima);
 };
 
 }  // namespace clearhead

@@ -5,6 +5,7 @@
 #include "matmul.h"
 #include "quantise.h"
 #include "unpack.h"
+#include "vocabulary.h"
 
 namespace clearhead {
 
@@ -12,6 +13,7 @@ extern const Kernels CLEARHEAD_SET;
 const Kernels CLEARHEAD_SET = {
     CLEARHEAD_NAME, multiply, quantise, to_bfloat16,    unpack_row,    layer_norm, rms_norm,
     activate,       rotate,   store_position, load_position, attend,     merge,
+    peak,           weigh,
 };
 
 }  // namespace clearhead

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from clearhead.config import GenerationConfig, ModelConfig, SpecialTokens
 from clearhead.executor import Floats
 from clearhead.generation.ending import Ending, Stop, end_ids
-from clearhead.generation.processors import Processor, build
+from clearhead.generation.drawing import draw
+from clearhead.generation.processors import Processor, compose, penalties
 from clearhead.generation.prompts import room
 from clearhead.generation.records import Alternatives, FinishReason, Generation, PromptLogprobs, Step
 from clearhead.generation.sampling import (
@@ -25,7 +26,6 @@ from clearhead.generation.sampling import (
     generator_for,
     greedy,
     logprob_and_alternatives,
-    sample,
 )
 
 
@@ -128,7 +128,7 @@ def new_rows(
         OptionError: a biased or stopping id outside the vocabulary.
     """
     limit = room(prompt, model, config.max_new_tokens)
-    process = build(config, special, model.vocab_size)
+    process = compose(penalties(config, special, model.vocab_size))
     ending = Ending(ends=end_ids(config, special), min_new_tokens=config.min_new_tokens, limit=limit, stop=stop)
     seed = None if config.temperature == 0 else fresh_seed() if config.seed is None else config.seed
     return [
@@ -139,7 +139,7 @@ def new_rows(
             ids=with_room(prompt, limit),
             config=config,
             process=process,
-            choose=greedy if seed is None else partial(sample, generator=generator_for(seed, i)),
+            choose=greedy if seed is None else partial(draw, config=config, generator=generator_for(seed, i)),
             ending=ending,
             seed=seed,
             finish_reason=None if limit else "length",

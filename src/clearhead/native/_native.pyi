@@ -20,6 +20,7 @@ def pack(
 def unpack(
     format: str, minima: bool, rows: int, columns: int, group: int, data: Bytes, row: int, out: Floats
 ) -> None: ...
+def sample(logits: Floats, temperature: float, top_k: int, top_p: float, min_p: float, uniform: float) -> int: ...
 def multiply(
     instruction_set: str,
     format: str,

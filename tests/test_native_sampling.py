@@ -1,0 +1,66 @@
+"""Sampling in C++ draws what the NumPy definition draws: the same token for the same number, cut by cut."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from clearhead.config import GenerationConfig
+from clearhead.errors import CheckpointError, OptionError
+from clearhead.generation.drawing import NO_IDS, draw
+from clearhead.generation.processors import compose, warpers
+from clearhead.generation.sampling import sample
+
+
+def defined(scores: np.ndarray, config: GenerationConfig, seed: int) -> int:
+    """The definition's token."""
+    return sample(compose(warpers(config))(scores, NO_IDS, 0), np.random.default_rng(seed))
+
+
+@given(
+    size=st.sampled_from([1, 2, 5, 127, 128, 129, 1000, 5000]),
+    spread=st.sampled_from([0.01, 0.3, 1.0, 4.0, 20.0]),
+    temperature=st.sampled_from([0.05, 0.7, 1.0, 1.6]),
+    top_k=st.sampled_from([0, 1, 3, 40, 300, 10_000]),
+    top_p=st.sampled_from([1.0, 0.999, 0.9, 0.5, 0.01]),
+    min_p=st.sampled_from([0.0, 0.01, 0.3, 1.0]),
+    seed=st.integers(0, 2**32),
+)
+@settings(max_examples=400, deadline=None)
+def test_the_same_token(
+    size: int, spread: float, temperature: float, top_k: int, top_p: float, min_p: float, seed: int
+) -> None:
+    random = np.random.default_rng(seed)
+    scores = (random.normal(size=size) * spread).astype(np.float32)
+    scores[random.random(size) < 0.1] = -np.inf  # ruled out by something before
+    scores[0] = 1.0
+    config = GenerationConfig(temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p)
+    assert draw(scores, config, np.random.default_rng(seed)) == defined(scores, config, seed)
+
+
+def test_equals_are_kept_or_cut_alike() -> None:
+    scores = np.array([1, 3, 3, 3, 2, 3], np.float32)
+    for top_k, top_p, allowed in ((2, 1.0, {1, 2, 3, 5}), (0, 0.3, {1, 2}), (0, 1e-9, {1})):
+        config = GenerationConfig(temperature=1.0, top_k=top_k, top_p=top_p)
+        drawn = {draw(scores, config, np.random.default_rng(seed)) for seed in range(200)}
+        assert drawn == allowed
+        assert drawn == {defined(scores, config, seed) for seed in range(200)}
+
+
+def test_shares_are_those_of_the_distribution() -> None:
+    scores = np.log(np.array([0.5, 0.3, 0.15, 0.05], np.float32))
+    random = np.random.default_rng(0)
+    drawn = np.bincount([draw(scores, GenerationConfig(temperature=1.0), random) for _ in range(20_000)], minlength=4)
+    assert np.abs(drawn / 20_000 - [0.5, 0.3, 0.15, 0.05]).max() < 0.015
+
+
+@pytest.mark.parametrize("at", [0, 63, 200])
+def test_what_is_no_number_is_refused(at: int) -> None:
+    scores = np.zeros(201, np.float32)
+    config, random = GenerationConfig(temperature=1.0, top_p=0.9), np.random.default_rng(0)
+    for value in (np.nan, np.inf):
+        scores[at] = value
+        with pytest.raises(CheckpointError, match="weights are damaged"):
+            draw(scores, config, random)
+    with pytest.raises(OptionError, match="every token is ruled out"):
+        draw(np.full(9, -np.inf, np.float32), config, random)
