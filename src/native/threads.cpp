@@ -55,9 +55,10 @@ int Team::size() const { return pool_.active_; }
 void Team::barrier() {
   auto& next = pool_.next_[round_ % 2];
   ++round_;
-  if (pool_.active_ == 1) return next.store(0, std::memory_order_relaxed);
+  const int last = pool_.active_ - 1;  // read before arriving: afterwards the next job may begin
+  if (last == 0) return next.store(0, std::memory_order_relaxed);
   const std::uint32_t before = pool_.passed_.load(std::memory_order_acquire);
-  if (pool_.arrived_.fetch_add(1, std::memory_order_acq_rel) == pool_.active_ - 1) {
+  if (pool_.arrived_.fetch_add(1, std::memory_order_acq_rel) == last) {
     pool_.arrived_.store(0, std::memory_order_relaxed);
     next.store(0, std::memory_order_relaxed);  // nobody claims from it before two barriers from now
     pool_.passed_.store(before + 1, std::memory_order_release);
