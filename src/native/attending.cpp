@@ -146,7 +146,8 @@ void Walk::attend(const View& view) {
       }
     });
   }
-  if (pass_.capture) {
+  const Capture::Attending& c = view.capture;
+  if (c.query || c.heads || c.key || c.value) {
     record_heads(view);
     team_.barrier();
   }

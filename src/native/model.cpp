@@ -82,7 +82,7 @@ void Model::make_room(int tokens, int threads) {
   const int width = c.n_heads * c.head_dim, kv_width = c.n_kv_heads * c.head_dim;
   const int widest = std::max({c.d_model, c.d_ff, width});
   Scratch& s = scratch_;
-  for (Rows* rows : {&s.x, &s.normed, &s.added}) rows->resize(tokens, c.d_model);
+  for (Rows* rows : {&s.x, &s.normed}) rows->resize(tokens, c.d_model);
   for (Rows* rows : {&s.query, &s.heads}) rows->resize(tokens, width);
   for (Rows* rows : {&s.key, &s.value}) rows->resize(tokens, kv_width);
   for (Rows* rows : {&s.gate, &s.up}) rows->resize(tokens, c.d_ff);
@@ -97,6 +97,7 @@ void Model::make_room(int tokens, int threads) {
 Pass Model::start(const std::vector<int>& ids, const std::vector<int>& counts, const Positions& positions,
                   const Capture* capture, const Interrupted& interrupted) {
   make_room(int(ids.size()), threads_);
+  if (capture) scratch_.added.resize(int(ids.size()), config().d_model);
   std::vector<Sequence> sequences;
   int first = 0;
   for (std::size_t row = 0; row < counts.size(); first += counts[row], ++row)

@@ -56,8 +56,10 @@ void Walk::embed() {
       for (int j = 0; j < c_.d_model; ++j) x[j] *= c_.embedding_scale;
     }
   });
-  if (capture) record(capture->tokens, s_.x.row(0), s_.x.stride(), c_.d_model);
-  if (capture) team_.barrier();
+  if (capture && capture->tokens) {
+    record(capture->tokens, s_.x.row(0), s_.x.stride(), c_.d_model);
+    team_.barrier();
+  }
   team_.share(int(pass_.sequences.size()), 1, [&](int first, int last) {
     for (int r = first; r < last; ++r) {
       const Sequence& sequence = pass_.sequences[std::size_t(r)];
@@ -163,7 +165,7 @@ void Walk::mlp_output(const Block& block) {
                   c_.gated ? s_.up.row(0) : nullptr, &from};
   const bool wanted = pass_.capture != nullptr;
   add(step, block.down, wanted ? chosen(pass_.capture->mlp_output, std::size_t(pass_.tokens()) * c_.d_model) : nullptr);
-  if (wanted) {
+  if (wanted && pass_.capture->hidden) {
     const Rows& hidden = pass_.tokens() == 1 ? s_.own[0].floats : from;
     record(chosen(pass_.capture->hidden, std::size_t(pass_.tokens()) * c_.d_ff), hidden.row(0), hidden.stride(), c_.d_ff);
     team_.barrier();
