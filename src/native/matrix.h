@@ -19,6 +19,10 @@
 #include <cstddef>
 #include <cstdint>
 
+// What kernels call and other code calls too must leave no copy behind in a file compiled for one instruction set: the linker
+// would keep any one of the copies, and run it on machines that lack those instructions.
+#define CLEARHEAD_INLINE [[gnu::always_inline]] inline
+
 namespace clearhead {
 
 inline constexpr int lanes = 16;      // rows of a block, keys of a page, floats of a vector
@@ -28,7 +32,7 @@ inline constexpr int column_unit = 32;
 enum class Format : std::uint8_t { f32, bf16, int8, int4 };
 
 template <class T>
-constexpr T round_up(T n, T unit) {
+CLEARHEAD_INLINE constexpr T round_up(T n, T unit) {
   return (n + unit - 1) / unit * unit;
 }
 
@@ -39,14 +43,14 @@ struct Matrix {
   int group = column_unit;    // columns that share a scale: 32, 64 or 128
   const std::byte* data = nullptr;
 
-  bool quantised() const { return format == Format::int8 || format == Format::int4; }
-  int blocks() const { return (rows + lanes - 1) / lanes; }
-  int padded() const { return round_up(columns, quantised() ? group : column_unit); }
-  int groups() const { return padded() / group; }
+  CLEARHEAD_INLINE bool quantised() const { return format == Format::int8 || format == Format::int4; }
+  CLEARHEAD_INLINE int blocks() const { return (rows + lanes - 1) / lanes; }
+  CLEARHEAD_INLINE int padded() const { return round_up(columns, quantised() ? group : column_unit); }
+  CLEARHEAD_INLINE int groups() const { return padded() / group; }
   // What a code is stored above its value: it makes bytes unsigned, as the dot product instructions want them.
-  int zero() const { return minima ? 0 : format == Format::int8 ? 128 : 8; }
+  CLEARHEAD_INLINE int zero() const { return minima ? 0 : format == Format::int8 ? 128 : 8; }
 
-  std::size_t code_bytes() const {
+  CLEARHEAD_INLINE std::size_t code_bytes() const {
     const std::size_t values = std::size_t(lanes) * std::size_t(padded());
     switch (format) {
       case Format::f32: return values * 4;
@@ -56,17 +60,17 @@ struct Matrix {
     }
     return 0;
   }
-  std::size_t scale_bytes() const {
+  CLEARHEAD_INLINE std::size_t scale_bytes() const {
     return quantised() ? round_up(std::size_t(groups()) * lanes * 2, std::size_t(alignment)) : 0;
   }
-  std::size_t block_bytes() const { return code_bytes() + scale_bytes() * (minima ? 2 : 1); }
-  std::size_t bytes() const { return block_bytes() * std::size_t(blocks()); }
+  CLEARHEAD_INLINE std::size_t block_bytes() const { return code_bytes() + scale_bytes() * (minima ? 2 : 1); }
+  CLEARHEAD_INLINE std::size_t bytes() const { return block_bytes() * std::size_t(blocks()); }
 
-  const std::byte* block(int index) const { return data + block_bytes() * std::size_t(index); }
-  const std::uint16_t* scales(int index) const {
+  CLEARHEAD_INLINE const std::byte* block(int index) const { return data + block_bytes() * std::size_t(index); }
+  CLEARHEAD_INLINE const std::uint16_t* scales(int index) const {
     return reinterpret_cast<const std::uint16_t*>(block(index) + code_bytes());
   }
-  const std::uint16_t* minimums(int index) const {
+  CLEARHEAD_INLINE const std::uint16_t* minimums(int index) const {
     return reinterpret_cast<const std::uint16_t*>(block(index) + code_bytes() + scale_bytes());
   }
 };

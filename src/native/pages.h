@@ -23,12 +23,12 @@ struct PageShape {
   KvFormat format = KvFormat::f32;
   int head_dim = 0;
 
-  int padded() const { return round_up(head_dim, lanes); }
-  std::size_t element() const { return format == KvFormat::f32 ? 4 : format == KvFormat::int8 ? 1 : 2; }
-  std::size_t key_bytes() const { return std::size_t(head_dim) * page_keys * element(); }
-  std::size_t value_bytes() const { return std::size_t(page_keys) * std::size_t(padded()) * element(); }
-  std::size_t scale_bytes() const { return format == KvFormat::int8 ? 2 * page_keys * sizeof(float) : 0; }
-  std::size_t bytes() const {
+  CLEARHEAD_INLINE int padded() const { return round_up(head_dim, lanes); }
+  CLEARHEAD_INLINE std::size_t element() const { return format == KvFormat::f32 ? 4 : format == KvFormat::int8 ? 1 : 2; }
+  CLEARHEAD_INLINE std::size_t key_bytes() const { return std::size_t(head_dim) * page_keys * element(); }
+  CLEARHEAD_INLINE std::size_t value_bytes() const { return std::size_t(page_keys) * std::size_t(padded()) * element(); }
+  CLEARHEAD_INLINE std::size_t scale_bytes() const { return format == KvFormat::int8 ? 2 * page_keys * sizeof(float) : 0; }
+  CLEARHEAD_INLINE std::size_t bytes() const {
     return round_up(key_bytes() + value_bytes() + scale_bytes(), std::size_t(alignment));
   }
 };
@@ -40,7 +40,7 @@ struct PageView {
   std::size_t head_offset = 0;          // where this layer and head begin in a slab
   std::size_t page_bytes = 0;
 
-  std::byte* operator[](int i) const {
+  CLEARHEAD_INLINE std::byte* operator[](int i) const {
     const std::int32_t page = table[i];
     return slabs[page >> slab_shift] + head_offset + std::size_t(page & (slab_pages - 1)) * page_bytes;
   }
