@@ -1,5 +1,6 @@
 // Packing, and single kernels for tests, which compare each instruction set with NumPy.
 #include <nanobind/ndarray.h>
+#include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
@@ -20,6 +21,7 @@ namespace {
 using Bytes = nb::ndarray<const std::uint8_t, nb::c_contig, nb::device::cpu>;
 using Packed = nb::ndarray<std::uint8_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 using Floats2 = nb::ndarray<const float, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
+using Floats = nb::ndarray<const float, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 using Output2 = nb::ndarray<float, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
 
 Matrix shape(const std::string& format, bool minima, int rows, int columns, int group) {
@@ -45,13 +47,15 @@ void pack(const std::string& format, bool minima, int rows, int columns, int gro
             int(count));
 }
 
-// out [tokens, whole blocks of rows] = x W^T (added to, if `add`), one call for tokens and blocks cut at `cuts`.
+// out [tokens, whole blocks of rows] = x W^T + bias (added to, if `add`), in calls of so many tokens and blocks.
 void multiply(const std::string& set, const std::string& format, bool minima, int rows, int columns, int group,
-              Packed data, Floats2 x, bool add, int token_step, int block_step, Output2 out) {
+              Packed data, Floats2 x, std::optional<Floats> bias, bool add, int token_step, int block_step,
+              Output2 out) {
   Matrix m = shape(format, minima, rows, columns, group);
   const int tokens = int(x.shape(0));
   if (data.size() != m.bytes() || int(x.shape(1)) != columns || int(out.shape(0)) != tokens ||
-      int(out.shape(1)) != m.blocks() * lanes || token_step < 1 || block_step < 1)
+      int(out.shape(1)) != m.blocks() * lanes || (bias && bias->size() != out.shape(1)) || token_step < 1 ||
+      block_step < 1)
     throw std::invalid_argument("shapes of a product that do not agree");
   m.data = reinterpret_cast<const std::byte*>(data.data());
   const Kernels& k = kernels(set);
@@ -64,12 +68,30 @@ void multiply(const std::string& set, const std::string& format, bool minima, in
     std::memcpy(floats.row(t), x.data() + std::size_t(t) * std::size_t(columns), std::size_t(columns) * sizeof(float));
     inputs.convert(k, floats.row(t), t, columns, kind_of(m));
   }
-  const Product p{&m, nullptr, out.data(), out.shape(1), add};
+  const Product p{&m, bias ? bias->data() : nullptr, out.data(), out.shape(1), add};
   const nb::gil_scoped_release released;
+  token_step = std::min(token_step, tokens), block_step = std::min(block_step, m.blocks());
   for (int t = 0; t < tokens; t += token_step)
     for (int b = 0; b < m.blocks(); b += block_step)
       k.multiply(inputs.operand(m, floats.row(0), floats.stride()), t, std::min(tokens, t + token_step), p, b,
                  std::min(m.blocks(), b + block_step), work);
+}
+
+// One token's activations as bytes: codes, scales and sums of its groups.
+nb::tuple quantise(const std::string& set, const Floats& x, int group) {
+  if (group < 32 || x.size() == 0 || x.size() % std::size_t(group) != 0)
+    throw std::invalid_argument("activations are not whole groups");
+  const std::size_t groups = x.size() / std::size_t(group);
+  const Buffer<float> aligned(x.data(), x.size());
+  std::vector<std::int8_t> codes(x.size());
+  std::vector<float> scales(groups);
+  std::vector<std::int32_t> sums(groups);
+  kernels(set).quantise(aligned.data(), int(x.size()), group, codes.data(), scales.data(), sums.data());
+  const auto array = [](const auto& from) {
+    using T = typename std::decay_t<decltype(from)>::value_type;
+    return nb::cast(nb::ndarray<nb::numpy, const T>(from.data(), {from.size()}), nb::rv_policy::copy);
+  };
+  return nb::make_tuple(array(codes), array(scales), array(sums));
 }
 
 void unpack(const std::string& format, bool minima, int rows, int columns, int group, Packed data, int row,
@@ -98,7 +120,8 @@ void bind_kernels(nb::module_& m) {
   m.def("packed_bytes", &packed_bytes, "format"_a, "minima"_a, "rows"_a, "columns"_a, "group"_a);
   m.def("pack", &pack, "format"_a, "minima"_a, "rows"_a, "columns"_a, "group"_a, "type"_a, "source"_a, "first"_a, "out"_a);
   m.def("multiply", &multiply, "instruction_set"_a, "format"_a, "minima"_a, "rows"_a, "columns"_a, "group"_a, "data"_a,
-        "x"_a, "add"_a, "token_step"_a, "block_step"_a, "out"_a);
+        "x"_a, "bias"_a.none(), "add"_a, "token_step"_a, "block_step"_a, "out"_a);
+  m.def("quantise", &quantise, "instruction_set"_a, "x"_a, "group"_a);
   m.def("unpack", &unpack, "format"_a, "minima"_a, "rows"_a, "columns"_a, "group"_a, "data"_a, "row"_a, "out"_a);
 }
 

@@ -1,0 +1,49 @@
+// How products are cut into tiles: a few tokens by a few row blocks, whose sums stay in registers.
+//
+// Every output is one chain of the same operations in the same order, whatever tile it falls in: a token gets the same
+// result alone and in any batch.
+#pragma once
+
+#include <algorithm>
+#include <type_traits>
+
+#include "dot.h"
+#include "kernels.h"
+
+namespace clearhead {
+namespace {
+
+// Tiles as large as the registers hold: 32 of AVX-512, 16 of AVX2 with two to a vector.
+#if defined(__AVX512F__)
+constexpr int float_tokens = 8, byte_tokens = 4, tile_blocks = 3, lone_blocks = 4;
+#elif defined(__AVX2__)
+constexpr int float_tokens = 4, byte_tokens = 3, tile_blocks = 1, lone_blocks = 2;
+#else
+constexpr int float_tokens = 4, byte_tokens = 2, tile_blocks = 1, lone_blocks = 1;
+#endif
+
+constexpr std::size_t slice_bytes = std::size_t(512) << 10;  // of activations that stay in the second-level cache
+
+inline void write(const Product& p, int token, int block, Floats sum) {
+  float* out = p.out + p.stride * std::size_t(token) + std::size_t(block) * lanes;
+  if (p.bias) sum = sum + load(p.bias + std::size_t(block) * lanes);
+  store(out, p.add ? sum + load(out) : sum);
+}
+
+// Calls tile(n, i) for n things from i on, n known to the compiler: Most as long as that fits, then the rest at once.
+template <int Most, class Tile>
+void in_tiles(int first, int last, Tile&& tile) {
+  for (; last - first >= Most; first += Most) tile(std::integral_constant<int, Most>{}, first);
+  if constexpr (Most > 1)
+    if (first < last) in_tiles<Most - 1>(first, last, tile);
+}
+
+// Calls part(first, last) for slices of the tokens that stay in the cache while all blocks pass by.
+template <class Part>
+void in_slices(int first, int last, std::size_t token_bytes, Part&& part) {
+  const int most = std::max(32, int(slice_bytes / token_bytes) / 32 * 32);
+  for (; first < last; first += most) part(first, std::min(last, first + most));
+}
+
+}  // namespace
+}  // namespace clearhead
