@@ -4,6 +4,9 @@ For each kind of value one array [chosen layers, ...] is made; the trace gets it
 heads, D head_dim, C d_model, F d_ff, T new tokens, S keys, M tokens of the encoder.
 """
 
+from dataclasses import dataclass
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,55 +15,81 @@ from clearhead.native import _native
 from clearhead.trace import Trace
 
 Array = NDArray[np.float32]
+Choice = tuple[int, ...] | None
 ATTENTION = ("weights", "query", "key", "value", "heads", "output")
+WHOLE = ("embed.tokens", "embed.output", "last")  # of the model, not of a layer
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What one choice of a trace means for one stack: which layers and heads, and the paths of each wanted kind with
+    their places among the layers."""
+
+    layers: list[int]
+    heads: list[int]
+    paths: dict[str, dict[str, int | None]]
 
 
 class Capture:
     """The places of one call that a trace wants."""
 
     def __init__(self, trace: Trace, config: ModelConfig, stack: str, *, new: int, keys: int, memory: int) -> None:
-        self.trace, self.stack = trace, stack
-        n_layers = config.n_encoder_layers if stack == "encoder" else config.n_decoder_layers
-        self.layers = [i for i in range(n_layers) if trace.layers is None or i in trace.layers]
-        self.heads = list(range(config.n_heads)) if trace.heads is None else sorted(set(trace.heads))
-        shapes = self.shapes(config, new, keys, memory)
-        self.paths = {kind: self.wanted(kind) for kind in shapes}
-        self.arrays: dict[str, Array] = {
-            kind: np.zeros(shape, dtype=np.float32) for kind, shape in shapes.items() if self.paths[kind]
+        kinds = None if trace.kinds is None else tuple(trace.kinds)
+        self.trace = trace
+        self.plan = plan(config, stack, choice(trace.layers), choice(trace.heads), kinds)
+        self.arrays = {
+            kind: np.zeros(
+                shape(kind, config, self.plan, new, memory if kind.startswith("cross") else keys), np.float32
+            )
+            for kind in self.plan.paths
         }
-        self.native = _native.Capture(self.layers, self.heads, self.arrays)
-
-    def shapes(self, c: ModelConfig, T: int, S: int, M: int) -> dict[str, tuple[int, ...]]:
-        """The shape of every kind this stack has."""
-        L, H, K, D = len(self.layers), len(self.heads), c.n_kv_heads, c.head_dim
-        shapes: dict[str, tuple[int, ...]] = {
-            "embed.tokens": (T, c.d_model),
-            "embed.output": (T, c.d_model),
-            "last": (T, c.d_model),
-        }
-        shapes |= {kind: (L, T, c.d_model) for kind in ("input", "output", "mlp.output")}
-        shapes["mlp.hidden"] = (L, T, c.d_ff)
-        modules = {"attention": S}
-        if self.stack == "decoder" and c.n_encoder_layers:
-            modules["cross_attention"] = M
-        for module, keys in modules.items():
-            each = [(H, T, keys), (H, T, D), (K, keys, D), (K, keys, D), (H, T, D), (T, c.d_model)]
-            shapes |= {f"{module}.{kind}": (L, *shape) for kind, shape in zip(ATTENTION, each, strict=True)}
-        return shapes
-
-    def wanted(self, kind: str) -> dict[str, int | None]:
-        """The trace's paths for a kind, each with its index among the chosen layers."""
-        paths: dict[str, int | None]
-        if kind == "last":
-            paths = {f"{self.stack}.output": None}
-        elif kind.startswith("embed."):
-            paths = {kind: None}
-        else:
-            paths = {f"{self.stack}.layers.{layer}.{kind}": index for index, layer in enumerate(self.layers)}
-        return {path: index for path, index in paths.items() if self.trace.wants(path)}
+        self.native = _native.Capture(self.plan.layers, self.plan.heads, self.arrays)
 
     def record(self) -> None:
         """Give the trace what the call wrote."""
         for kind, array in self.arrays.items():
-            for path, index in self.paths[kind].items():
+            for path, index in self.plan.paths[kind].items():
                 self.trace.arrays[path] = array if index is None else array[index]
+
+
+def choice(chosen: object) -> Choice:
+    """Layers or heads as a key."""
+    return None if chosen is None else tuple(sorted(set(chosen)))  # type: ignore[call-overload]
+
+
+@lru_cache(maxsize=16)
+def plan(config: ModelConfig, stack: str, layers: Choice, heads: Choice, kinds: tuple[str, ...] | None) -> Plan:
+    """The plan of a choice; decoding asks for the same one at every step."""
+    n_layers = config.n_encoder_layers if stack == "encoder" else config.n_decoder_layers
+    trace = Trace(layers=layers, heads=heads, kinds=kinds)
+    chosen = [i for i in range(n_layers) if layers is None or i in layers]
+    modules = ["attention", *(["cross_attention"] if stack == "decoder" and config.n_encoder_layers else [])]
+    each = ["input", "output", "mlp.hidden", "mlp.output", *(f"{m}.{kind}" for m in modules for kind in ATTENTION)]
+    places: dict[str, dict[str, int | None]] = {
+        kind: {(f"{stack}.output" if kind == "last" else kind): None} for kind in WHOLE
+    }
+    places |= {kind: {f"{stack}.layers.{layer}.{kind}": i for i, layer in enumerate(chosen)} for kind in each}
+    wanted = {kind: {path: i for path, i in paths.items() if trace.wants(path)} for kind, paths in places.items()}
+    return Plan(
+        chosen,
+        list(range(config.n_heads)) if heads is None else list(heads),
+        {kind: paths for kind, paths in wanted.items() if paths},
+    )
+
+
+def shape(kind: str, c: ModelConfig, plan: Plan, T: int, S: int) -> tuple[int, ...]:
+    """The shape of a kind's array, for T new tokens of a row of S keys."""
+    L, H = len(plan.layers), len(plan.heads)
+    if kind in WHOLE:
+        return (T, c.d_model)
+    match kind.rpartition(".")[2]:
+        case "weights":
+            return (L, H, T, S)
+        case "query" | "heads":
+            return (L, H, T, c.head_dim)
+        case "key" | "value":
+            return (L, c.n_kv_heads, S, c.head_dim)
+        case "hidden":
+            return (L, T, c.d_ff)
+        case _:
+            return (L, T, c.d_model)

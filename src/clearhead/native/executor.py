@@ -5,6 +5,7 @@ B rows, T new tokens of a row, C d_model, V vocab_size.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from itertools import accumulate
 from typing import Any, Literal
 
 import numpy as np
@@ -250,7 +251,7 @@ def flat(rows: Tokens) -> list[int]:
 
 def cut(array: Floats, counts: Sequence[int]) -> list[Floats]:
     """[M, ...] as rows of so many each."""
-    ends = np.cumsum(counts).tolist()
+    ends = accumulate(counts)
     return [array[end - n : end] for end, n in zip(ends, counts, strict=True)]
 
 
