@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "half.h"
+#include "rounding.h"
 
 namespace clearhead {
 
@@ -119,16 +120,18 @@ void q5_k(const std::byte* p, int group, Row& row) {
   }
 }
 
-// Quantises one group of floats: code = round(x / scale), the largest magnitude at `top`.
-void to_bytes(const float* x, int group_size, int group, Row& row) {
-  float most = 0;
-  for (int i = 0; i < group_size; ++i) most = std::max(most, std::isfinite(x[i]) ? std::abs(x[i]) : INFINITY);
-  row.scales[group] = scale_bits(most / 127.0f);
-  const float scale = from_float16(row.scales[group]);
-  for (int i = 0; i < group_size; ++i) {
-    const float code = scale > 0 ? std::clamp(std::nearbyint(x[i] / scale), -127.0f, 127.0f) : 0.0f;
-    row.codes[group * group_size + i] = std::uint8_t(int(code) + 128);
-  }
+// One group of floats, rounded to the form that the matrix has.
+void round_group(const Matrix& m, const float* x, int group, Row& row) {
+  for (int i = 0; i < m.group; ++i)
+    if (!std::isfinite(x[i])) throw std::invalid_argument("a weight is not finite");
+  const Factors best = m.format == Format::int8 ? eight_bits(x, m.group)
+                       : m.minima               ? four_bits_with_minimum(x, m.group)
+                                                : four_bits(x, m.group);
+  row.scales[group] = scale_bits(best.scale);
+  row.minima[group] = scale_bits(best.minimum);
+  const Factors kept{from_float16(row.scales[group]), from_float16(row.minima[group])};
+  const Range range = m.format == Format::int8 ? Range{-127, 127} : m.minima ? Range{0, 15} : Range{-8, 7};
+  round_codes(x, m.group, kept, range, m.zero(), row.codes.data() + std::size_t(group * m.group));
 }
 
 // CTranslate2's rows: signed bytes, then one scale for all of them.
@@ -151,56 +154,7 @@ void q6_k(const std::byte* p, int group, Row& row) {
     const int code = (bits | (byte(high + i) >> 2 * quarter & 3) << 4) - 32;
     x[i] = d * float(std::to_integer<std::int8_t>(scales[i / 16])) * float(code);
   }
-  to_bytes(x, 32, group, row);
-}
-
-// Codes -8 .. 7 of a group of 32. Of several scales the one whose squared error is least is taken: the number farthest
-// from zero may lie at -8, or at either end somewhat within.
-void to_nibbles(const float* x, int group, Row& row) {
-  float extreme = 0;
-  for (int i = 0; i < 32; ++i)
-    if (!(std::abs(x[i]) <= std::abs(extreme))) extreme = x[i];
-  float best = INFINITY;
-  for (int step = -9; step <= 9; ++step) {
-    const std::uint16_t bits = scale_bits(extreme / -(8.0f + 0.1f * float(step)));
-    const float scale = from_float16(bits);
-    float error = 0;
-    std::uint8_t codes[32];
-    for (int i = 0; i < 32; ++i) {
-      const float code = scale != 0 ? std::clamp(std::nearbyint(x[i] / scale), -8.0f, 7.0f) : 0.0f;
-      const float d = x[i] - scale * code;
-      error += d * d;
-      codes[i] = std::uint8_t(int(code) + 8);
-    }
-    if (error >= best) continue;
-    best = error;
-    row.scales[group] = bits;
-    std::copy_n(codes, 32, row.codes.begin() + 32 * group);
-  }
-}
-
-// Codes 0 .. 15 of a group of 32 with a minimum, by the same search.
-void to_nibbles_with_minimum(const float* x, int group, Row& row) {
-  const auto [low, high] = std::minmax_element(x, x + 32);
-  float best = INFINITY;
-  for (int step = 0; step <= 12; ++step) {
-    const float shrink = 0.015f * float(step) * (*high - *low);
-    const std::uint16_t minimum_bits = scale_bits(*low + shrink / 2), bits = scale_bits((*high - *low - shrink) / 15.0f);
-    const float minimum = from_float16(minimum_bits), scale = from_float16(bits);
-    float error = 0;
-    std::uint8_t codes[32];
-    for (int i = 0; i < 32; ++i) {
-      const float code = scale != 0 ? std::clamp(std::nearbyint((x[i] - minimum) / scale), 0.0f, 15.0f) : 0.0f;
-      const float d = x[i] - minimum - scale * code;
-      error += d * d;
-      codes[i] = std::uint8_t(int(code));
-    }
-    if (error >= best) continue;
-    best = error;
-    row.scales[group] = bits;
-    row.minima[group] = minimum_bits;
-    std::copy_n(codes, 32, row.codes.begin() + 32 * group);
-  }
+  round_group({Format::int8}, x, group, row);
 }
 
 struct Type {
@@ -254,18 +208,6 @@ void place_floats(const Matrix& m, std::byte* data, int index, const float* x) {
   }
 }
 
-void quantise_row(const Matrix& m, const float* padded, Row& row) {
-  for (int g = 0; g < m.groups(); ++g) {
-    const float* group = padded + g * m.group;
-    if (m.format == Format::int8)
-      to_bytes(group, m.group, g, row);
-    else if (m.minima)
-      to_nibbles_with_minimum(group, g, row);
-    else
-      to_nibbles(group, g, row);
-  }
-}
-
 const Type& fitting(const Matrix& m, const std::string& type) {
   const auto found = types().find(type);
   if (found == types().end()) throw std::invalid_argument("weights of type " + type + " cannot be packed as they are");
@@ -294,7 +236,10 @@ void pack_rows(const Matrix& m, std::byte* data, const std::string& type, const 
   std::vector<float> floats(std::size_t(m.padded()), 0.0f);
   const bool scaled = type == "int8";
   const Type* t = type == "F32" || scaled ? nullptr : &fitting(m, type);
-  if (scaled && (m.format != Format::int8 || m.minima)) throw std::invalid_argument("rows of int8 fit the format int8 only");
+  if (scaled && (m.format != Format::int8 || m.minima))
+    throw std::invalid_argument("rows of int8 fit the format int8 only");
+  if (type == "F32" && m.format == Format::int8 && m.minima)
+    throw std::invalid_argument("only the blocks of Q5_1 and Q5_K are packed as int8 with minima");
   for (int r = first; r < first + count; ++r, source += stride) {
     if (t) {
       for (int g = 0; g < m.groups(); ++g) t->unpack(source, g, row);
@@ -308,7 +253,7 @@ void pack_rows(const Matrix& m, std::byte* data, const std::string& type, const 
     }
     std::memcpy(floats.data(), source, stride);
     if (m.quantised()) {
-      quantise_row(m, floats.data(), row);
+      for (int g = 0; g < m.groups(); ++g) round_group(m, floats.data() + g * m.group, g, row);
       place_codes(m, data, r, row);
     } else {
       place_floats(m, data, r, floats.data());
