@@ -20,7 +20,7 @@ constexpr float nothing = -std::numeric_limits<float>::infinity();
 
 // Queries whose scores stay in registers together, and the vectors that each holds of scores or of its output.
 #if defined(__AVX512F__)
-constexpr int query_tile = 4, vector_tile = 4;
+constexpr int query_tile = 6, vector_tile = 4;
 #elif defined(__AVX2__)
 constexpr int query_tile = 2, vector_tile = 2;
 #else
