@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from clearhead.config import GenerationConfig, ModelConfig, SpecialTokens
 from clearhead.executor import Floats
-from clearhead.generation.ending import Ending, Stop, end_ids
 from clearhead.generation.drawing import draw
+from clearhead.generation.ending import Ending, Stop, end_ids
 from clearhead.generation.processors import Processor, compose, penalties
 from clearhead.generation.prompts import room
 from clearhead.generation.records import Alternatives, FinishReason, Generation, PromptLogprobs, Step
