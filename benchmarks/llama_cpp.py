@@ -3,7 +3,7 @@
     python benchmarks/llama_cpp.py smollm2-135m-instruct SmolLM2-135M-Instruct.Q4_1.gguf --dtype auto --rounds 5
 
 Each engine runs in a process of its own, which waits while the other works; `--peer-python` names an interpreter that
-has llama-cpp-python, if this one has not. Printed are medians, the smallest and the largest, and the ratio of the medians.
+has llama-cpp-python, if this one has not. Printed are medians with the extremes, and the ratio of the medians.
 """
 
 import argparse

@@ -20,7 +20,7 @@ LEAVES = (".weight", ".bias", "")
 
 
 class Operation(Protocol):
-    """How one tensor of a checkpoint becomes ours, and back. `by_rows`: it moves whole rows, whatever they are made of."""
+    """How one tensor of a checkpoint becomes ours, and back; `by_rows` if it moves whole rows, whatever is in them."""
 
     by_rows: ClassVar[bool]
 

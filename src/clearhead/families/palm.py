@@ -8,7 +8,7 @@ value, MLP and gate.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -22,6 +22,8 @@ from clearhead.families.layout import Shape
 @dataclass(frozen=True, slots=True)
 class AroundZero:
     """A norm's gain stored as its difference from 1."""
+
+    by_rows: ClassVar[bool] = False
 
     def split(self, array: Array, shapes: Sequence[Shape], config: ModelConfig) -> list[Array]:
         return [array + np.ones_like(array)]
