@@ -5,6 +5,9 @@
 #include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
 
+#include <algorithm>
+#include <map>
+
 #include "cpu.h"
 #include "inputs.h"
 #include "modules.h"
@@ -22,6 +25,7 @@ using Bytes = nb::ndarray<const std::uint8_t, nb::c_contig, nb::device::cpu>;
 using Packed = nb::ndarray<std::uint8_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 using Floats2 = nb::ndarray<const float, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
 using Floats = nb::ndarray<const float, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+using Output1 = nb::ndarray<float, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 using Output2 = nb::ndarray<float, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
 
 Matrix shape(const std::string& format, bool minima, int rows, int columns, int group) {
@@ -94,8 +98,7 @@ nb::tuple quantise(const std::string& set, const Floats& x, int group) {
   return nb::make_tuple(array(codes), array(scales), array(sums));
 }
 
-void unpack(const std::string& format, bool minima, int rows, int columns, int group, Packed data, int row,
-            nb::ndarray<float, nb::ndim<1>, nb::c_contig, nb::device::cpu> out) {
+void unpack(const std::string& format, bool minima, int rows, int columns, int group, Packed data, int row, Output1 out) {
   Matrix m = shape(format, minima, rows, columns, group);
   if (data.size() != m.bytes() || int(out.size()) < m.padded() || row < 0 || row >= rows)
     throw std::invalid_argument("shapes of a row that do not agree");
@@ -103,9 +106,23 @@ void unpack(const std::string& format, bool minima, int rows, int columns, int g
   kernels("portable").unpack_row(m, row, out.data());
 }
 
+// A function of the MLP, of each x.
+void activate(const std::string& set, const std::string& kind, const Floats& x, Output1 out) {
+  static const std::map<std::string, Activation> kinds = {{"none", Activation::none},
+                                                          {"relu", Activation::relu},
+                                                          {"gelu", Activation::gelu},
+                                                          {"gelu_tanh", Activation::gelu_tanh},
+                                                          {"silu", Activation::silu}};
+  if (x.size() != out.size()) throw std::invalid_argument("shapes of an activation that do not agree");
+  const std::size_t padded = round_up(x.size(), std::size_t(lanes));
+  Buffer<float> values(padded);
+  std::copy_n(x.data(), x.size(), values.data());
+  kernels(set).activate(kinds.at(kind), values.data(), nullptr, padded, values.data());
+  std::copy_n(values.data(), x.size(), out.data());
+}
+
 // One token of logits [V]; -1 if their largest is not finite.
-int sample(const nb::ndarray<const float, nb::ndim<1>, nb::c_contig, nb::device::cpu>& logits, double temperature, int top_k,
-           double top_p, double min_p, double uniform) {
+int sample(const Floats& logits, double temperature, int top_k, double top_p, double min_p, double uniform) {
   static const Kernels& best = kernels(instruction_sets().back());
   thread_local Sampler sampler;
   if (logits.size() == 0) throw std::invalid_argument("no logits to choose from");
@@ -121,6 +138,7 @@ void bind_kernels(nb::module_& m) {
   m.def("pack", &pack, "format"_a, "minima"_a, "rows"_a, "columns"_a, "group"_a, "type"_a, "source"_a, "first"_a, "out"_a);
   m.def("multiply", &multiply, "instruction_set"_a, "format"_a, "minima"_a, "rows"_a, "columns"_a, "group"_a, "data"_a,
         "x"_a, "bias"_a.none(), "add"_a, "token_step"_a, "block_step"_a, "out"_a);
+  m.def("activate", &activate, "instruction_set"_a, "kind"_a, "x"_a, "out"_a);
   m.def("quantise", &quantise, "instruction_set"_a, "x"_a, "group"_a);
   m.def("unpack", &unpack, "format"_a, "minima"_a, "rows"_a, "columns"_a, "group"_a, "data"_a, "row"_a, "out"_a);
 }

@@ -6,10 +6,10 @@
 namespace clearhead {
 namespace {
 
-// e^x to about 1 unit in the last place: 2^n times a polynomial on [-ln 2 / 2, ln 2 / 2]. 0 below -87.3, and the largest
-// finite power above 88.7.
+// e^x to about 1 unit in the last place: 2^n times a polynomial on [-ln 2 / 2, ln 2 / 2]. 0 below -87.3, and
+// infinite from 88.8 at the latest.
 inline Floats exponential(Floats x) {
-  const Floats clamped = max(fill(-87.3f), min(fill(88.7f), x));  // in this order, what is no number comes through
+  const Floats clamped = max(fill(-87.3f), min(fill(89.0f), x));  // in this order, what is no number comes through
   const Floats n = round(clamped * fill(1.44269504089f));
   Floats r = fma(n, fill(-0.693359375f), clamped);  // ln 2 in two parts, the first of few bits
   r = fma(n, fill(2.12194440e-4f), r);
@@ -35,16 +35,16 @@ inline Floats gelu_tanh(Floats x) {
   return x * sigmoid(cubic * fill(1.5957691216f));
 }
 
-// x (1 + erf(x / sqrt(2))) / 2. The tail of erf by Abramowitz and Stegun 7.1.26, to 1.5e-7.
+// x (1 + erf(x / sqrt(2))) / 2. The tail of the normal distribution beyond |x| is exp(-x^2 / 2) times a smooth function,
+// here a polynomial in t = 1 / (1 + 0.4 |x| / sqrt(2)), of degree 9, fitted to the least relative error, 1.3e-7.
 inline Floats gelu(Floats x) {
   const Floats z = max(x, zeros() - x) * fill(0.70710678118f);
-  const Floats t = fill(1.0f) / fma(z, fill(0.3275911f), fill(1.0f));
-  Floats p = fill(1.061405429f);
-  p = fma(p, t, fill(-1.453152027f));
-  p = fma(p, t, fill(1.421413741f));
-  p = fma(p, t, fill(-0.284496736f));
-  p = fma(p, t, fill(0.254829592f));
-  const Floats tail = p * t * exponential(zeros() - z * z) * fill(0.5f);  // of the normal distribution, beyond |x|
+  const Floats t = fill(1.0f) / fma(z, fill(0.4f), fill(1.0f));
+  Floats p = fill(0.025136238f);
+  for (const float coefficient : {-0.09147165f, 0.084577292f, -0.0028338623f, 0.0707304999f, 0.084266922f, 0.103921935f,
+                                  0.112834759f, 0.112837933f})
+    p = fma(p, t, fill(coefficient));
+  const Floats tail = p * t * exponential(x * x * fill(-0.5f));
   return x * where_less(x, zeros(), tail, fill(1.0f) - tail);
 }
 
