@@ -58,11 +58,15 @@ class Stack(nn.Module):
 
 
 def rotary_tables(config: ModelConfig, positions: Tensor, dtype: torch.dtype) -> Pair:
-    """cos and sin for `positions` [B, T], each [B, 1, T, D]; formed in float64, for long positions turn far."""
+    """cos and sin for `positions` [B, T], each [B, 1, T, D]."""
     frequencies = torch.from_numpy(rotary_frequencies(config.head_dim, config.rotary_base, config.rotary_scaling))
-    angles = positions[:, None, :, None] * frequencies.to(positions.device)  # [B, 1, T, D / 2]
+    return cos_sin(positions[:, None], frequencies.to(positions.device), rotary_amplitude(config), dtype)
+
+
+def cos_sin(positions: Tensor, frequencies: Tensor, amplitude: float, dtype: torch.dtype) -> Pair:
+    """[...] and [D / 2] in float64 -> two of [..., D]; the angles are float64, for long positions turn far."""
+    angles = positions[..., None] * frequencies
     angles = torch.cat([angles, angles], dim=-1)
-    amplitude = rotary_amplitude(config)
     return (angles.cos() * amplitude).to(dtype), (angles.sin() * amplitude).to(dtype)
 
 

@@ -1,0 +1,1 @@
+"""Clearhead beside its peers on one machine, in one run: `python -m benchmarks decode`."""
