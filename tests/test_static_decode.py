@@ -22,7 +22,6 @@ from clearhead.errors import ContextWindowError
 from clearhead.generation.beam import beam_search
 from clearhead.generation.generate import generate
 from clearhead.generation.prompts import encode_sources
-from clearhead.model import devices
 from clearhead.model.cache import KVCache
 from clearhead.model.executor import TorchExecutor
 from clearhead.model.step import cache as step_cache
@@ -337,16 +336,3 @@ def test_the_executor_is_told_how_to_decode(decoding: Any, takes: type, counter:
         assert close(model.decode([[7]], cache), executor(config).decode([[5, 6, 7]]))
         assert type(cache) is takes
     assert counter.frame_count == (4 if decoding == "compiled" else 0)  # without a GPU attention is a kernel of its own
-
-
-def test_a_gpu_is_preferred_and_the_two_bytes_it_computes_in(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    for present, two_bytes, chosen in (
-        (False, False, ("cpu", "float32")),
-        (True, False, ("cuda", "float32")),
-        (True, True, ("cuda", "bfloat16")),
-    ):
-        monkeypatch.setattr(torch.cuda, "is_available", lambda present=present: present)
-        monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation, here=two_bytes: here)
-        assert devices.preferred() == chosen

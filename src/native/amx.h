@@ -13,17 +13,20 @@ namespace {
 constexpr int tile_rows = 16;
 constexpr std::size_t tile_bytes = 64 * tile_rows;
 
-// The shapes of this thread's tiles, while it lives: sums in 0 to 3, activations in 4 and 5, weights in 6 and 7. A row of
-// activations is `bytes` long. 0, 1 and 4 have the rows of `first` tokens, and 2, 3 and 5 those of `second`.
+// Rows of a tile, and bytes of each.
+struct TileShape {
+  int rows = 0, bytes = 64;
+};
+
+// The shapes of this thread's tiles, while it lives.
 class TileShapes {
  public:
-  TileShapes(int first, int second, int bytes) {
+  explicit TileShapes(const TileShape (&tiles)[8]) {
     Shapes s;
-    for (int i : {0, 1, 4}) s.rows[i] = std::uint8_t(first);
-    for (int i : {2, 3, 5}) s.rows[i] = std::uint8_t(second);
-    for (int i : {6, 7}) s.rows[i] = std::uint8_t(bytes / 4);
-    for (int i : {0, 1, 2, 3, 6, 7}) s.bytes[i] = 64;
-    for (int i : {4, 5}) s.bytes[i] = std::uint16_t(bytes);
+    for (int i = 0; i < 8; ++i) {
+      s.rows[i] = std::uint8_t(tiles[i].rows);
+      s.bytes[i] = std::uint16_t(tiles[i].bytes);
+    }
     asm volatile("ldtilecfg (%0)" ::"r"(&s) : "memory");
   }
   ~TileShapes() { asm volatile("tilerelease" ::: "memory"); }
@@ -36,6 +39,14 @@ class TileShapes {
     std::uint16_t bytes[16] = {};
     std::uint8_t rows[16] = {};
   };
+};
+
+// For products with weights: sums in 0 to 3, activations in 4 and 5, weights in 6 and 7. A row of activations is `bytes`
+// long. 0, 1 and 4 have the rows of `first` tokens, and 2, 3 and 5 those of `second`.
+class ProductShapes : public TileShapes {
+ public:
+  ProductShapes(int first, int second, int bytes)
+      : TileShapes({{first}, {first}, {second}, {second}, {first, bytes}, {second, bytes}, {bytes / 4}, {bytes / 4}}) {}
 };
 
 // The instructions. Compilers' own forms of them are not ordered with ordinary loads and stores; these are.

@@ -8,7 +8,7 @@
 namespace clearhead {
 namespace {
 
-constexpr int under_way = 4;  // groups on their way from tiles to vectors: their latency is longer than their work
+constexpr int batch_groups = 8;  // that go from tiles to vectors together
 
 // Codes as signed bytes, as tiles want them.
 template <int Zero, bool Nibbles>
@@ -26,36 +26,38 @@ inline void make_signed(const std::byte* from, std::size_t bytes, std::byte* to)
   }
 }
 
-// A block that is made ready group by group, on the way: for the only tile of tokens.
+// A block whose groups are made ready on the way: for a few tiles of tokens.
 template <int Zero, bool Nibbles, int Group>
 class Direct {
  public:
   static constexpr bool minima = Zero == 0;
-  Direct(const Matrix& m, int block)
-      : codes_(m.block(block)), scales_(m.scales(block)), minima_(minima ? m.minimums(block) : nullptr) {}
-  const std::byte* group(int g) {
-    constexpr std::size_t bytes = std::size_t(Group) * lanes / (Nibbles ? 2 : 1);
-    std::byte* to = ready_[g % under_way];
-    make_signed<Zero, Nibbles>(codes_ + bytes * std::size_t(g), bytes, to);
-    __builtin_prefetch(codes_ + bytes * std::size_t(g) + 2048, 0, 3);
-    return to;
+  Direct(const Matrix& m, int block, std::byte* memory)
+      : codes_(m.block(block)), scales_(m.scales(block)), minima_(minima ? m.minimums(block) : nullptr), ready_(memory) {}
+  void prepare(int from, int to) {
+    const std::byte* codes = codes_ + stored * std::size_t(from);
+    make_signed<Zero, Nibbles>(codes, stored * std::size_t(to - from), ready_);
+    for (std::size_t i = 0; i < stored * std::size_t(to - from); i += 64) __builtin_prefetch(codes + i + 8192, 0, 3);
+    from_ = from;
   }
+  const std::byte* group(int g) const { return ready_ + std::size_t(g - from_) * Group * lanes; }
   Floats scale(int g) const { return load_float16(scales_ + g * lanes); }
   Floats minimum(int g) const { return load_float16(minima_ + g * lanes); }
 
  private:
+  static constexpr std::size_t stored = std::size_t(Group) * lanes / (Nibbles ? 2 : 1);  // bytes of a group
   const std::byte* codes_;
   const std::uint16_t *scales_, *minima_;
-  alignas(64) std::byte ready_[under_way][Group * lanes];
+  std::byte* ready_;
+  int from_ = 0;
 };
 
 // A block that was made ready before: for many tiles of tokens.
 template <bool Minima, int Group>
-class Panel {
+class CodePanel {
  public:
   static constexpr bool minima = Minima;
   static std::size_t bytes(const Matrix& m) { return code_bytes(m) + factor_bytes(m) * (Minima ? 2 : 1); }
-  Panel(const Matrix& m, std::byte* at)
+  CodePanel(const Matrix& m, std::byte* at)
       : codes_(at), scales_(reinterpret_cast<float*>(at + code_bytes(m))), minima_(scales_ + m.groups() * lanes) {}
   template <int Zero, bool Nibbles>
   void fill(const Matrix& m, int block) const {
@@ -65,6 +67,7 @@ class Panel {
       if (Minima) store(minima_ + i, load_float16(m.minimums(block) + i));
     }
   }
+  void prepare(int, int) {}
   const std::byte* group(int g) const { return codes_ + std::size_t(g) * Group * lanes; }
   Floats scale(int g) const { return load(scales_ + g * lanes); }
   Floats minimum(int g) const { return load(minima_ + g * lanes); }
@@ -117,9 +120,9 @@ class TokenTiles {
   float* factors_;
 };
 
-// The dots of group g, into the tile `Sums`.
+// The dots of group g, by way of the tile `Sums`.
 template <int Sums, int Group, class Block>
-[[gnu::always_inline]] inline void dot_group(Block& w, const TokenTile& x, int g) {
+[[gnu::always_inline]] inline void dot_group(const Block& w, const TokenTile& x, int g, std::int32_t (*dots)[lanes]) {
   const std::byte *codes = w.group(g), *from = x.codes + g * Group;
   clear_tile<Sums>();
   for (int k = 0; k < Group; k += 64) {
@@ -127,6 +130,23 @@ template <int Sums, int Group, class Block>
     load_tile<6>(codes + k * lanes, 64);
     dot_tiles_int8<Sums, 4, 6>();
   }
+  store_tile<Sums>(dots, 64);
+}
+
+using Dots = std::int32_t[batch_groups][tile_rows][lanes];
+
+// The dots of groups [from, to).
+template <int Group, class Block>
+[[gnu::always_inline]] inline void dot_groups(Block& w, const TokenTile& x, int from, int to, Dots& dots) {
+  w.prepare(from, to);
+  int g = from;
+  for (; g + 4 <= to; g += 4) {
+    dot_group<0, Group>(w, x, g, dots[g - from]);
+    dot_group<1, Group>(w, x, g + 1, dots[g + 1 - from]);
+    dot_group<2, Group>(w, x, g + 2, dots[g + 2 - from]);
+    dot_group<3, Group>(w, x, g + 3, dots[g + 3 - from]);
+  }
+  for (; g < to; ++g) dot_group<0, Group>(w, x, g, dots[g - from]);
 }
 
 // Scales the dots of group g and adds them to the sums.
@@ -143,86 +163,78 @@ template <class Block>
   for (int t = 0; t < tile_rows; ++t) sums[t] = fma(minimum, fill(x.totals[g * tile_rows + t]), sums[t]);
 }
 
-// Group g, the I-th of four: a later one starts its way through the tiles while its dots are scaled.
-template <int I, int Group, class Block>
-[[gnu::always_inline]] inline void pass_group(Block& w, const TokenTile& x, int g, int last,
-                                              std::int32_t (*dots)[tile_rows][lanes], Floats (&sums)[tile_rows]) {
-  dot_group<(I + 3) % under_way, Group>(w, x, std::min(g + 3, last));
-  store_tile<(I + 1) % under_way>(dots[(I + 1) % under_way], 64);
-  add_group(w, x, g, dots[I], sums);
+// A tile of tokens, `rows` of which there are, times `blocks` blocks from `first` on, which `block(i)` gives. Dots of the
+// next batch of groups are under way while those of one are scaled: a vector that waits for what a tile has just stored
+// would wait for all that came before.
+template <int Group, class BlockOf>
+void tile_of_bytes(BlockOf&& block, const TokenTile x, const Product& p, int token, int rows, int first, int blocks) {
+  const int groups = p.matrix->groups(), batches = (groups + batch_groups - 1) / batch_groups;
+  alignas(64) Dots dots[2];
+  const auto end = [&](int batch) { return std::min(groups, (batch + 1) * batch_groups); };
+  auto next = block(0);
+  dot_groups<Group>(next, x, 0, end(0), dots[0]);
+  int turn = 0;
+  for (int b = 0; b < blocks; ++b) {
+    const auto w = next;
+    Floats sums[tile_rows];
+#pragma GCC unroll 16
+    for (int t = 0; t < tile_rows; ++t) sums[t] = zeros();
+    for (int batch = 0; batch < batches; ++batch, turn ^= 1) {
+      if (batch + 1 < batches) {
+        dot_groups<Group>(next, x, end(batch), end(batch + 1), dots[turn ^ 1]);
+      } else if (b + 1 < blocks) {
+        next = block(b + 1);
+        dot_groups<Group>(next, x, 0, end(0), dots[turn ^ 1]);
+      }
+      for (int g = batch * batch_groups; g < end(batch); ++g) add_group(w, x, g, dots[turn][g % batch_groups], sums);
+    }
+#pragma GCC unroll 16
+    for (int t = 0; t < tile_rows; ++t)
+      if (t < rows) write(p, token + t, first + b, sums[t]);
+  }
 }
 
-// A tile of tokens, `rows` of which there are, times one block.
-template <int Group, class Block>
-void tile_of_bytes(Block w, const TokenTile x, const Product& p, int token, int rows, int block) {
-  const int groups = p.matrix->groups(), last = groups - 1;
-  Floats sums[tile_rows];
-  alignas(64) std::int32_t dots[under_way][tile_rows][lanes];
-#pragma GCC unroll 16
-  for (int t = 0; t < tile_rows; ++t) sums[t] = zeros();
-  dot_group<0, Group>(w, x, 0);
-  dot_group<1, Group>(w, x, std::min(1, last));
-  dot_group<2, Group>(w, x, std::min(2, last));
-  store_tile<0>(dots[0], 64);
-  int g = 0;
-  for (; g + 4 <= groups; g += 4) {
-    pass_group<0, Group>(w, x, g, last, dots, sums);
-    pass_group<1, Group>(w, x, g + 1, last, dots, sums);
-    pass_group<2, Group>(w, x, g + 2, last, dots, sums);
-    pass_group<3, Group>(w, x, g + 3, last, dots, sums);
-  }
-  if (g < groups) pass_group<0, Group>(w, x, g, last, dots, sums);
-  if (g + 1 < groups) pass_group<1, Group>(w, x, g + 1, last, dots, sums);
-  if (g + 2 < groups) pass_group<2, Group>(w, x, g + 2, last, dots, sums);
-#pragma GCC unroll 16
-  for (int t = 0; t < tile_rows; ++t)
-    if (t < rows) write(p, token + t, block, sums[t]);
+// Every tile of tokens times blocks [first, first + blocks): the full ones, then the last.
+template <int Group, class BlockOf>
+void all_tiles(const TokenTiles& x, const Product& p, BlockOf&& block, int first, int blocks) {
+  const auto pass = [&](int from, int to) {
+    if (from >= to) return;
+    const ProductShapes shapes(x.rows(from), x.rows(from), std::min(Group, 64));
+    for (int i = from; i < to; ++i) tile_of_bytes<Group>(block, x[i], p, x.token(i), x.rows(i), first, blocks);
+  };
+  pass(0, x.full());
+  pass(x.full(), x.count());
 }
 
 // A few tiles of tokens, over blocks that are read once.
 template <int Group, int Zero, bool Nibbles>
 void few_tiles(const TokenTiles& x, const Product& p, int first, int last) {
-  const int full = x.full();
-  for (int b = first; b < last; ++b) {
-    const auto pass = [&](int from, int to) {
-      if (from >= to) return;
-      const TileShapes shapes(x.rows(from), x.rows(from), std::min(Group, 64));
-      for (int i = from; i < to; ++i)
-        tile_of_bytes<Group>(Direct<Zero, Nibbles, Group>(*p.matrix, b), x[i], p, x.token(i), x.rows(i), b);
-    };
-    pass(0, full);
-    pass(full, x.count());
-  }
+  alignas(64) std::byte ready[batch_groups * Group * lanes];
+  all_tiles<Group>(x, p, [&](int i) { return Direct<Zero, Nibbles, Group>(*p.matrix, first + i, ready); }, first,
+                   last - first);
 }
 
 // Many tiles of tokens, over panels of blocks that stay in the second-level cache.
 template <int Group, int Zero, bool Nibbles>
 void many_tiles(const TokenTiles& x, const Product& p, int first, int last, std::byte* memory, int most) {
-  using Block = Panel<Zero == 0, Group>;
+  using Block = CodePanel<Zero == 0, Group>;
   const Matrix& m = *p.matrix;
   const auto panel = [&](int i) { return Block(m, memory + Block::bytes(m) * std::size_t(i)); };
   for (; first < last; first += most) {
     const int blocks = std::min(most, last - first);
     for (int i = 0; i < blocks; ++i) panel(i).template fill<Zero, Nibbles>(m, first + i);
-    const auto pass = [&](int from, int to) {
-      if (from >= to) return;
-      const TileShapes shapes(x.rows(from), x.rows(from), std::min(Group, 64));
-      for (int i = from; i < to; ++i)
-        for (int b = 0; b < blocks; ++b) tile_of_bytes<Group>(panel(b), x[i], p, x.token(i), x.rows(i), first + b);
-    };
-    pass(0, x.full());
-    pass(x.full(), x.count());
+    all_tiles<Group>(x, p, panel, first, blocks);
   }
 }
 
 template <int Group, int Zero, bool Nibbles>
 void tiles_of_bytes(const Operand& x, int first_token, int last_token, const Product& p, int first, int last,
                     Workspace& work) {
-  constexpr std::size_t panel_bytes = std::size_t(256) << 10;
+  constexpr std::size_t codes_bytes = std::size_t(256) << 10;
   const Matrix& m = *p.matrix;
-  const std::size_t block_bytes = Panel<Zero == 0, Group>::bytes(m);
+  const std::size_t block_bytes = CodePanel<Zero == 0, Group>::bytes(m);
   const std::size_t own = TokenTiles::bytes(m, last_token - first_token);
-  const int most = std::clamp(int(panel_bytes / block_bytes), 1, last - first);
+  const int most = std::clamp(int(codes_bytes / block_bytes), 1, last - first);
   std::byte* memory = work.bytes(own + block_bytes * std::size_t(most));
   const TokenTiles tokens(x, m, first_token, last_token, memory);
   if (tokens.count() <= 2) return few_tiles<Group, Zero, Nibbles>(tokens, p, first, last);

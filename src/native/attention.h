@@ -30,9 +30,32 @@ constexpr int query_tile = 1, vector_tile = 2;
 template <KvFormat F>
 inline Floats load_element(const std::byte* p, std::size_t index) {
   if constexpr (F == KvFormat::f32) return load(reinterpret_cast<const float*>(p) + index);
-  if constexpr (F == KvFormat::bf16) return load_bfloat16(reinterpret_cast<const std::uint16_t*>(p) + index);
   if constexpr (F == KvFormat::f16) return load_float16(reinterpret_cast<const std::uint16_t*>(p) + index);
   if constexpr (F == KvFormat::int8) return load_bytes(reinterpret_cast<const std::int8_t*>(p) + index);
+}
+
+// Element `index` of two rows that bfloat16 keeps as pairs: the row before or after, as `second` says.
+inline Floats load_of_pair(const std::byte* p, std::size_t index, bool second) {
+  const std::uint16_t* pairs = reinterpret_cast<const std::uint16_t*>(p) + 2 * index;
+  return second ? load_second_bfloat16(pairs) : load_first_bfloat16(pairs);
+}
+
+// Dimension d of sixteen keys.
+template <KvFormat F>
+inline Floats load_keys(const std::byte* page, int d, bool odd) {
+  if constexpr (F == KvFormat::bf16)
+    return load_of_pair(page, std::size_t(d / 2) * page_keys, odd);
+  else
+    return load_element<F>(page, std::size_t(d) * page_keys);
+}
+
+// Dimensions d to d + 15 of the value in slot s.
+template <KvFormat F>
+inline Floats load_value(const std::byte* values, std::size_t padded, int s, std::size_t d, bool odd) {
+  if constexpr (F == KvFormat::bf16)
+    return load_of_pair(values, std::size_t(s / 2) * padded + d, odd);
+  else
+    return load_element<F>(values, std::size_t(s) * padded + d);
 }
 
 // The scales of sixteen keys or values; only int8 has any.
@@ -56,17 +79,20 @@ inline void dot_keys(const AttentionJob& job, int query, int page, float (*score
     for (Floats& sum : row) sum = zeros();
   const std::byte* pages[P];
   for (int p = 0; p < P; ++p) pages[p] = job.pages[page + p];
-  for (int d = 0; d < job.shape.head_dim; ++d) {
+  const auto add = [&](int d, bool odd) __attribute__((always_inline)) {
     Floats keys[P];
 #pragma GCC unroll 8
-    for (int p = 0; p < P; ++p) keys[p] = load_element<F>(pages[p], std::size_t(d) * page_keys);
+    for (int p = 0; p < P; ++p) keys[p] = load_keys<F>(pages[p], d, odd);
 #pragma GCC unroll 8
     for (int q = 0; q < Q; ++q) {
       const Floats x = fill(job.query[query + q][d]);
 #pragma GCC unroll 8
       for (int p = 0; p < P; ++p) sums[q][p] = fma(x, keys[p], sums[q][p]);
     }
-  }
+  };
+  int d = 0;
+  for (; d + 2 <= job.shape.head_dim; d += 2) add(d, false), add(d + 1, true);
+  if (d < job.shape.head_dim) add(d, false);
   for (int q = 0; q < Q; ++q)
     for (int p = 0; p < P; ++p) {
       if constexpr (F == KvFormat::int8) sums[q][p] = sums[q][p] * load(key_scales(job.shape, pages[p]));
@@ -88,11 +114,10 @@ inline void add_values(const AttentionJob& job, int query, int page, int pages, 
   for (int p = 0; p < pages; ++p) {
     const std::byte* start = job.pages[page + p];
     const std::byte* values = start + job.shape.key_bytes();
-    for (int s = 0; s < page_keys; ++s) {
+    const auto add = [&](int s, bool odd) __attribute__((always_inline)) {
       Floats row[V];
 #pragma GCC unroll 8
-      for (int v = 0; v < V; ++v)
-        row[v] = load_element<F>(values, std::size_t(s) * padded + std::size_t((vector + v) * lanes));
+      for (int v = 0; v < V; ++v) row[v] = load_value<F>(values, padded, s, std::size_t((vector + v) * lanes), odd);
       float scale = 1;
       if constexpr (F == KvFormat::int8) scale = value_scales(job.shape, start)[s];
 #pragma GCC unroll 8
@@ -103,7 +128,8 @@ inline void add_values(const AttentionJob& job, int query, int page, int pages, 
 #pragma GCC unroll 8
         for (int v = 0; v < V; ++v) sums[q][v] = fma(w, row[v], sums[q][v]);
       }
-    }
+    };
+    for (int s = 0; s < page_keys; s += 2) add(s, false), add(s + 1, true);
   }
   for (int q = 0; q < Q; ++q)
     for (int v = 0; v < V; ++v) store(mixed[q] + v * lanes, sums[q][v]);
@@ -178,15 +204,6 @@ inline void attend_pages(const AttentionJob& job) {
   for (; q < job.queries; ++q) attend_queries<F, 1>(job, q);
 }
 
-void attend(const AttentionJob& job, Workspace&) {
-  switch (job.shape.format) {
-    case KvFormat::f32: return attend_pages<KvFormat::f32>(job);
-    case KvFormat::bf16: return attend_pages<KvFormat::bf16>(job);
-    case KvFormat::f16: return attend_pages<KvFormat::f16>(job);
-    case KvFormat::int8: return attend_pages<KvFormat::int8>(job);
-  }
-}
-
 // e^x of one number, by the same operations as everywhere.
 inline float exponential(float x) {
   float powers[lanes];
@@ -238,10 +255,9 @@ inline void store_elements(const float* x, float inverse, std::byte* to, std::si
     store_bytes(codes, to_ints(load(x) * fill(inverse)));
     scatter(codes);
   }
-  if constexpr (F == KvFormat::bf16 || F == KvFormat::f16) {
+  if constexpr (F == KvFormat::f16) {
     std::uint16_t halves[lanes];
-    if constexpr (F == KvFormat::bf16) store_bfloat16(halves, load(x));
-    if constexpr (F == KvFormat::f16) store_float16(halves, load(x));
+    store_float16(halves, load(x));
     scatter(halves);
   }
 }
@@ -283,10 +299,34 @@ inline void store_format(const PageShape& shape, std::byte* page, int slot, cons
   store_vector<F>(shape, value, values, element, scales + page_keys + slot);
 }
 
+// The same for bfloat16, whose rows are pairs: key and value as words that hold one half of each pair.
+inline void store_pairs(const PageShape& shape, std::byte* page, int slot, const float* key, const float* value) {
+  const auto each = [&](const float* x, auto&& put) {
+    for (int d = 0; d < shape.head_dim; d += lanes) {
+      float row[lanes] = {};
+      std::uint16_t halves[lanes];
+      const int n = std::min(lanes, shape.head_dim - d);
+      std::memcpy(row, x + d, sizeof(float) * std::size_t(n));
+      store_bfloat16(halves, load(row));
+      for (int i = 0; i < lanes; i += 2) put(d + i, halves + i);
+    }
+  };
+  const auto padded = std::size_t(shape.padded());
+  std::byte* values = page + shape.key_bytes() + (std::size_t(slot / 2) * padded * 2 + std::size_t(slot % 2)) * 2;
+  each(key, [&](int d, const std::uint16_t* pair) {
+    std::memcpy(page + (std::size_t(d / 2) * page_keys + std::size_t(slot)) * 4, pair, 4);
+  });
+  each(value, [&](int d, const std::uint16_t* pair) {
+    for (int i = 0; i < 2; ++i) std::memcpy(values + std::size_t(d + i) * 4, pair + i, 2);
+  });
+}
+
 void store_position(const PageShape& shape, std::byte* page, int slot, const float* key, const float* value) {
+  // What an earlier owner of the page left is multiplied by zero, and must be finite for that.
+  if (slot == 0) std::memset(page + shape.key_bytes(), 0, shape.bytes() - shape.key_bytes());
   switch (shape.format) {
     case KvFormat::f32: return store_format<KvFormat::f32>(shape, page, slot, key, value);
-    case KvFormat::bf16: return store_format<KvFormat::bf16>(shape, page, slot, key, value);
+    case KvFormat::bf16: return store_pairs(shape, page, slot, key, value);
     case KvFormat::f16: return store_format<KvFormat::f16>(shape, page, slot, key, value);
     case KvFormat::int8: return store_format<KvFormat::int8>(shape, page, slot, key, value);
   }
@@ -299,11 +339,11 @@ inline void load_format(const PageShape& shape, const std::byte* page, int slot,
   const auto padded = std::size_t(shape.padded());
   float row[lanes];
   for (int d = 0; d < shape.head_dim; ++d) {
-    store(row, load_element<F>(page, std::size_t(d) * page_keys));
+    store(row, load_keys<F>(page, d, d % 2 != 0));
     key[d] = row[slot] * key_scale;
   }
   for (int d = 0; d < shape.head_dim; d += lanes) {
-    store(row, load_element<F>(page + shape.key_bytes(), std::size_t(slot) * padded + std::size_t(d)) * fill(value_scale));
+    store(row, load_value<F>(page + shape.key_bytes(), padded, slot, std::size_t(d), slot % 2 != 0) * fill(value_scale));
     std::memcpy(value + d, row, sizeof(float) * std::size_t(std::min(lanes, shape.head_dim - d)));
   }
 }

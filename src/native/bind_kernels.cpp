@@ -67,17 +67,18 @@ void multiply(const std::string& set, const std::string& format, bool minima, in
   Inputs inputs;
   Workspace work;
   floats.resize(tokens, columns);
-  inputs.resize(tokens, columns, kind_of(m));
+  const Kinds kind = kind_of(m, tokens, k);
+  inputs.resize(tokens, columns, kind);
   for (int t = 0; t < tokens; ++t) {
     std::memcpy(floats.row(t), x.data() + std::size_t(t) * std::size_t(columns), std::size_t(columns) * sizeof(float));
-    inputs.convert(k, floats.row(t), t, columns, kind_of(m));
+    inputs.convert(k, floats.row(t), t, columns, kind);
   }
   const Product p{&m, bias ? bias->data() : nullptr, out.data(), out.shape(1), add};
   const nb::gil_scoped_release released;
   token_step = std::min(token_step, tokens), block_step = std::min(block_step, m.blocks());
   for (int t = 0; t < tokens; t += token_step)
     for (int b = 0; b < m.blocks(); b += block_step)
-      k.multiply(inputs.operand(m, floats.row(0), floats.stride()), t, std::min(tokens, t + token_step), p, b,
+      k.multiply(inputs.operand(m, kind, floats.row(0), floats.stride()), t, std::min(tokens, t + token_step), p, b,
                  std::min(m.blocks(), b + block_step), work);
 }
 

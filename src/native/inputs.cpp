@@ -52,9 +52,9 @@ Operand Inputs::bytes_operand(const Bytes& bytes) const {
   return {reinterpret_cast<const std::byte*>(bytes.codes.data()), stride_, bytes.scales.data(), bytes.sums.data()};
 }
 
-Operand Inputs::operand(const Matrix& matrix, const float* floats, std::size_t stride) const {
+Operand Inputs::operand(const Matrix& matrix, Kinds kind, const float* floats, std::size_t stride) const {
   if (matrix.format == Format::f32) return {reinterpret_cast<const std::byte*>(floats), stride * 4, nullptr, nullptr};
-  if (matrix.format == Format::bf16)
+  if (kind == halves)
     return {reinterpret_cast<const std::byte*>(halves_.data()), stride_ * 2, nullptr, nullptr};
   return bytes_operand(bytes_[slot_of(matrix)]);
 }

@@ -27,9 +27,10 @@ using Kinds = unsigned;
 inline constexpr Kinds halves = 1;  // bfloat16; bit g + 1 stands for bytes in groups of 32 << g
 // Bytes a second time: what the first rounding left, quantised again. A product with both is nearly one with floats.
 inline Kinds remainder_of(Kinds kind) { return kind == halves ? 0 : kind << 8; }
-inline Kinds kind_of(const Matrix& matrix) {
+// What a product of so many rows with `matrix` takes.
+inline Kinds kind_of(const Matrix& matrix, int rows, const Kernels& kernels) {
   if (matrix.format == Format::f32) return 0;
-  if (matrix.format == Format::bf16) return halves;
+  if (matrix.format == Format::bf16 || rows >= kernels.fewest_for_halves) return halves;
   return matrix.group == 32 ? 2u : matrix.group == 64 ? 4u : 8u;
 }
 
@@ -39,10 +40,13 @@ class Inputs {
   void resize(int rows, int columns, Kinds kinds);
   // Row `row` from its floats x.
   void convert(const Kernels& kernels, const float* x, int row, int columns, Kinds kinds);
-  // What a product with `matrix` reads; `floats` are the rows they were converted from.
-  Operand operand(const Matrix& matrix, const float* floats, std::size_t stride) const;
+  // What a product with `matrix` reads, which takes `kind`; `floats` are the rows they were converted from.
+  Operand operand(const Matrix& matrix, Kinds kind, const float* floats, std::size_t stride) const;
   // The same for what bytes left over.
   Operand remainder(const Matrix& matrix) const { return bytes_operand(remainders_[slot_of(matrix)]); }
+  // Rows of bfloat16, for whoever makes them another way.
+  std::uint16_t* halves_rows() { return halves_.data(); }
+  std::size_t stride() const { return stride_; }
 
  private:
   struct Bytes {

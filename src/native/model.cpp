@@ -12,14 +12,15 @@ constexpr int unlimited = 1 << 30;  // an encoder's text may be as long as the w
 
 int most_layers(const Config& c) { return std::max(c.n_decoder_layers, 1); }
 
-Kinds kinds_of(const Weights& w) {
-  Kinds kinds = kind_of(w.tokens) | kind_of(w.head.matrix) | kind_of(w.pooler.matrix) | kind_of(w.head_transform.matrix);
+Kinds kinds_of(const Weights& w, int rows, const Kernels& k) {
+  const auto of = [&](const Matrix& m) { return kind_of(m, rows, k); };
+  Kinds kinds = of(w.tokens) | of(w.head.matrix) | of(w.pooler.matrix) | of(w.head_transform.matrix);
   for (const Stack* stack : {&w.encoder, &w.decoder})
     for (const Block& b : stack->layers)
       for (const Linear* l : {&b.attention.query, &b.attention.key, &b.attention.value, &b.attention.output,
                               &b.cross_attention.query, &b.cross_attention.key, &b.cross_attention.value,
                               &b.cross_attention.output, &b.gate, &b.up, &b.down})
-        kinds |= kind_of(l->matrix) | remainder_of(kind_of(l->matrix));
+        kinds |= of(l->matrix) | remainder_of(of(l->matrix));
   return kinds;
 }
 
@@ -67,7 +68,6 @@ Model::Model(Weights weights, const Kernels& kernels, int threads, KvFormat kv)
     : weights_(std::move(weights)), kernels_(kernels), threads_(std::max(threads, 1)) {
   const Config& c = weights_.config;
   page_ = {kv, c.head_dim};
-  kinds_ = kinds_of(weights_);
   pool_ = std::make_shared<PagePool>(page_, most_layers(c), c.n_kv_heads, 1);
   scratch_pool_ = std::make_shared<PagePool>(page_, 1, c.n_kv_heads, every_slab);
   memory_pool_ = std::make_shared<PagePool>(page_, most_layers(c), c.n_kv_heads, 1);
@@ -86,11 +86,13 @@ void Model::make_room(int tokens, int threads) {
   for (Rows* rows : {&s.query, &s.heads}) rows->resize(tokens, width);
   for (Rows* rows : {&s.key, &s.value}) rows->resize(tokens, kv_width);
   for (Rows* rows : {&s.gate, &s.up}) rows->resize(tokens, c.d_ff);
-  s.inputs.resize(tokens, widest, kinds_);
+  // The head may be for fewer of the tokens.
+  s.inputs.resize(tokens, widest, kinds_of(weights_, tokens, kernels_) | kinds_of(weights_, 1, kernels_));
+  if (tokens >= kernels_.fewest_for_halves) s.hidden.resize(tokens, c.d_ff, halves);
   if (int(s.own.size()) < threads) s.own.resize(std::size_t(threads));
   for (Scratch::Own& own : s.own) {
     own.floats.resize(1, widest);
-    own.inputs.resize(1, widest, kinds_);
+    own.inputs.resize(1, widest, kinds_of(weights_, 1, kernels_));
   }
 }
 

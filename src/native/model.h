@@ -63,7 +63,6 @@ class Model {
   const Kernels& kernels_;
   int threads_;
   PageShape page_;
-  Kinds kinds_ = 0;  // the types of activations that the weights call for
   std::shared_ptr<PagePool> pool_, scratch_pool_, memory_pool_;
   Scratch scratch_;
   std::mutex turn_;

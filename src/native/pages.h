@@ -6,7 +6,11 @@
 //   values   [16][padded head_dim]     so that one vector holds sixteen dimensions of one value
 //   scales   int8 only: float [16] of the keys, float [16] of the values
 //
-// Elements are float32, bfloat16, float16 or int8 (value = code * scale of its position).
+// Elements are float32, bfloat16, float16 or int8 (value = code * scale of its position). Those of bfloat16 lie in pairs,
+// which is how products of two at a time, and tiles, take them:
+//
+//   keys     [padded head_dim / 2][16][2]     dimensions 2 i and 2 i + 1 of each key
+//   values   [8][padded head_dim][2]          positions 2 i and 2 i + 1 of each dimension
 #pragma once
 
 #include "matrix.h"
@@ -25,7 +29,8 @@ struct PageShape {
 
   CLEARHEAD_INLINE int padded() const { return round_up(head_dim, lanes); }
   CLEARHEAD_INLINE std::size_t element() const { return format == KvFormat::f32 ? 4 : format == KvFormat::int8 ? 1 : 2; }
-  CLEARHEAD_INLINE std::size_t key_bytes() const { return std::size_t(head_dim) * page_keys * element(); }
+  CLEARHEAD_INLINE int key_rows() const { return format == KvFormat::bf16 ? round_up(head_dim, 32) : head_dim; }
+  CLEARHEAD_INLINE std::size_t key_bytes() const { return std::size_t(key_rows()) * page_keys * element(); }
   CLEARHEAD_INLINE std::size_t value_bytes() const { return std::size_t(page_keys) * std::size_t(padded()) * element(); }
   CLEARHEAD_INLINE std::size_t scale_bytes() const { return format == KvFormat::int8 ? 2 * page_keys * sizeof(float) : 0; }
   CLEARHEAD_INLINE std::size_t bytes() const {

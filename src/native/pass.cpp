@@ -111,8 +111,12 @@ bool Walk::block(const Stack& stack, const Block& block, int layer) {
   self_attention(stack, block, layer);
   if (pass_.stopped) return false;
   if (stack.cross) cross_attention(block, layer);
-  if (!c_.parallel) mlp_inputs(block);
-  mlp_output(block);
+  if (can_fuse(block)) {
+    fused_mlp(block);
+  } else {
+    if (!c_.parallel) mlp_inputs(block);
+    mlp_output(block);
+  }
   if (pass_.capture)
     record(chosen(pass_.capture->output, std::size_t(pass_.tokens()) * c_.d_model), s_.x.row(0), s_.x.stride(),
            c_.d_model);
@@ -161,9 +165,9 @@ void Walk::mlp_inputs(const Block& block) {
 
 void Walk::mlp_output(const Block& block) {
   Rows& from = c_.gated ? s_.gate : s_.up;
-  const Step step{from.row(0), from.stride(), pass_.tokens(), c_.d_ff, nullptr, c_.activation,
-                  c_.gated ? s_.up.row(0) : nullptr, &from};
   const bool wanted = pass_.capture != nullptr;
+  const Step step{from.row(0), from.stride(), pass_.tokens(), c_.d_ff, nullptr, c_.activation,
+                  c_.gated ? s_.up.row(0) : nullptr, &from, wanted && pass_.capture->hidden};
   add(step, block.down, wanted ? chosen(pass_.capture->mlp_output, std::size_t(pass_.tokens()) * c_.d_model) : nullptr);
   if (wanted && pass_.capture->hidden) {
     const Rows& hidden = pass_.tokens() == 1 ? s_.own[0].floats : from;
@@ -171,6 +175,29 @@ void Walk::mlp_output(const Block& block) {
     team_.barrier();
   }
   if (!c_.parallel) settle(block.mlp_norm);
+}
+
+bool Walk::can_fuse(const Block& block) const {
+  const int rows = pass_.tokens();
+  const auto is_half = [&](const Linear& linear) { return kind(linear.matrix, rows) == halves; };
+  return k_.multiply_activated != nullptr && rows >= k_.fewest_for_halves && !c_.parallel &&
+         (pass_.capture == nullptr || pass_.capture->hidden == nullptr) && is_half(block.up) && is_half(block.down) &&
+         (!c_.gated || is_half(block.gate));
+}
+
+void Walk::fused_mlp(const Block& block) {
+  const int rows = pass_.tokens();
+  const Linear& main = c_.gated ? block.gate : block.up;
+  Activated a{&main.matrix, nullptr, main.bias, nullptr, c_.activation, s_.hidden.halves_rows(), s_.hidden.stride()};
+  if (c_.gated) a.factor = &block.up.matrix, a.factor_bias = block.up.bias;
+  const Prepared x = prepare(normed(block.mlp_norm), halves, false);
+  const int blocks = main.matrix.blocks();
+  team_.share(blocks, chunk_of(blocks, rows, team_.size()), [&](int first, int last) {
+    k_.multiply_activated(x.inputs->operand(main.matrix, halves, nullptr, 0), rows, a, first, last, team_.workspace());
+  });
+  float* captured = pass_.capture ? chosen(pass_.capture->mlp_output, std::size_t(rows) * c_.d_model) : nullptr;
+  add(Prepared{&s_.hidden, nullptr, 0, rows}, block.down, captured);
+  settle(block.mlp_norm);
 }
 
 Walk::Step Walk::normed(const Norm& norm) {
@@ -190,11 +217,16 @@ void Walk::settle(const Norm& norm) {
 }
 
 void Walk::add(const Step& step, const Linear& linear, float* captured) {
+  const Kinds own = kind(linear.matrix, step.rows);
+  add(prepare(step, own, own == 0), linear, captured);
+}
+
+void Walk::add(const Prepared& x, const Linear& linear, float* captured) {
   Product sum = product(linear, s_.x);
   sum.add = true;
-  if (captured == nullptr) return products(step, {sum});
+  if (captured == nullptr) return multiply(x, {sum});
   // Shown by itself first. The sum is the same: a product's bias is added to it before it is added to x.
-  products(step, {product(linear, s_.added)});
+  multiply(x, {product(linear, s_.added)});
   record(captured, s_.added.row(0), s_.added.stride(), c_.d_model);
   team_.share(pass_.tokens(), 4, [&](int first, int last) {
     for (int i = first; i < last; ++i)
@@ -202,56 +234,62 @@ void Walk::add(const Step& step, const Linear& linear, float* captured) {
   });
 }
 
-void Walk::prepare(const Step& step, int row, Inputs& inputs, Kinds kinds, const float*& floats, std::size_t& stride) {
-  const bool own = step.rows == 1;
+// Row `row` of a step: as it is, or normed or activated into row `place` of `to`.
+const float* Walk::prepare_row(const Step& step, int row, Rows& to, int place) const {
   const float* x = step.x + step.stride * std::size_t(row);
-  if (step.norm || step.activation != Activation::none) {
-    Rows& to = own ? s_.own[std::size_t(team_.thread())].floats : *step.to;
-    float* y = to.row(row);
-    const auto padded = round_up(std::size_t(step.columns), std::size_t(column_unit));
-    if (step.norm)
-      normalise(*step.norm, x, y);
-    else
-      k_.activate(step.activation, x, step.up ? step.up + step.stride * std::size_t(row) : nullptr, padded, y);
-    floats = to.row(0);
-    stride = to.stride();
-    x = y;
+  if (!step.norm && step.activation == Activation::none) return x;
+  float* y = to.row(place);
+  if (step.norm)
+    normalise(*step.norm, x, y);
+  else
+    k_.activate(step.activation, x, step.up ? step.up + step.stride * std::size_t(row) : nullptr,
+                round_up(std::size_t(step.columns), std::size_t(column_unit)), y);
+  return y;
+}
+
+// The rows of a step in `kinds`, and as floats if a product takes those.
+Walk::Prepared Walk::prepare(const Step& step, Kinds kinds, bool floats) {
+  Scratch::Own& own = s_.own[std::size_t(team_.thread())];
+  // A single row is prepared by every thread for itself, which is quicker than waiting for one that does it for all.
+  if (step.rows == 1) {
+    const float* x = prepare_row(step, 0, own.floats, 0);
+    own.inputs.convert(k_, x, 0, step.columns, kinds);
+    return {&own.inputs, x, 0, 1};
   }
-  inputs.convert(k_, x, row, step.columns, kinds);
+  const bool kept = step.to && (floats || step.kept);  // else a row is gone when it is converted
+  team_.share(step.rows, 4, [&](int first, int last) {
+    for (int i = first; i < last; ++i)
+      s_.inputs.convert(k_, prepare_row(step, i, kept ? *step.to : own.floats, kept ? i : 0), i, step.columns, kinds);
+  });
+  return {&s_.inputs, kept ? step.to->row(0) : step.x, kept ? step.to->stride() : step.stride, step.rows};
 }
 
 void Walk::products(const Step& step, std::initializer_list<Product> products) {
   Kinds kinds = 0;
-  int blocks = 0;
+  bool floats = false;
   for (const Product& p : products) {
-    kinds |= kind_of(*p.matrix);
-    if (p.fine) kinds |= remainder_of(kind_of(*p.matrix));
-    blocks += p.matrix->blocks();
+    const Kinds own = kind(*p.matrix, step.rows);
+    kinds |= own | (p.fine ? remainder_of(own) : 0);
+    floats |= own == 0;
   }
-  const float* floats = step.x;
-  std::size_t stride = step.stride;
-  // A single row is prepared by every thread for itself, which is quicker than waiting for one that does it for all.
-  const bool own = step.rows == 1;
-  Inputs& inputs = own ? s_.own[std::size_t(team_.thread())].inputs : s_.inputs;
-  if (own) {
-    prepare(step, 0, inputs, kinds, floats, stride);
-  } else {
-    if (step.to) floats = step.to->row(0), stride = step.to->stride();
-    team_.share(step.rows, 4, [&](int first, int last) {
-      for (int i = first; i < last; ++i) prepare(step, i, inputs, kinds, floats, stride);
-    });
-  }
-  team_.share(blocks, chunk_of(blocks, step.rows, team_.size()), [&](int first, int last) {
+  multiply(prepare(step, kinds, floats), products);
+}
+
+void Walk::multiply(const Prepared& x, std::initializer_list<Product> products) {
+  int blocks = 0;
+  for (const Product& p : products) blocks += p.matrix->blocks();
+  team_.share(blocks, chunk_of(blocks, x.rows, team_.size()), [&](int first, int last) {
     for (const Product& p : products) {
       const int n = p.matrix->blocks();
       const int from = std::max(first, 0), to = std::min(last, n);
-      if (from < to) k_.multiply(inputs.operand(*p.matrix, floats, stride), 0, step.rows, p, from, to, team_.workspace());
-      if (from < to && p.fine && p.matrix->quantised()) {
-        const Product rest{p.matrix, nullptr, p.out, p.stride, true, false};
-        k_.multiply(inputs.remainder(*p.matrix), 0, step.rows, rest, from, to, team_.workspace());
-      }
       first -= n;
       last -= n;
+      if (from >= to) continue;
+      const Kinds own = kind(*p.matrix, x.rows);
+      k_.multiply(x.inputs->operand(*p.matrix, own, x.floats, x.stride), 0, x.rows, p, from, to, team_.workspace());
+      if (!p.fine || !remainder_of(own)) continue;
+      const Product rest{p.matrix, nullptr, p.out, p.stride, true, false};
+      k_.multiply(x.inputs->remainder(*p.matrix), 0, x.rows, rest, from, to, team_.workspace());
     }
   });
 }

@@ -60,7 +60,7 @@ struct Capture {
 // What a pass works in, kept from pass to pass.
 struct Scratch {
   Rows x, normed, query, key, value, heads, gate, up, added;
-  Inputs inputs;
+  Inputs inputs, hidden;  // hidden: of an MLP that was activated on the way
   struct Own {  // of one thread
     Rows floats;
     Inputs inputs;

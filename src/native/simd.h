@@ -56,9 +56,12 @@ inline Floats load_float16(const std::uint16_t* p) {
 inline void store_float16(std::uint16_t* p, Floats a) {
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtps_ph(a.v, 8));
 }
-inline Floats load_bfloat16(const std::uint16_t* p) {
-  const __m512i wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
-  return {_mm512_castsi512_ps(_mm512_slli_epi32(wide, 16))};
+// the first, or the second, of sixteen pairs
+inline Floats load_first_bfloat16(const std::uint16_t* p) {
+  return {_mm512_castsi512_ps(_mm512_slli_epi32(_mm512_loadu_si512(p), 16))};
+}
+inline Floats load_second_bfloat16(const std::uint16_t* p) {
+  return {_mm512_castsi512_ps(_mm512_and_si512(_mm512_loadu_si512(p), _mm512_set1_epi32(-65536)))};
 }
 inline void store_bfloat16(std::uint16_t* p, Floats a) {  // to nearest, ties to even
   const __m512i bits = _mm512_castps_si512(a.v);
@@ -126,11 +129,17 @@ inline void store_float16(std::uint16_t* p, Floats a) {
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm256_cvtps_ph(a.low, 8));
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p + 8), _mm256_cvtps_ph(a.high, 8));
 }
-inline __m256 widened(const std::uint16_t* p) {
-  const __m256i wide = _mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
-  return _mm256_castsi256_ps(_mm256_slli_epi32(wide, 16));
+inline __m256i load_half(const std::uint16_t* p) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)); }
+// the first, or the second, of sixteen pairs
+inline Floats load_first_bfloat16(const std::uint16_t* p) {
+  const auto half = [](const std::uint16_t* q) { return _mm256_castsi256_ps(_mm256_slli_epi32(load_half(q), 16)); };
+  return {half(p), half(p + 16)};
 }
-inline Floats load_bfloat16(const std::uint16_t* p) { return {widened(p), widened(p + 8)}; }
+inline Floats load_second_bfloat16(const std::uint16_t* p) {
+  const __m256i upper = _mm256_set1_epi32(-65536);
+  const auto half = [&](const std::uint16_t* q) { return _mm256_castsi256_ps(_mm256_and_si256(load_half(q), upper)); };
+  return {half(p), half(p + 16)};
+}
 inline __m256i rounded(__m256 a) {
   const __m256i bits = _mm256_castps_si256(a);
   const __m256i odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
@@ -221,8 +230,12 @@ inline Floats load_float16(const std::uint16_t* p) {
 inline void store_float16(std::uint16_t* p, Floats a) {
   for (int i = 0; i < lanes; ++i) p[i] = to_float16(a.v[i]);
 }
-inline Floats load_bfloat16(const std::uint16_t* p) {
-  return make<Floats>([&](int i) { return from_bfloat16(p[i]); });
+// the first, or the second, of sixteen pairs
+inline Floats load_first_bfloat16(const std::uint16_t* p) {
+  return make<Floats>([&](int i) { return from_bfloat16(p[2 * i]); });
+}
+inline Floats load_second_bfloat16(const std::uint16_t* p) {
+  return make<Floats>([&](int i) { return from_bfloat16(p[2 * i + 1]); });
 }
 inline void store_bfloat16(std::uint16_t* p, Floats a) {  // to nearest, ties to even
   for (int i = 0; i < lanes; ++i) p[i] = to_bfloat16(a.v[i]);

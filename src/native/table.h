@@ -1,5 +1,5 @@
 // The kernels of one instruction set, under the name that `CLEARHEAD_SET` gives: included by isa_*.cpp, once each.
-#include "attention.h"
+#include "attend.h"
 #include "elementwise.h"
 #include "kernels.h"
 #include "matmul.h"
@@ -11,9 +11,9 @@ namespace clearhead {
 
 extern const Kernels CLEARHEAD_SET;
 const Kernels CLEARHEAD_SET = {
-    CLEARHEAD_NAME, multiply, quantise, to_bfloat16,    unpack_row,    layer_norm, rms_norm,
-    activate,       rotate,   store_position, load_position, attend,     merge,
-    peak,           weigh,
+    CLEARHEAD_NAME, fewest_for_halves, multiply, fused,          quantise,      to_bfloat16, unpack_row, layer_norm,
+    rms_norm,       activate,          rotate,   store_position, load_position, attend,      merge,      peak,
+    weigh,
 };
 
 }  // namespace clearhead

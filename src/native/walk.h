@@ -28,21 +28,35 @@ class Walk {
     Activation activation = Activation::none;
     const float* up = nullptr;
     Rows* to = nullptr;  // where the normed or activated rows go
+    bool kept = false;   // they are looked at afterwards
   };
   void products(const Step& step, std::initializer_list<Product> products);
 
  private:
+  struct Prepared {  // rows on their way to a product, in the types it takes
+    const Inputs* inputs;
+    const float* floats;
+    std::size_t stride;
+    int rows;
+  };
+
   bool block(const Stack& stack, const Block& block, int layer);
   void self_attention(const Stack& stack, const Block& block, int layer);
   void cross_attention(const Block& block, int layer);
   void mlp_inputs(const Block& block);
   void mlp_output(const Block& block);
+  bool can_fuse(const Block& block) const;
+  void fused_mlp(const Block& block);  // both, with the activation on the way: nothing between them is written as floats
   void place(int layer);  // turns queries and keys by their angles, and puts keys and values in their pages
 
   Step normed(const Norm& norm);  // x for a sublayer: through its norm, where norms come before
   void add(const Step& step, const Linear& linear, float* captured);  // x += what a sublayer gives
+  void add(const Prepared& x, const Linear& linear, float* captured);
   void settle(const Norm& norm);  // x = norm(x), where norms come after
-  void prepare(const Step& step, int row, Inputs& inputs, Kinds kinds, const float*& floats, std::size_t& stride);
+  Prepared prepare(const Step& step, Kinds kinds, bool floats);
+  const float* prepare_row(const Step& step, int row, Rows& to, int place) const;
+  void multiply(const Prepared& x, std::initializer_list<Product> products);
+  Kinds kind(const Matrix& matrix, int rows) const { return kind_of(matrix, rows, k_); }
 
   // attending.cpp
   struct View {  // of one attention module

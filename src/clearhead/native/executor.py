@@ -62,7 +62,7 @@ class NativeExecutor:
     """One model on this machine's processor.
 
     `dtype` names what the weights are stored in; `kv` what keys and values are: "float32", "float16", "bfloat16" or
-    "int8". None chooses: float32 beside float32 weights, else float16.
+    "int8". None chooses: float32 beside float32 weights; else float16, or bfloat16 where there are tiles to multiply it.
     """
 
     name = "native"
@@ -78,10 +78,12 @@ class NativeExecutor:
         kv: str | None = None,
     ) -> None:
         self.config, self.dtype, self.packed_bytes = config, dtype, packed.size
-        self.kv = kv or ("float32" if dtype == "float32" else "float16")
         available = _native.instruction_sets()
-        if instruction_set is not None and instruction_set not in available:
+        instruction_set = instruction_set or available[-1]
+        if instruction_set not in available:
             raise OptionError(f"instruction set {instruction_set!r} is not here; choose from {', '.join(available)}")
+        halves = "bfloat16" if instruction_set == "amx" else "float16"
+        self.kv = kv or ("float32" if dtype == "float32" else halves)
         if self.kv not in ("float32", "float16", "bfloat16", "int8"):
             raise OptionError(f"kv is {self.kv!r}; choose from float32, float16, bfloat16, int8")
         matrices = {
@@ -89,7 +91,7 @@ class NativeExecutor:
             for name, m in packed.matrices.items()
         }
         self.native = _native.Model(
-            settings(config), matrices, dict(packed.arrays), instruction_set or available[-1], threads, self.kv
+            settings(config), matrices, dict(packed.arrays), instruction_set, threads, self.kv
         )
         self.positions = {stack: PositionTables(config, stack, packed.arrays) for stack in ("encoder", "decoder")}
 

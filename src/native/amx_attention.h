@@ -1,0 +1,125 @@
+// Attention on tiles, for keys and values in bfloat16: sixteen queries at a time, whose scores and output are products of
+// tiles, with the softmax of `attention.h` between them. Queries and weights are rounded to bfloat16.
+//
+// A row of a tile is computed like every other, so that a query's result is the same bits alone and beside any others.
+#pragma once
+
+#include "amx.h"
+#include "attention.h"
+#include "tiles.h"
+
+namespace clearhead {
+namespace {
+
+constexpr int depth = 32;       // numbers of a row that one product of tiles multiplies
+constexpr int dim_vectors = 4;  // of the output, whose sums are in tiles together
+
+// What a tile of queries works in.
+struct QueryTile {
+  alignas(64) float scores[tile_rows][block_keys];
+  alignas(64) std::uint16_t weights[tile_rows][block_keys];
+  float keep[tile_rows];
+  Running running[tile_rows];
+};
+
+// Calls use(i) for i from 0 to N - 1, as numbers known to the compiler: tiles are named, not indexed.
+template <int N, class Use>
+[[gnu::always_inline]] inline void each_tile(Use&& use) {
+  if constexpr (N > 0) {
+    each_tile<N - 1>(use);
+    use(std::integral_constant<int, N - 1>{});
+  }
+}
+
+// scores[q][16 p + key] = q . k for up to four pages.
+template <int P>
+inline void score_pages(const AttentionJob& job, const std::uint16_t* queries, int page, QueryTile& t) {
+  const int rows = job.shape.key_rows();
+  each_tile<P>([](auto p) { clear_tile<p>(); });
+  for (int d = 0; d < rows; d += depth) {
+    load_tile<4>(queries + d, std::size_t(rows) * 2);
+    each_tile<P>([&](auto p) {
+      load_tile<6>(job.pages[page + p] + std::size_t(d) * page_keys * 2, 64);
+      dot_tiles_bfloat16<p, 4, 6>();
+    });
+  }
+  each_tile<P>([&](auto p) { store_tile<p>(&t.scores[0][p * page_keys], sizeof t.scores[0]); });
+}
+
+// mixed[16 v ..] = mixed * keep + weights . values, for V vectors of dimensions.
+template <int V>
+inline void mix_pages(const AttentionJob& job, int page, int pages, int vector, int rows, float* mixed, QueryTile& t) {
+  const auto padded = std::size_t(job.shape.padded());
+  float* sums = mixed + vector * lanes;
+  for (int q = 0; q < rows; ++q) {
+    float* row = sums + std::size_t(q) * padded;
+    if (t.keep[q] != 1.0f)
+      for (int v = 0; v < V; ++v) store(row + v * lanes, load(row + v * lanes) * fill(t.keep[q]));
+  }
+  each_tile<V>([&](auto v) { load_tile<v>(sums + v * lanes, padded * 4); });
+  for (int p = 0; p < pages; ++p) {
+    const std::byte* values = job.pages[page + p] + job.shape.key_bytes() + std::size_t(vector) * lanes * 4;
+    load_tile<5>(&t.weights[0][p * page_keys], sizeof t.weights[0]);
+    each_tile<V>([&](auto v) {
+      load_tile<7>(values + v * lanes * 4, padded * 4);
+      dot_tiles_bfloat16<v, 5, 7>();
+    });
+  }
+  each_tile<V>([&](auto v) { store_tile<v>(sums + v * lanes, padded * 4); });
+}
+
+// Keys from `key` on, in up to four pages.
+inline void attend_block(const AttentionJob& job, const std::uint16_t* queries, int query, int rows, int key, int pages,
+                         QueryTile& t) {
+  const int page = key / page_keys, vectors = job.shape.padded() / lanes;
+  in_tiles<block_pages>(0, pages, [&](auto count, int) { score_pages<count>(job, queries, page, t); });
+  for (int q = 0; q < rows; ++q) {
+    t.keep[q] = soften(job, query + q, key, pages * page_keys, t.scores[q], t.running[q]);
+    for (int i = 0; i < pages * page_keys; i += lanes) store_bfloat16(t.weights[q] + i, load(t.scores[q] + i));
+  }
+  float* mixed = job.mixed + std::size_t(query) * std::size_t(job.shape.padded());
+  in_tiles<dim_vectors>(0, vectors, [&](auto count, int v) { mix_pages<count>(job, page, pages, v, rows, mixed, t); });
+}
+
+// Up to sixteen queries, in bfloat16 [rows][key_rows].
+inline void attend_tile(const AttentionJob& job, const std::uint16_t* queries, int query, int rows) {
+  const auto padded = std::size_t(job.shape.padded());
+  std::fill_n(job.mixed + std::size_t(query) * padded, std::size_t(rows) * padded, 0.0f);
+  int last = 0;
+  for (int q = 0; q < rows; ++q) last = std::max(last, std::min(job.limits[query + q], job.last_key));
+  if (job.scores) last = job.last_key;  // what is hidden is recorded as such
+  QueryTile t;
+  for (int key = job.first_key; key < last; key += block_keys)
+    attend_block(job, queries, query, rows, key, std::min(block_pages, (last - key + page_keys - 1) / page_keys), t);
+  for (int q = 0; q < rows; ++q) {
+    job.largest[query + q] = t.running[q].largest;
+    job.total[query + q] = t.running[q].total;
+  }
+}
+
+// One query [head_dim] in bfloat16, with zeros to the end of its row.
+inline void round_query(const PageShape& shape, const float* x, std::uint16_t* to) {
+  for (int d = 0; d < shape.key_rows(); d += lanes) {
+    const int n = std::clamp(shape.head_dim - d, 0, lanes);
+    float row[lanes] = {};
+    std::memcpy(row, x + std::min(d, shape.head_dim), std::size_t(n) * sizeof(float));
+    store_bfloat16(to + d, load(row));
+  }
+}
+
+void attend_in_tiles(const AttentionJob& job, Workspace& work) {
+  const auto depths = std::size_t(job.shape.key_rows());
+  auto* queries = reinterpret_cast<std::uint16_t*>(work.bytes(tile_rows * depths * sizeof(std::uint16_t)));
+  for (int query = 0; query < job.queries;) {
+    const int rows = std::min(tile_rows, job.queries - query);
+    const TileShapes shapes({{rows}, {rows}, {rows}, {rows}, {rows, 64}, {rows, 32}, {16}, {8}});
+    do {
+      for (int q = 0; q < rows; ++q) round_query(job.shape, job.query[query + q], queries + std::size_t(q) * depths);
+      attend_tile(job, queries, query, rows);
+      query += rows;
+    } while (job.queries - query >= rows);
+  }
+}
+
+}  // namespace
+}  // namespace clearhead
