@@ -12,14 +12,17 @@ namespace clearhead {
 namespace {
 
 constexpr int depth = 32;       // numbers of a row that one product of tiles multiplies
+constexpr int score_tiles = 4;  // of a product
 constexpr int dim_vectors = 4;  // of the output, whose sums are in tiles together
+constexpr int round_pages = 8;  // of keys that are softened together
+constexpr int round_keys = round_pages * page_keys;
 
 // What a tile of queries works in.
 struct QueryTile {
-  alignas(64) float scores[tile_rows][block_keys];
-  alignas(64) std::uint16_t weights[tile_rows][block_keys];
-  float keep[tile_rows];
-  Running running[tile_rows];
+  alignas(64) float scores[tile_rows][round_keys];
+  alignas(64) std::uint16_t weights[tile_rows][round_keys];
+  alignas(64) float totals[tile_rows][lanes];  // sums of weights in sixteen parts
+  float largest[tile_rows], keep[tile_rows];
 };
 
 // Calls use(i) for i from 0 to N - 1, as numbers known to the compiler: tiles are named, not indexed.
@@ -31,9 +34,9 @@ template <int N, class Use>
   }
 }
 
-// scores[q][16 p + key] = q . k for up to four pages.
+// scores[q][16 p + key] = q . k for P pages from `page` on, which are the `first` of the round and those after it.
 template <int P>
-inline void score_pages(const AttentionJob& job, const std::uint16_t* queries, int page, QueryTile& t) {
+inline void score_pages(const AttentionJob& job, const std::uint16_t* queries, int page, int first, QueryTile& t) {
   const int rows = job.shape.key_rows();
   each_tile<P>([](auto p) { clear_tile<p>(); });
   for (int d = 0; d < rows; d += depth) {
@@ -43,7 +46,50 @@ inline void score_pages(const AttentionJob& job, const std::uint16_t* queries, i
       dot_tiles_bfloat16<p, 4, 6>();
     });
   }
-  each_tile<P>([&](auto p) { store_tile<p>(&t.scores[0][p * page_keys], sizeof t.scores[0]); });
+  each_tile<P>([&](auto p) { store_tile<p>(&t.scores[0][(first + p) * page_keys], sizeof t.scores[0]); });
+}
+
+inline void store_some(int n, float* to, Floats x) {
+  float values[lanes];
+  store(values, x);
+  std::memcpy(to, values, std::size_t(n) * sizeof(float));
+}
+
+// Scores of row q over P pages to weights; the running maximum and sums go on, and `keep` is what earlier sums are
+// multiplied by.
+template <int P>
+inline void soften_row(const AttentionJob& job, int query, int key, int q, QueryTile& t) {
+  const int visible = std::min(job.limits[query + q], job.last_key) - key;
+  Floats scores[P], most = fill(nothing);
+#pragma GCC unroll 8
+  for (int p = 0; p < P; ++p) {
+    scores[p] = load(t.scores[q] + p * page_keys) * fill(job.scale);
+    if (job.bias) scores[p] = scores[p] + load(job.bias[query + q] + key + p * page_keys);
+    if (visible < P * page_keys)
+      scores[p] = first(std::clamp(visible - p * page_keys, 0, lanes), scores[p], fill(nothing));
+    most = max(scores[p], most);
+  }
+  if (job.scores && job.scores[query + q])
+    for (int p = 0; p < P; ++p)
+      store_some(std::clamp(job.last_key - key - p * page_keys, 0, lanes), job.scores[query + q] + key + p * page_keys,
+                 scores[p]);
+  const float before = t.largest[q], now = std::max(before, largest(most));
+  const Floats peak = fill(now == nothing ? 0.0f : now);  // nothing to be seen yet: all weights are zero
+  float keep = 1;
+  if (before != now) {
+    float powers[lanes];
+    store(powers, exponential(fill(before - now)));
+    keep = powers[0];
+  }
+  Floats total = load(t.totals[q]) * fill(keep);
+#pragma GCC unroll 8
+  for (int p = 0; p < P; ++p) {
+    const Floats e = exponential(scores[p] - peak);
+    store_bfloat16(t.weights[q] + p * page_keys, e);
+    total = total + e;
+  }
+  store(t.totals[q], total);
+  t.largest[q] = now, t.keep[q] = keep;
 }
 
 // mixed[16 v ..] = mixed * keep + weights . values, for V vectors of dimensions.
@@ -68,17 +114,16 @@ inline void mix_pages(const AttentionJob& job, int page, int pages, int vector, 
   each_tile<V>([&](auto v) { store_tile<v>(sums + v * lanes, padded * 4); });
 }
 
-// Keys from `key` on, in up to four pages.
-inline void attend_block(const AttentionJob& job, const std::uint16_t* queries, int query, int rows, int key, int pages,
+// Keys from `key` on, in up to eight pages.
+inline void attend_round(const AttentionJob& job, const std::uint16_t* queries, int query, int rows, int key, int pages,
                          QueryTile& t) {
   const int page = key / page_keys, vectors = job.shape.padded() / lanes;
-  in_tiles<block_pages>(0, pages, [&](auto count, int) { score_pages<count>(job, queries, page, t); });
-  for (int q = 0; q < rows; ++q) {
-    t.keep[q] = soften(job, query + q, key, pages * page_keys, t.scores[q], t.running[q]);
-    for (int i = 0; i < pages * page_keys; i += lanes) store_bfloat16(t.weights[q] + i, load(t.scores[q] + i));
-  }
+  in_tiles<score_tiles>(0, pages, [&](auto n, int first) { score_pages<n>(job, queries, page + first, first, t); });
+  in_tiles<round_pages>(0, pages, [&](auto n, int) {
+    for (int q = 0; q < rows; ++q) soften_row<n>(job, query, key, q, t);
+  });
   float* mixed = job.mixed + std::size_t(query) * std::size_t(job.shape.padded());
-  in_tiles<dim_vectors>(0, vectors, [&](auto count, int v) { mix_pages<count>(job, page, pages, v, rows, mixed, t); });
+  in_tiles<dim_vectors>(0, vectors, [&](auto n, int v) { mix_pages<n>(job, page, pages, v, rows, mixed, t); });
 }
 
 // Up to sixteen queries, in bfloat16 [rows][key_rows].
@@ -89,11 +134,15 @@ inline void attend_tile(const AttentionJob& job, const std::uint16_t* queries, i
   for (int q = 0; q < rows; ++q) last = std::max(last, std::min(job.limits[query + q], job.last_key));
   if (job.scores) last = job.last_key;  // what is hidden is recorded as such
   QueryTile t;
-  for (int key = job.first_key; key < last; key += block_keys)
-    attend_block(job, queries, query, rows, key, std::min(block_pages, (last - key + page_keys - 1) / page_keys), t);
   for (int q = 0; q < rows; ++q) {
-    job.largest[query + q] = t.running[q].largest;
-    job.total[query + q] = t.running[q].total;
+    t.largest[q] = nothing;
+    store(t.totals[q], zeros());
+  }
+  for (int key = job.first_key; key < last; key += round_keys)
+    attend_round(job, queries, query, rows, key, std::min(round_pages, (last - key + page_keys - 1) / page_keys), t);
+  for (int q = 0; q < rows; ++q) {
+    job.largest[query + q] = t.largest[q];
+    job.total[query + q] = sum(load(t.totals[q]));
   }
 }
 

@@ -20,9 +20,7 @@ inline Floats exponential(Floats x) {
   p = fma(p, r, fill(1.6666665459e-1f));
   p = fma(p, r, fill(5.0000001201e-1f));
   p = fma(p, r * r, r + fill(1.0f));
-  // 2^n in two factors: n may be 128, which one float cannot hold.
-  const Floats half = round(n * fill(0.5f));
-  return where_less(x, fill(-87.3f), zeros(), p * power_of_two(half) * power_of_two(n - half));
+  return where_less(x, fill(-87.3f), zeros(), times_power_of_two(p, n));
 }
 
 inline Floats sigmoid(Floats x) { return fill(1.0f) / (fill(1.0f) + exponential(zeros() - x)); }

@@ -37,9 +37,7 @@ inline Floats first(int n, Floats a, Floats b) { return {_mm512_mask_mov_ps(b.v,
 inline Floats where_less(Floats a, Floats b, Floats yes, Floats no) {
   return {_mm512_mask_blend_ps(_mm512_cmp_ps_mask(a.v, b.v, _CMP_LT_OQ), no.v, yes.v)};
 }
-inline Floats power_of_two(Floats n) {  // 2^n for whole n in [-126, 127]
-  return {_mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtps_epi32(_mm512_add_ps(n.v, _mm512_set1_ps(127.0f))), 23))};
-}
+inline Floats times_power_of_two(Floats a, Floats n) { return {_mm512_scalef_ps(a.v, n.v)}; }
 inline Ints to_ints(Floats a) { return {_mm512_cvtps_epi32(a.v)}; }  // to nearest, ties to even
 inline Floats to_floats(Ints a) { return {_mm512_cvtepi32_ps(a.v)}; }
 inline Ints fill(std::int32_t a) { return {_mm512_set1_epi32(a)}; }
@@ -259,6 +257,14 @@ inline std::int32_t sum(Ints a) {
 #endif
 
 inline Floats zeros() { return fill(0.0f); }
+
+#if !defined(__AVX512F__)
+// a 2^n for whole n in [-252, 254], in two factors: n may be 128, which one float cannot hold.
+inline Floats times_power_of_two(Floats a, Floats n) {
+  const Floats half = round(n * fill(0.5f));
+  return a * power_of_two(half) * power_of_two(n - half);
+}
+#endif
 
 }  // namespace
 }  // namespace clearhead
