@@ -2,6 +2,7 @@
 
 import json
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -139,11 +140,20 @@ def test_an_engine_answers_from_its_process(tiny: Worker) -> None:
     assert tiny.ask({"ask": "peak"}) * 1e6 > tiny.facts["weight_bytes"]  # it lives on after an error
 
 
+def test_an_engine_that_dies_costs_itself_only(tiny: Worker) -> None:
+    tiny.process.kill()
+    with pytest.raises(EngineError, match="tiny ended with status -9: no message"):
+        tiny.ask({"ask": "prefill", "tokens": 8})
+
+
 def test_who_is_not_asked_is_stopped(tiny: Worker) -> None:
     status = Path(f"/proc/{tiny.process.pid}/stat")
     if not status.exists():
         pytest.skip("no /proc here")
-    assert status.read_text().rpartition(")")[2].split()[0] == "T"
+    deadline = time.monotonic() + 10  # a signal takes its time
+    while (state := status.read_text().rpartition(")")[2].split()[0]) != "T" and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert state == "T"
 
 
 def test_an_engine_that_is_not_installed_says_so_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

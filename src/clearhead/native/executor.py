@@ -62,7 +62,7 @@ class NativeExecutor:
     """One model on this machine's processor.
 
     `dtype` names what the weights are stored in; `kv` what keys and values are: "float32", "float16", "bfloat16" or
-    "int8". None chooses: float32 beside float32 weights; else float16, or bfloat16 where there are tiles to multiply it.
+    "int8". None chooses: float32 beside float32 weights; else float16, or bfloat16 where there are tiles.
     """
 
     name = "native"
@@ -90,9 +90,7 @@ class NativeExecutor:
             name: (m.format.name, m.format.minima, m.rows, m.columns, m.format.group, m.data)
             for name, m in packed.matrices.items()
         }
-        self.native = _native.Model(
-            settings(config), matrices, dict(packed.arrays), instruction_set, threads, self.kv
-        )
+        self.native = _native.Model(settings(config), matrices, dict(packed.arrays), instruction_set, threads, self.kv)
         self.positions = {stack: PositionTables(config, stack, packed.arrays) for stack in ("encoder", "decoder")}
 
     def cancel(self) -> None:
