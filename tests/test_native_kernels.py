@@ -67,17 +67,10 @@ def packed(form: Format, rows: int, columns: int, seed: int = 0) -> Packed:
 
 def fill_with_minima(random: np.random.Generator, rows: int, columns: int, data: NDArray[np.uint8]) -> None:
     """Codes 0 to 31 with scales and minima at random, laid out as `src/native/matrix.h` says."""
-    blocks, padded = -(-rows // 16), -(-columns // 32) * 32
-    codes = random.integers(0, 32, size=(blocks, padded // 4, 16, 4), dtype=np.uint8)
-    factors = random.normal(0, 0.1, size=(blocks, 2 * padded // 32 * 16)).astype(np.float16)
-    whole = np.concatenate([codes.reshape(blocks, -1), np.pad(factors.view(np.uint8), ((0, 0), (0, 0)))], axis=1)
-    sizes = padded * 16, padded // 32 * 32  # bytes of codes, and of scales
-    rounded = -(-sizes[1] // 64) * 64
-    parts = np.zeros((blocks, sizes[0] + 2 * rounded), np.uint8)
-    parts[:, : sizes[0]] = whole[:, : sizes[0]]
-    parts[:, sizes[0] : sizes[0] + sizes[1]] = whole[:, sizes[0] : sizes[0] + sizes[1]]
-    parts[:, sizes[0] + rounded : sizes[0] + rounded + sizes[1]] = whole[:, sizes[0] + sizes[1] :]
-    data[:] = parts.reshape(-1)
+    blocks, groups = -(-rows // 16), -(-columns // 32)
+    codes = random.integers(0, 32, size=(blocks, groups, 32 * 16), dtype=np.uint8)
+    factors = random.normal(0, 0.1, size=(blocks, groups, 2 * 16)).astype(np.float16)  # scales, then minima
+    data[:] = np.concatenate([codes, factors.view(np.uint8)], axis=2).reshape(-1)
 
 
 def unpacked(form: Format, rows: int, columns: int, data: NDArray[np.uint8]) -> Floats:

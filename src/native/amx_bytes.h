@@ -31,22 +31,24 @@ template <int Zero, bool Nibbles, int Group>
 class Direct {
  public:
   static constexpr bool minima = Zero == 0;
-  Direct(const Matrix& m, int block, std::byte* memory)
-      : codes_(m.block(block)), scales_(m.scales(block)), minima_(minima ? m.minimums(block) : nullptr), ready_(memory) {}
+  Direct(const Matrix& m, int block, std::byte* memory) : stored_(m.block(block)), ready_(memory) {}
   void prepare(int from, int to) {
-    const std::byte* codes = codes_ + stored * std::size_t(from);
-    make_signed<Zero, Nibbles>(codes, stored * std::size_t(to - from), ready_);
-    for (std::size_t i = 0; i < stored * std::size_t(to - from); i += 64) __builtin_prefetch(codes + i + 8192, 0, 3);
+    for (int g = from; g < to; ++g) {
+      make_signed<Zero, Nibbles>(at(g), code_bytes, ready_ + std::size_t(g - from) * Group * lanes);
+      for (std::size_t i = 0; i < next; i += 64) __builtin_prefetch(at(g) + i + 8192, 0, 3);
+    }
     from_ = from;
   }
   const std::byte* group(int g) const { return ready_ + std::size_t(g - from_) * Group * lanes; }
-  Floats scale(int g) const { return load_float16(scales_ + g * lanes); }
-  Floats minimum(int g) const { return load_float16(minima_ + g * lanes); }
+  Floats scale(int g) const { return load_float16(scales(g)); }
+  Floats minimum(int g) const { return load_float16(scales(g) + lanes); }
 
  private:
-  static constexpr std::size_t stored = std::size_t(Group) * lanes / (Nibbles ? 2 : 1);  // bytes of a group
-  const std::byte* codes_;
-  const std::uint16_t *scales_, *minima_;
+  static constexpr std::size_t code_bytes = std::size_t(Group) * lanes / (Nibbles ? 2 : 1);
+  static constexpr std::size_t next = code_bytes + (minima ? 4 : 2) * lanes;  // as Matrix::group_bytes
+  const std::byte* at(int g) const { return stored_ + next * std::size_t(g); }
+  const std::uint16_t* scales(int g) const { return reinterpret_cast<const std::uint16_t*>(at(g) + code_bytes); }
+  const std::byte* stored_;
   std::byte* ready_;
   int from_ = 0;
 };
@@ -61,10 +63,10 @@ class CodePanel {
       : codes_(at), scales_(reinterpret_cast<float*>(at + code_bytes(m))), minima_(scales_ + m.groups() * lanes) {}
   template <int Zero, bool Nibbles>
   void fill(const Matrix& m, int block) const {
-    make_signed<Zero, Nibbles>(m.block(block), m.code_bytes(), codes_);
-    for (int i = 0; i < m.groups() * lanes; i += lanes) {
-      store(scales_ + i, load_float16(m.scales(block) + i));
-      if (Minima) store(minima_ + i, load_float16(m.minimums(block) + i));
+    for (int g = 0; g < m.groups(); ++g) {
+      make_signed<Zero, Nibbles>(m.codes(block, g), m.code_bytes(Group), codes_ + std::size_t(g) * Group * lanes);
+      store(scales_ + g * lanes, load_float16(m.scales(block, g)));
+      if (Minima) store(minima_ + g * lanes, load_float16(m.minimums(block, g)));
     }
   }
   void prepare(int, int) {}

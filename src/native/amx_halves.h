@@ -49,12 +49,12 @@ void few_halves(const Operand& x, int token, int rows, const Product& p, int fir
 // Sixteen rows of int8 or int4 as bfloat16, in the order of a block of bfloat16.
 template <bool Nibbles>
 void dequantise_block(const Matrix& m, int block, std::byte* to) {
-  const std::byte* from = m.block(block);
   const __m512i interleave = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6, 21,
                                               5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
   for (int g = 0; g < m.groups(); ++g) {
-    const Floats scale = load_float16(m.scales(block) + g * lanes);
-    const Floats least = m.minima ? load_float16(m.minimums(block) + g * lanes) : scale * fill(float(-m.zero()));
+    const std::byte* from = m.codes(block, g);
+    const Floats scale = load_float16(m.scales(block, g));
+    const Floats least = m.minima ? load_float16(m.minimums(block, g)) : scale * fill(float(-m.zero()));
     const auto four = [&](Words codes) {  // columns of each row
       const auto column = [&](int i) {
         const __m512i code = _mm512_and_si512(_mm512_srli_epi32(codes, unsigned(8 * i)), _mm512_set1_epi32(255));

@@ -6,17 +6,25 @@
 namespace clearhead {
 namespace {
 
-// Where a tile of byte or nibble codes finds them: in the matrix, or in a panel unpacked from it.
-struct Codes {
+// Blocks of a matrix as a tile reads them: where they are, or in a panel made of them.
+struct Blocks {
   const std::byte* start;
   std::size_t next;  // bytes from block to block
 };
 
-template <int T, int B, int Zero, bool Nibbles>
-void byte_tile(const Codes& codes, const Operand& x, int token, const Product& p, int block) {
+// Scales or minima of a group: float16 where they are, float32 in a panel.
+template <bool InPanel>
+inline Floats load_factors(const std::byte* at) {
+  if constexpr (InPanel) return load(reinterpret_cast<const float*>(at));
+  return load_float16(reinterpret_cast<const std::uint16_t*>(at));
+}
+
+template <int T, int B, int Zero, bool Nibbles, bool InPanel>
+void byte_tile(const Blocks& blocks, const Operand& x, int token, const Product& p, int block) {
   const Matrix& m = *p.matrix;
-  const int groups = m.groups(), steps = m.group / 32;
-  const std::byte *w = codes.start, *a = x.codes + x.stride * std::size_t(token);
+  const int groups = m.groups(), vectors = m.group / (Nibbles ? 8 : 4);
+  constexpr std::size_t factor_bytes = lanes * (InPanel ? 4 : 2);
+  const std::byte *w = blocks.start, *a = x.codes + x.stride * std::size_t(token);
   const float* scales = x.scales + std::size_t(token) * std::size_t(groups);
   const std::int32_t* totals = x.sums + std::size_t(token) * std::size_t(groups);
   Floats sums[T][B];
@@ -28,18 +36,18 @@ void byte_tile(const Codes& codes, const Operand& x, int token, const Product& p
     for (int t = 0; t < T; ++t)
 #pragma GCC unroll 8
       for (int b = 0; b < B; ++b) dots[t][b] = dot_start<Zero>(totals[t * groups + g]);
-    for (int s = 0; s < steps; ++s, a += 32) {
-#pragma GCC unroll 8
-      for (int v = 0; v < 8; v += Nibbles ? 2 : 1, w += 64) {
+    for (int v = 0; v < vectors; v += 4) {
+#pragma GCC unroll 4
+      for (int u = 0; u < 4; ++u, w += 64, a += Nibbles ? 8 : 4) {
         Words first[B], second[B];
 #pragma GCC unroll 8
         for (int b = 0; b < B; ++b) {
-          first[b] = load_words(w + codes.next * std::size_t(b));
+          first[b] = load_words(w + blocks.next * std::size_t(b));
           if (Nibbles) second[b] = high_nibbles(first[b]), first[b] = low_nibbles(first[b]);
         }
 #pragma GCC unroll 8
         for (int t = 0; t < T; ++t) {
-          const std::byte* word = a + x.stride * std::size_t(t) + 4 * v;
+          const std::byte* word = a + x.stride * std::size_t(t);
           const Words one = spread(word);
 #pragma GCC unroll 8
           for (int b = 0; b < B; ++b) dots[t][b] = dot_bytes<Zero>(dots[t][b], first[b], one);
@@ -52,92 +60,97 @@ void byte_tile(const Codes& codes, const Operand& x, int token, const Product& p
     }
 #pragma GCC unroll 8
     for (int b = 0; b < B; ++b) {
-      const Floats scale = load_float16(m.scales(block + b) + g * lanes);
+      const std::byte* factors = w + blocks.next * std::size_t(b);
+      const Floats scale = load_factors<InPanel>(factors);
 #pragma GCC unroll 8
       for (int t = 0; t < T; ++t)
         sums[t][b] = fma(to_floats(dots[t][b]), scale * fill(scales[t * groups + g]), sums[t][b]);
       if (Zero != 0) continue;
-      const Floats minimum = load_float16(m.minimums(block + b) + g * lanes);
+      const Floats minimum = load_factors<InPanel>(factors + factor_bytes);
 #pragma GCC unroll 8
       for (int t = 0; t < T; ++t)
         sums[t][b] = fma(minimum, fill(scales[t * groups + g] * float(totals[t * groups + g])), sums[t][b]);
     }
+    w += factor_bytes * (Zero == 0 ? 2 : 1);
   }
   for (int t = 0; t < T; ++t)
     for (int b = 0; b < B; ++b) write(p, token + t, block + b, sums[t][b]);
 }
 
-// One token times B blocks. Memory is what limits it: weights are asked for in the order they lie in, scales and all,
-// across the ends of blocks; and the two halves of nibbles are two sums, which need not wait for each other.
-template <int B, int Zero, bool Nibbles>
+// One token times one block. Memory is what limits it, so it reads one stream from end to end; the processor works on
+// several groups at once, for each has sums of its own, and two of them, which need not wait for each other.
+template <int Zero, bool Nibbles>
 void lone_tile(const Operand& x, int token, const Product& p, int block) {
   const Matrix& m = *p.matrix;
-  const int groups = m.groups(), steps = m.group / 32;
+  const int groups = m.groups(), vectors = m.group / (Nibbles ? 8 : 4);
   const std::byte *w = m.block(block), *a = x.codes + x.stride * std::size_t(token);
-  const std::size_t next = m.block_bytes(), step_bytes = B * next / std::size_t(m.padded() / 32);
   const float* scales = x.scales + std::size_t(token) * std::size_t(groups);
   const std::int32_t* totals = x.sums + std::size_t(token) * std::size_t(groups);
-  const std::byte* later = w + 8192;  // as far ahead as the slowest memory needs
-  Floats sums[B];
-  for (Floats& sum : sums) sum = zeros();
+  Floats sum = zeros();
   for (int g = 0; g < groups; ++g) {
-    Ints dots[B], others[B];
-#pragma GCC unroll 8
-    for (int b = 0; b < B; ++b) dots[b] = dot_start<Zero>(totals[g]), others[b] = fill(std::int32_t(0));
-    for (int s = 0; s < steps; ++s, a += 32, later += step_bytes) {
-      for (std::size_t i = 0; i < step_bytes; i += 64) __builtin_prefetch(later + i, 0, 3);
-#pragma GCC unroll 8
-      for (int v = 0; v < 8; v += 2, w += Nibbles ? 64 : 128) {
-        const Words even = spread(a + 4 * v), odd = spread(a + 4 * v + 4);
-#pragma GCC unroll 8
-        for (int b = 0; b < B; ++b) {
-          const Words words = load_words(w + next * std::size_t(b));
-          dots[b] = dot_bytes<Zero>(dots[b], Nibbles ? low_nibbles(words) : words, even);
-          const Words after = Nibbles ? raised_nibbles(words) : load_words(w + next * std::size_t(b) + 64);
-          others[b] = dot_bytes<Zero>(others[b], after, odd);
-        }
+    Ints dots = dot_start<Zero>(totals[g]), others = fill(std::int32_t(0));
+    for (int v = 0; v < vectors; v += Nibbles ? 4 : 8) {
+#pragma GCC unroll 4
+      for (int u = 0; u < 4; ++u, w += Nibbles ? 64 : 128, a += 8) {
+        foresee(w);
+        if (!Nibbles) foresee(w + 64);
+        const Words words = load_words(w);
+        dots = dot_bytes<Zero>(dots, Nibbles ? low_nibbles(words) : words, spread(a));
+        others = dot_bytes<Zero>(others, Nibbles ? raised_nibbles(words) : load_words(w + 64), spread(a + 4));
       }
     }
-    const Floats factor = fill(scales[g]), total = fill(scales[g] * float(totals[g]));
-#pragma GCC unroll 8
-    for (int b = 0; b < B; ++b) {
-      const Floats scale = load_float16(m.scales(block + b) + g * lanes);
-      sums[b] = fma(to_floats(dots[b] + (Nibbles ? unraised(others[b]) : others[b])), scale * factor, sums[b]);
-      if (Zero == 0) sums[b] = fma(load_float16(m.minimums(block + b) + g * lanes), total, sums[b]);
-    }
+    foresee(w);
+    const Floats scale = load_factors<false>(w);
+    w += lanes * 2;
+    sum = fma(to_floats(dots + (Nibbles ? unraised(others) : others)), scale * fill(scales[g]), sum);
+    if (Zero != 0) continue;
+    sum = fma(load_factors<false>(w), fill(scales[g] * float(totals[g])), sum);
+    w += lanes * 2;
   }
-  for (int b = 0; b < B; ++b) write(p, token, block + b, sums[b]);
+  write(p, token, block, sum);
 }
 
-// A panel of nibbles as bytes, which the tiles then read many times.
-inline void spread_nibbles(const std::byte* from, std::size_t bytes, std::byte* to) {
-  for (std::size_t i = 0; i < bytes; i += 64, to += 128) {
-    const Words both = load_words(from + i);
-    store_words(to, low_nibbles(both));
-    store_words(to + 64, high_nibbles(both));
+// A block as a panel holds it: codes as bytes, their scales and minima as float32. Tiles then read it many times.
+template <int Zero, bool Nibbles>
+struct BytePanel {
+  static constexpr std::size_t factors = Zero == 0 ? 2 : 1;
+  static std::size_t bytes(const Matrix& m) {
+    return std::size_t(m.groups()) * (std::size_t(m.group) * lanes + factors * lanes * 4);
   }
-}
+  static void fill(const Matrix& m, int block, std::byte* to) {
+    for (int g = 0; g < m.groups(); ++g) {
+      const std::byte* from = m.codes(block, g);
+      for (std::size_t i = 0; i < m.code_bytes(m.group); i += 64, to += Nibbles ? 128 : 64) {
+        const Words words = load_words(from + i);
+        store_words(to, Nibbles ? low_nibbles(words) : words);
+        if (Nibbles) store_words(to + 64, high_nibbles(words));
+      }
+      for (std::size_t i = 0; i < factors; ++i, to += lanes * 4)
+        store(reinterpret_cast<float*>(to), load_float16(m.scales(block, g) + i * lanes));
+    }
+  }
+};
 
 template <int Zero, bool Nibbles>
 void multiply_bytes(const Operand& x, int first_token, int last_token, const Product& p, int first, int last,
                     Workspace& work) {
+  using Panel = BytePanel<Zero, Nibbles>;
   const Matrix& m = *p.matrix;
-  if (last_token - first_token == 1)
-    return in_tiles<lone_blocks>(first, last, [&](auto blocks, int block) {
-      lone_tile<blocks, Zero, Nibbles>(x, first_token, p, block);
-    });
+  if (last_token - first_token == 1) {
+    for (int block = first; block < last; ++block) lone_tile<Zero, Nibbles>(x, first_token, p, block);
+    return;
+  }
   in_slices(first_token, last_token, x.stride, [&](int from, int to) {
     in_tiles<tile_blocks>(first, last, [&](auto blocks, int block) {
-      if (!Nibbles || to - from <= 2 * byte_tokens)
+      if (to - from <= 2 * byte_tokens)
         return in_tiles<byte_tokens>(from, to, [&](auto tokens, int token) {
-          byte_tile<tokens, blocks, Zero, Nibbles>({m.block(block), m.block_bytes()}, x, token, p, block);
+          byte_tile<tokens, blocks, Zero, Nibbles, false>({m.block(block), m.block_bytes()}, x, token, p, block);
         });
-      const std::size_t unpacked = m.code_bytes() * 2;
-      std::byte* panel = work.bytes(unpacked * std::size_t(blocks));
-      for (int b = 0; b < blocks; ++b)
-        spread_nibbles(m.block(block + b), m.code_bytes(), panel + unpacked * std::size_t(b));
+      const std::size_t next = Panel::bytes(m);
+      std::byte* panel = work.bytes(next * std::size_t(blocks));
+      for (int b = 0; b < blocks; ++b) Panel::fill(m, block + b, panel + next * std::size_t(b));
       in_tiles<byte_tokens>(from, to, [&](auto tokens, int token) {
-        byte_tile<tokens, blocks, Zero, false>({panel, unpacked}, x, token, p, block);
+        byte_tile<tokens, blocks, Zero, false, true>({panel, next}, x, token, p, block);
       });
     });
   });

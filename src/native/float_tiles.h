@@ -27,10 +27,7 @@ void float_tile(const Operand& x, int token, const Product& p, int block) {
   for (int v = 0, n = m.padded() / Dot::columns; v < n; ++v, w += 64, a += 4) {
     Words weights[B];
 #pragma GCC unroll 8
-    for (int b = 0; b < B; ++b) {
-      weights[b] = load_words(w + next * std::size_t(b));
-      if (T == 1) __builtin_prefetch(w + next * std::size_t(b) + 1024, 0, 3);
-    }
+    for (int b = 0; b < B; ++b) weights[b] = load_words(w + next * std::size_t(b));
 #pragma GCC unroll 8
     for (int t = 0; t < T; ++t) {
       const Words word = spread(a + x.stride * std::size_t(t));
@@ -42,12 +39,28 @@ void float_tile(const Operand& x, int token, const Product& p, int block) {
     for (int b = 0; b < B; ++b) write(p, token + t, block + b, sums[t][b]);
 }
 
+// One token times one block, in one stream.
+template <class Dot>
+void lone_float_tile(const Operand& x, int token, const Product& p, int block) {
+  const Matrix& m = *p.matrix;
+  const std::byte *w = m.block(block), *a = x.codes + x.stride * std::size_t(token);
+  Floats sum = zeros();
+  for (int v = 0, n = m.padded() / Dot::columns; v < n; v += 4) {
+#pragma GCC unroll 4
+    for (int u = 0; u < 4; ++u, w += 64, a += 4) {
+      foresee(w);
+      sum = Dot::add(sum, load_words(w), spread(a));
+    }
+  }
+  write(p, token, block, sum);
+}
+
 template <class Dot>
 void multiply_floats(const Operand& x, int first_token, int last_token, const Product& p, int first, int last) {
-  if (last_token - first_token == 1)
-    return in_tiles<lone_blocks>(first, last, [&](auto blocks, int block) {
-      float_tile<Dot, 1, blocks>(x, first_token, p, block);
-    });
+  if (last_token - first_token == 1) {
+    for (int block = first; block < last; ++block) lone_float_tile<Dot>(x, first_token, p, block);
+    return;
+  }
   in_slices(first_token, last_token, x.stride, [&](int from, int to) {
     in_tiles<tile_blocks>(first, last, [&](auto blocks, int block) {
       in_tiles<float_tokens>(from, to, [&](auto tokens, int token) {

@@ -1,16 +1,18 @@
 // How a weight matrix W [rows, columns] lies in memory once it is packed.
 //
-// Sixteen rows make a block, so that one vector holds the same columns of sixteen rows. A block is, one after the other
-// and each aligned to 64 bytes:
+// Sixteen rows make a block, so that one vector holds the same columns of sixteen rows. A vector is 64 bytes: for each of
+// the 16 rows, one 32-bit word of codes.
 //
-//   codes    vectors of 64 bytes; vector v holds, for each of the 16 rows, one 32-bit word:
-//              f32    column v
-//              bf16   columns 2v, 2v + 1
-//              int8   columns 4v .. 4v + 3, one byte each: the code plus 128
-//              int4   the low nibbles are columns 8v .. 8v + 3, the high nibbles 8v + 4 .. 8v + 7: the code plus 8
-//                     (the plain code 0 .. 15 where there are minima)
-//   scales   int8, int4: float16 [columns / group][16]
-//   minima   int8, int4, where `minima`: float16 [columns / group][16]
+//   f32    vector v is column v
+//   bf16   columns 2v, 2v + 1
+//   int8   columns 4v .. 4v + 3, one byte each: the code plus 128
+//   int4   the low nibbles are columns 8v .. 8v + 3, the high nibbles 8v + 4 .. 8v + 7: the code plus 8
+//          (the plain code 0 .. 15 where there are minima)
+//
+// A block of floats is its vectors. A block of int8 or int4 is its groups of columns, one after the other, each with what
+// it takes to read it: codes, then 16 scales in float16, then, where `minima`, 16 minima in float16. So whoever multiplies
+// one vector by a matrix reads memory in a single stream, which a processor can run ahead of. Blocks start at multiples of
+// 64 bytes; groups, where there are no minima, need not.
 //
 // A weight is scale * code, or scale * code + minimum, where the code is signed without minima and, with them, runs
 // from 0. Columns are padded with zero weights to a whole number of groups (32 for the floats), rows to whole blocks.
@@ -50,8 +52,9 @@ struct Matrix {
   // What a code is stored above its value: it makes bytes unsigned, as the dot product instructions want them.
   CLEARHEAD_INLINE int zero() const { return minima ? 0 : format == Format::int8 ? 128 : 8; }
 
-  CLEARHEAD_INLINE std::size_t code_bytes() const {
-    const std::size_t values = std::size_t(lanes) * std::size_t(padded());
+  // Codes of so many columns of a block.
+  CLEARHEAD_INLINE std::size_t code_bytes(int columns_of_it) const {
+    const std::size_t values = std::size_t(lanes) * std::size_t(columns_of_it);
     switch (format) {
       case Format::f32: return values * 4;
       case Format::bf16: return values * 2;
@@ -60,19 +63,22 @@ struct Matrix {
     }
     return 0;
   }
-  CLEARHEAD_INLINE std::size_t scale_bytes() const {
-    return quantised() ? round_up(std::size_t(groups()) * lanes * 2, std::size_t(alignment)) : 0;
+  // From one group of a quantised block to the next.
+  CLEARHEAD_INLINE std::size_t group_bytes() const { return code_bytes(group) + (minima ? 4 : 2) * std::size_t(lanes); }
+  CLEARHEAD_INLINE std::size_t block_bytes() const {
+    if (!quantised()) return code_bytes(padded());
+    return round_up(group_bytes() * std::size_t(groups()), std::size_t(alignment));
   }
-  CLEARHEAD_INLINE std::size_t block_bytes() const { return code_bytes() + scale_bytes() * (minima ? 2 : 1); }
   CLEARHEAD_INLINE std::size_t bytes() const { return block_bytes() * std::size_t(blocks()); }
 
   CLEARHEAD_INLINE const std::byte* block(int index) const { return data + block_bytes() * std::size_t(index); }
-  CLEARHEAD_INLINE const std::uint16_t* scales(int index) const {
-    return reinterpret_cast<const std::uint16_t*>(block(index) + code_bytes());
+  CLEARHEAD_INLINE const std::byte* codes(int index, int g) const {
+    return block(index) + group_bytes() * std::size_t(g);
   }
-  CLEARHEAD_INLINE const std::uint16_t* minimums(int index) const {
-    return reinterpret_cast<const std::uint16_t*>(block(index) + code_bytes() + scale_bytes());
+  CLEARHEAD_INLINE const std::uint16_t* scales(int index, int g) const {
+    return reinterpret_cast<const std::uint16_t*>(codes(index, g) + code_bytes(group));
   }
+  CLEARHEAD_INLINE const std::uint16_t* minimums(int index, int g) const { return scales(index, g) + lanes; }
 };
 
 }  // namespace clearhead

@@ -174,24 +174,24 @@ const std::map<std::string, Type>& types() {
   return all;
 }
 
-// A row of codes into its place among the sixteen of its block.
+// A row of codes, with its scales and minima, into its place among the sixteen of its block.
 void place_codes(const Matrix& m, std::byte* data, int index, const Row& row) {
   const int lane = index % lanes;
   std::byte* block = data + m.block_bytes() * std::size_t(index / lanes);
-  for (int k = 0; k < m.padded(); k += 4) {
-    std::byte* to = block + 64 * (m.format == Format::int8 ? k / 4 : k / 8) + 4 * lane;
-    for (int i = 0; i < 4; ++i) {
-      const auto code = std::byte(row.codes[std::size_t(k + i)]);
-      if (m.format == Format::int8)
-        to[i] = code;
-      else
-        to[i] = k / 4 % 2 ? (to[i] & std::byte(0x0f)) | code << 4 : (to[i] & std::byte(0xf0)) | code;
+  for (int g = 0; g < m.groups(); ++g, block += m.group_bytes()) {
+    for (int k = 0; k < m.group; k += 4) {
+      std::byte* to = block + 64 * (m.format == Format::int8 ? k / 4 : k / 8) + 4 * lane;
+      for (int i = 0; i < 4; ++i) {
+        const auto code = std::byte(row.codes[std::size_t(g * m.group + k + i)]);
+        if (m.format == Format::int8)
+          to[i] = code;
+        else
+          to[i] = k / 4 % 2 ? (to[i] & std::byte(0x0f)) | code << 4 : (to[i] & std::byte(0xf0)) | code;
+      }
     }
-  }
-  for (int g = 0; g < m.groups(); ++g) {
-    const auto at = 2 * std::size_t(g * lanes + lane);
-    std::memcpy(block + m.code_bytes() + at, &row.scales[std::size_t(g)], 2);
-    if (m.minima) std::memcpy(block + m.code_bytes() + m.scale_bytes() + at, &row.minima[std::size_t(g)], 2);
+    std::byte* scale = block + m.code_bytes(m.group) + 2 * lane;
+    std::memcpy(scale, &row.scales[std::size_t(g)], 2);
+    if (m.minima) std::memcpy(scale + 2 * lanes, &row.minima[std::size_t(g)], 2);
   }
 }
 

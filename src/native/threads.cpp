@@ -53,14 +53,16 @@ std::shared_ptr<Pool> shared_pool(int threads) {
 int Team::size() const { return pool_.active_; }
 
 void Team::barrier() {
-  auto& next = pool_.next_[round_ % 2];
-  ++round_;
+  const unsigned ended = round_++ % 2;
+  const auto forget = [&] {  // nobody claims from these before two barriers from now
+    for (int i = 0; i < pool_.active_; ++i) pool_.teams_[std::size_t(i)]->claimed_[ended].store(0, std::memory_order_relaxed);
+  };
   const int last = pool_.active_ - 1;  // read before arriving: afterwards the next job may begin
-  if (last == 0) return next.store(0, std::memory_order_relaxed);
+  if (last == 0) return forget();
   const std::uint32_t before = pool_.passed_.load(std::memory_order_acquire);
   if (pool_.arrived_.fetch_add(1, std::memory_order_acq_rel) == last) {
     pool_.arrived_.store(0, std::memory_order_relaxed);
-    next.store(0, std::memory_order_relaxed);  // nobody claims from it before two barriers from now
+    forget();
     pool_.passed_.store(before + 1, std::memory_order_release);
     pool_.passed_.notify_all();
     return;
@@ -69,7 +71,10 @@ void Team::barrier() {
   if (Pool::wait(pool_.passed_, before)) asleep_.fetch_add(since(began), std::memory_order_relaxed);
 }
 
-int Team::claim(int chunk) { return pool_.next_[round_ % 2].fetch_add(chunk, std::memory_order_relaxed); }
+int Team::claim(int count, int owner, int chunk) {
+  auto& claimed = pool_.teams_[std::size_t(owner)]->claimed_[round_ % 2];
+  return part(count, owner) + claimed.fetch_add(chunk, std::memory_order_relaxed);
+}
 
 Pool::Pool(int threads) : size_(threads < 1 ? 1 : threads) {
   for (int i = 0; i < size_; ++i) teams_.emplace_back(new Team(*this, i));

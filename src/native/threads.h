@@ -1,5 +1,5 @@
-// A team of threads that walks through a computation together: every thread runs the same function, shares loops out in
-// chunks, and waits for the others at barriers. Waiting spins briefly, for the next piece of work is usually
+// A team of threads that walks through a computation together: every thread runs the same function, does its part of
+// shared loops and helps the others with theirs, and waits for them at barriers. Waiting spins briefly, for the next piece of work is usually
 // microseconds away, and then sleeps, so that an idle team costs nothing.
 //
 // Where other programs want the same cores, a team spends its time waiting for whichever thread was put off: one thread
@@ -31,23 +31,30 @@ class Team {
   // Every thread arrives before any goes on.
   void barrier();
 
-  // Calls work(first, last) for chunks that together cover 0 .. count, each on whichever thread is free. Ends with a
-  // barrier: afterwards all of it is done, for all threads.
+  // Calls work(first, last) for chunks that together cover 0 .. count. Each thread has a part of its own, from one end to
+  // the other, so that it reads memory in order; whoever is done goes on with what is left of the others' parts. Ends with
+  // a barrier: afterwards all of it is done, for all threads.
   template <class Work>
   void share(int count, int chunk, Work&& work) {
-    for (int first = claim(chunk); first < count; first = claim(chunk))
-      work(first, first + chunk < count ? first + chunk : count);
+    const int threads = size();
+    for (int i = 0; i < threads; ++i) {
+      const int owner = (thread_ + i) % threads, end = part(count, owner + 1);
+      for (int first = claim(count, owner, chunk); first < end; first = claim(count, owner, chunk))
+        work(first, first + chunk < end ? first + chunk : end);
+    }
     barrier();
   }
 
  private:
   friend class Pool;
   Team(Pool& pool, int thread) : pool_(pool), thread_(thread) {}
-  int claim(int chunk);
+  int part(int count, int owner) const { return int(std::int64_t(count) * owner / size()); }  // where it begins
+  int claim(int count, int owner, int chunk);
 
   Pool& pool_;
   int thread_;
-  unsigned round_ = 0;   // barriers passed: which of the two counters is this loop's
+  unsigned round_ = 0;  // barriers passed: which of the two counters of each thread is this loop's
+  alignas(alignment) std::atomic<int> claimed_[2]{};  // of its own part of the loop under way, and of the one after it
   std::atomic<std::int64_t> asleep_ = 0;  // nanoseconds, at barriers of this job
   Workspace workspace_;
 };
@@ -83,7 +90,6 @@ class Pool {
   alignas(alignment) std::atomic<std::uint32_t> started_{0};  // counts jobs; the workers wait for it to change
   alignas(alignment) std::atomic<int> arrived_{0};            // threads at the barrier
   alignas(alignment) std::atomic<std::uint32_t> passed_{0};   // counts barriers
-  alignas(alignment) std::atomic<int> next_[2]{};             // of the shared loop under way, and of the one after it
   std::atomic<bool> closing_{false};
 };
 

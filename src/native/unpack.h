@@ -6,20 +6,19 @@
 namespace clearhead {
 namespace {
 
-// The code of column k, without what it is stored above.
-inline int code_at(const Matrix& m, const std::byte* block, int lane, int k) {
-  if (m.format == Format::int8) return int(block[64 * (k / 4) + 4 * lane + k % 4]) - m.zero();
-  const int byte = int(block[64 * (k / 8) + 4 * lane + k % 4]);
+// The code of column k of a group, without what it is stored above.
+inline int code_at(const Matrix& m, const std::byte* codes, int lane, int k) {
+  if (m.format == Format::int8) return int(codes[64 * (k / 4) + 4 * lane + k % 4]) - m.zero();
+  const int byte = int(codes[64 * (k / 8) + 4 * lane + k % 4]);
   return (k / 4 % 2 == 0 ? byte & 15 : byte >> 4) - m.zero();
 }
 
 void unpack_codes(const Matrix& m, int row, float* out) {
   const int index = row / lanes, lane = row % lanes;
   for (int g = 0; g < m.groups(); ++g) {
-    const float scale = from_float16(m.scales(index)[g * lanes + lane]);
-    const float minimum = m.minima ? from_float16(m.minimums(index)[g * lanes + lane]) : 0.0f;
-    for (int k = g * m.group; k < (g + 1) * m.group; ++k)
-      out[k] = scale * float(code_at(m, m.block(index), lane, k)) + minimum;
+    const float scale = from_float16(m.scales(index, g)[lane]);
+    const float minimum = m.minima ? from_float16(m.minimums(index, g)[lane]) : 0.0f;
+    for (int k = 0; k < m.group; ++k) *out++ = scale * float(code_at(m, m.codes(index, g), lane, k)) + minimum;
   }
 }
 
