@@ -12,6 +12,9 @@ namespace {
 void attend_halves(const AttentionJob& job, [[maybe_unused]] Workspace& work) {
 #if defined(__AMX_BF16__)
   attend_in_tiles(job, work);
+#elif defined(__AVX512BF16__)
+  const PairedQueries paired(job, work);
+  attend_pages<KvFormat::bf16>(paired.job());
 #else
   attend_pages<KvFormat::bf16>(job);
 #endif

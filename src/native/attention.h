@@ -9,6 +9,7 @@
 #include <cmath>
 #include <limits>
 
+#include "dot.h"
 #include "functions.h"
 #include "kernels.h"
 
@@ -58,6 +59,17 @@ inline Floats load_value(const std::byte* values, std::size_t padded, int s, std
     return load_element<F>(values, std::size_t(s) * padded + d);
 }
 
+// Where products of two bfloat16 at a time are to be had, queries and weights become pairs as well.
+#if defined(__AVX512BF16__)
+template <KvFormat F>
+constexpr bool in_pairs = F == KvFormat::bf16;
+#else
+template <KvFormat F>
+constexpr bool in_pairs = false;
+#endif
+
+inline Words spread_pair(const float* pairs) { return spread(reinterpret_cast<const std::byte*>(pairs)); }
+
 // The scales of sixteen keys or values; only int8 has any.
 inline const float* key_scales(const PageShape& shape, const std::byte* page) {
   return reinterpret_cast<const float*>(page + shape.key_bytes() + shape.value_bytes());
@@ -79,7 +91,18 @@ inline void dot_keys(const AttentionJob& job, int query, int page, float (*score
     for (Floats& sum : row) sum = zeros();
   const std::byte* pages[P];
   for (int p = 0; p < P; ++p) pages[p] = job.pages[page + p];
-  const auto add = [&](int d, bool odd) __attribute__((always_inline)) {
+  [[maybe_unused]] const auto add_pair = [&](int pair) __attribute__((always_inline)) {
+    Words keys[P];
+#pragma GCC unroll 8
+    for (int p = 0; p < P; ++p) keys[p] = load_words(pages[p] + std::size_t(pair) * page_keys * 4);
+#pragma GCC unroll 8
+    for (int q = 0; q < Q; ++q) {
+      const Words x = spread_pair(job.query[query + q] + pair);
+#pragma GCC unroll 8
+      for (int p = 0; p < P; ++p) sums[q][p] = dot_bfloat16(sums[q][p], keys[p], x);
+    }
+  };
+  [[maybe_unused]] const auto add = [&](int d, bool odd) __attribute__((always_inline)) {
     Floats keys[P];
 #pragma GCC unroll 8
     for (int p = 0; p < P; ++p) keys[p] = load_keys<F>(pages[p], d, odd);
@@ -90,9 +113,13 @@ inline void dot_keys(const AttentionJob& job, int query, int page, float (*score
       for (int p = 0; p < P; ++p) sums[q][p] = fma(x, keys[p], sums[q][p]);
     }
   };
-  int d = 0;
-  for (; d + 2 <= job.shape.head_dim; d += 2) add(d, false), add(d + 1, true);
-  if (d < job.shape.head_dim) add(d, false);
+  if constexpr (in_pairs<F>) {
+    for (int d = 0; d < job.shape.head_dim; d += 2) add_pair(d / 2);
+  } else {
+    int d = 0;
+    for (; d + 2 <= job.shape.head_dim; d += 2) add(d, false), add(d + 1, true);
+    if (d < job.shape.head_dim) add(d, false);
+  }
   for (int q = 0; q < Q; ++q)
     for (int p = 0; p < P; ++p) {
       if constexpr (F == KvFormat::int8) sums[q][p] = sums[q][p] * load(key_scales(job.shape, pages[p]));
@@ -114,7 +141,19 @@ inline void add_values(const AttentionJob& job, int query, int page, int pages, 
   for (int p = 0; p < pages; ++p) {
     const std::byte* start = job.pages[page + p];
     const std::byte* values = start + job.shape.key_bytes();
-    const auto add = [&](int s, bool odd) __attribute__((always_inline)) {
+    [[maybe_unused]] const auto add_pair = [&](int pair) __attribute__((always_inline)) {
+      const std::byte* row = values + (std::size_t(pair) * padded + std::size_t(vector) * lanes) * 4;
+      Words words[V];
+#pragma GCC unroll 8
+      for (int v = 0; v < V; ++v) words[v] = load_words(row + v * lanes * 4);
+#pragma GCC unroll 8
+      for (int q = 0; q < Q; ++q) {
+        const Words w = spread_pair(weights[q] + p * page_keys / 2 + pair);
+#pragma GCC unroll 8
+        for (int v = 0; v < V; ++v) sums[q][v] = dot_bfloat16(sums[q][v], words[v], w);
+      }
+    };
+    [[maybe_unused]] const auto add = [&](int s, bool odd) __attribute__((always_inline)) {
       Floats row[V];
 #pragma GCC unroll 8
       for (int v = 0; v < V; ++v) row[v] = load_value<F>(values, padded, s, std::size_t((vector + v) * lanes), odd);
@@ -129,7 +168,11 @@ inline void add_values(const AttentionJob& job, int query, int page, int pages, 
         for (int v = 0; v < V; ++v) sums[q][v] = fma(w, row[v], sums[q][v]);
       }
     };
-    for (int s = 0; s < page_keys; s += 2) add(s, false), add(s + 1, true);
+    if constexpr (in_pairs<F>) {
+      for (int pair = 0; pair < page_keys / 2; ++pair) add_pair(pair);
+    } else {
+      for (int s = 0; s < page_keys; s += 2) add(s, false), add(s + 1, true);
+    }
   }
   for (int q = 0; q < Q; ++q)
     for (int v = 0; v < V; ++v) store(mixed[q] + v * lanes, sums[q][v]);
@@ -167,6 +210,11 @@ inline float soften(const AttentionJob& job, int query, int first_key, int keys,
   return keep;
 }
 
+// Numbers to bfloat16, a whole number of vectors; `to` may be where they are.
+inline void round_to_pairs(const float* x, int n, std::uint16_t* to) {
+  for (int i = 0; i < n; i += lanes) store_bfloat16(to + i, load(x + i));
+}
+
 template <KvFormat F, int Q>
 inline void attend_queries(const AttentionJob& job, int query) {
   const int padded = job.shape.padded();
@@ -184,7 +232,10 @@ inline void attend_queries(const AttentionJob& job, int query) {
       dot_keys<F, Q, vector_tile>(job, query, page + p, reinterpret_cast<float(*)[block_keys]>(&scores[0][p * page_keys]));
     for (; p < pages; ++p)
       dot_keys<F, Q, 1>(job, query, page + p, reinterpret_cast<float(*)[block_keys]>(&scores[0][p * page_keys]));
-    for (int q = 0; q < Q; ++q) keep[q] = soften(job, query + q, key, pages * page_keys, scores[q], running[q]);
+    for (int q = 0; q < Q; ++q) {
+      keep[q] = soften(job, query + q, key, pages * page_keys, scores[q], running[q]);
+      if constexpr (in_pairs<F>) round_to_pairs(scores[q], pages * page_keys, reinterpret_cast<std::uint16_t*>(scores[q]));
+    }
     int v = 0;
     for (; v + vector_tile <= padded / lanes; v += vector_tile)
       add_values<F, Q, vector_tile>(job, query, page, pages, v, scores, keep);
@@ -195,6 +246,34 @@ inline void attend_queries(const AttentionJob& job, int query) {
     job.total[query + q] = running[q].total;
   }
 }
+
+// The same job with its queries [head_dim] in bfloat16, each at the beginning of a row of floats.
+class PairedQueries {
+ public:
+  PairedQueries(const AttentionJob& job, Workspace& work) : job_(job) {
+    const auto padded = std::size_t(job.shape.padded());
+    const std::size_t pointers = round_up(std::size_t(job.queries) * sizeof(float*), std::size_t(alignment));
+    std::byte* memory = work.bytes(pointers + std::size_t(job.queries) * padded * 2);
+    auto** rows = reinterpret_cast<const float**>(memory);
+    auto* to = reinterpret_cast<std::uint16_t*>(memory + pointers);
+    for (int q = 0; q < job.queries; ++q, to += padded) {
+      round_query(job.shape, job.query[q], to);
+      rows[q] = reinterpret_cast<const float*>(to);
+    }
+    job_.query = rows;
+  }
+  const AttentionJob& job() const { return job_; }
+
+ private:
+  static void round_query(const PageShape& shape, const float* x, std::uint16_t* to) {
+    for (int d = 0; d < shape.head_dim; d += lanes) {
+      float row[lanes] = {};
+      std::memcpy(row, x + d, std::size_t(std::min(lanes, shape.head_dim - d)) * sizeof(float));
+      store_bfloat16(to + d, load(row));
+    }
+  }
+  AttentionJob job_;
+};
 
 template <KvFormat F>
 inline void attend_pages(const AttentionJob& job) {

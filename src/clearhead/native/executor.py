@@ -62,7 +62,7 @@ class NativeExecutor:
     """One model on this machine's processor.
 
     `dtype` names what the weights are stored in; `kv` what keys and values are: "float32", "float16", "bfloat16" or
-    "int8". None chooses: float32 beside float32 weights; else float16, or bfloat16 where there are tiles.
+    "int8". None chooses: float32 beside float32 weights; else bfloat16 where it can be multiplied, or float16.
     """
 
     name = "native"
@@ -82,7 +82,7 @@ class NativeExecutor:
         instruction_set = instruction_set or available[-1]
         if instruction_set not in available:
             raise OptionError(f"instruction set {instruction_set!r} is not here; choose from {', '.join(available)}")
-        halves = "bfloat16" if instruction_set == "amx" else "float16"
+        halves = "bfloat16" if instruction_set in ("amx", "avx512_bf16") else "float16"
         self.kv = kv or ("float32" if dtype == "float32" else halves)
         if self.kv not in ("float32", "float16", "bfloat16", "int8"):
             raise OptionError(f"kv is {self.kv!r}; choose from float32, float16, bfloat16, int8")
