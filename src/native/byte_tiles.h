@@ -19,17 +19,20 @@ inline Floats load_factors(const std::byte* at) {
   return load_float16(reinterpret_cast<const std::uint16_t*>(at));
 }
 
-template <int T, int B, int Zero, bool Nibbles, bool InPanel>
+template <int T, int B, int Zero, bool Nibbles, bool InPanel, int Group>
 void byte_tile(const Blocks& blocks, const Operand& x, int token, const Product& p, int block) {
   const Matrix& m = *p.matrix;
-  const int groups = m.groups(), vectors = m.group / (Nibbles ? 8 : 4);
+  const int groups = m.padded() / Group;
+  constexpr int vectors = Group / (Nibbles ? 8 : 4);
   constexpr std::size_t factor_bytes = lanes * (InPanel ? 4 : 2);
   const std::byte *w = blocks.start, *a = x.codes + x.stride * std::size_t(token);
   const float* scales = x.scales + std::size_t(token) * std::size_t(groups);
   const std::int32_t* totals = x.sums + std::size_t(token) * std::size_t(groups);
   Floats sums[T][B];
-  for (auto& row : sums)
-    for (Floats& sum : row) sum = zeros();
+#pragma GCC unroll 8
+  for (int t = 0; t < T; ++t)
+#pragma GCC unroll 8
+    for (int b = 0; b < B; ++b) sums[t][b] = zeros();
   for (int g = 0; g < groups; ++g) {
     Ints dots[T][B];
 #pragma GCC unroll 8
@@ -73,7 +76,9 @@ void byte_tile(const Blocks& blocks, const Operand& x, int token, const Product&
     }
     w += factor_bytes * (Zero == 0 ? 2 : 1);
   }
+#pragma GCC unroll 8
   for (int t = 0; t < T; ++t)
+#pragma GCC unroll 8
     for (int b = 0; b < B; ++b) write(p, token + t, block + b, sums[t][b]);
 }
 
@@ -131,29 +136,38 @@ struct BytePanel {
   }
 };
 
-template <int Zero, bool Nibbles>
-void multiply_bytes(const Operand& x, int first_token, int last_token, const Product& p, int first, int last,
+template <int Group, int Zero, bool Nibbles>
+void multiply_tiles(const Operand& x, int first_token, int last_token, const Product& p, int first, int last,
                     Workspace& work) {
   using Panel = BytePanel<Zero, Nibbles>;
   const Matrix& m = *p.matrix;
-  if (last_token - first_token == 1) {
-    for (int block = first; block < last; ++block) lone_tile<Zero, Nibbles>(x, first_token, p, block);
-    return;
-  }
   in_slices(first_token, last_token, x.stride, [&](int from, int to) {
-    in_tiles<tile_blocks>(first, last, [&](auto blocks, int block) {
+    in_tiles<byte_blocks>(first, last, [&](auto blocks, int block) {
       if (to - from <= 2 * byte_tokens)
         return in_tiles<byte_tokens>(from, to, [&](auto tokens, int token) {
-          byte_tile<tokens, blocks, Zero, Nibbles, false>({m.block(block), m.block_bytes()}, x, token, p, block);
+          byte_tile<tokens, blocks, Zero, Nibbles, false, Group>({m.block(block), m.block_bytes()}, x, token, p, block);
         });
       const std::size_t next = Panel::bytes(m);
       std::byte* panel = work.bytes(next * std::size_t(blocks));
       for (int b = 0; b < blocks; ++b) Panel::fill(m, block + b, panel + next * std::size_t(b));
       in_tiles<byte_tokens>(from, to, [&](auto tokens, int token) {
-        byte_tile<tokens, blocks, Zero, false, true>({panel, next}, x, token, p, block);
+        byte_tile<tokens, blocks, Zero, false, true, Group>({panel, next}, x, token, p, block);
       });
     });
   });
+}
+
+template <int Zero, bool Nibbles>
+void multiply_bytes(const Operand& x, int t0, int t1, const Product& p, int first, int last, Workspace& work) {
+  if (t1 - t0 == 1) {
+    for (int block = first; block < last; ++block) lone_tile<Zero, Nibbles>(x, t0, p, block);
+    return;
+  }
+  switch (p.matrix->group) {
+    case 32: return multiply_tiles<32, Zero, Nibbles>(x, t0, t1, p, first, last, work);
+    case 64: return multiply_tiles<64, Zero, Nibbles>(x, t0, t1, p, first, last, work);
+    default: return multiply_tiles<128, Zero, Nibbles>(x, t0, t1, p, first, last, work);
+  }
 }
 
 }  // namespace

@@ -22,8 +22,10 @@ void float_tile(const Operand& x, int token, const Product& p, int block) {
   const std::byte *w = m.block(block), *a = x.codes + x.stride * std::size_t(token);
   const std::size_t next = m.block_bytes();
   Floats sums[T][B];
-  for (auto& row : sums)
-    for (Floats& sum : row) sum = zeros();
+#pragma GCC unroll 8
+  for (int t = 0; t < T; ++t)
+#pragma GCC unroll 8
+    for (int b = 0; b < B; ++b) sums[t][b] = zeros();
   for (int v = 0, n = m.padded() / Dot::columns; v < n; ++v, w += 64, a += 4) {
     Words weights[B];
 #pragma GCC unroll 8
@@ -35,7 +37,9 @@ void float_tile(const Operand& x, int token, const Product& p, int block) {
       for (int b = 0; b < B; ++b) sums[t][b] = Dot::add(sums[t][b], weights[b], word);
     }
   }
+#pragma GCC unroll 8
   for (int t = 0; t < T; ++t)
+#pragma GCC unroll 8
     for (int b = 0; b < B; ++b) write(p, token + t, block + b, sums[t][b]);
 }
 
@@ -62,7 +66,7 @@ void multiply_floats(const Operand& x, int first_token, int last_token, const Pr
     return;
   }
   in_slices(first_token, last_token, x.stride, [&](int from, int to) {
-    in_tiles<tile_blocks>(first, last, [&](auto blocks, int block) {
+    in_tiles<float_blocks>(first, last, [&](auto blocks, int block) {
       in_tiles<float_tokens>(from, to, [&](auto tokens, int token) {
         float_tile<Dot, tokens, blocks>(x, token, p, block);
       });
