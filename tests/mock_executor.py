@@ -58,6 +58,7 @@ class MockExecutor:
     calls: list[list[int]] = field(default_factory=list)
     name: str = "mock"
     dtype: str = "float32"
+    threads: int = 1
 
     def new_cache(self, rows: int, capacity: int) -> MockCache:
         assert 0 < capacity <= self.config.max_positions

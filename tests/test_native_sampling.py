@@ -7,9 +7,14 @@ from hypothesis import strategies as st
 
 from clearhead.config import GenerationConfig
 from clearhead.errors import CheckpointError, OptionError
-from clearhead.generation.drawing import NO_IDS, draw
+from clearhead.generation.drawing import NO_IDS, choose, rank, rank_exactly
 from clearhead.generation.processors import compose, warpers
 from clearhead.generation.sampling import sample
+
+
+def draw(scores: np.ndarray, config: GenerationConfig, generator: np.random.Generator) -> int:
+    """The token of one row."""
+    return choose([scores], [(config, generator)])[0]
 
 
 def defined(scores: np.ndarray, config: GenerationConfig, seed: int) -> int:
@@ -64,3 +69,49 @@ def test_what_is_no_number_is_refused(at: int) -> None:
             draw(scores, config, random)
     with pytest.raises(OptionError, match="every token is ruled out"):
         draw(np.full(9, -np.inf, np.float32), config, random)
+
+
+@given(
+    size=st.sampled_from([1, 3, 127, 128, 129, 1000, 5000]),
+    spread=st.sampled_from([0.0, 0.01, 1.0, 20.0]),
+    count=st.integers(1, 30),
+    excluded=st.lists(st.integers(0, 126), max_size=5, unique=True),
+    threads=st.integers(1, 3),
+    seed=st.integers(0, 2**32),
+)
+@settings(max_examples=200, deadline=None)
+def test_ranking_in_cpp_is_the_definitions(
+    size: int, spread: float, count: int, excluded: list[int], threads: int, seed: int
+) -> None:
+    random = np.random.default_rng(seed)
+    rows = [np.round(random.normal(size=size) * spread, 2).astype(np.float32) for _ in range(4)]  # with equals among them
+    rows[1][random.random(size) < 0.3] = -np.inf
+    rows[1][0] = 0.0
+    ids = [np.array([i for i in excluded if i < size], dtype=np.int64)] * 4
+    ours, defined = rank(rows, count, ids, threads), rank_exactly(rows, count, ids)
+    kept = defined.scores > -np.inf
+    np.testing.assert_array_equal(ours.scores > -np.inf, kept)
+    np.testing.assert_array_equal(ours.tokens[kept], defined.tokens[kept])
+    np.testing.assert_allclose(ours.scores[kept], defined.scores[kept], rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(ours.normalisers, defined.normalisers, rtol=1e-6, atol=1e-6)
+
+
+def test_a_batch_draws_what_each_row_draws_alone() -> None:
+    random = np.random.default_rng(3)
+    rows = [(random.normal(size=700) * spread).astype(np.float32) for spread in (0.1, 1.0, 3.0, 9.0)]
+    configs = [
+        GenerationConfig(temperature=1.0, top_p=0.9),
+        GenerationConfig(temperature=0.3, top_k=5),
+        GenerationConfig(temperature=1.5, min_p=0.1),
+        GenerationConfig(),
+    ]
+
+    def choosers(seed: int) -> list:
+        chance = [np.random.default_rng([seed, i]) for i in range(3)]
+        return list(zip(configs, [*chance, None], strict=True))
+
+    for seed in range(50):
+        alone = [choose([row], [chooser])[0] for row, chooser in zip(rows, choosers(seed), strict=True)]
+        assert choose(rows, choosers(seed), threads=2) == alone
+    with pytest.raises(CheckpointError, match="weights are damaged"):
+        rank([np.array([1.0, np.nan], np.float32)], 1, [NO_IDS])

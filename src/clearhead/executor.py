@@ -55,6 +55,7 @@ class Executor(Protocol):
     name: str  # "torch" or "native"
     dtype: str  # of the weights: "float32", "bfloat16", ...
     config: ModelConfig
+    threads: int  # of the processor that it computes with, and that choosing tokens may use between its calls
 
     def new_cache(self, rows: int, capacity: int) -> Cache:
         """An empty cache; `capacity` may not exceed config.max_positions."""

@@ -12,7 +12,6 @@
 #include "inputs.h"
 #include "modules.h"
 #include "pack.h"
-#include "sampling.h"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -122,19 +121,9 @@ void activate(const std::string& set, const std::string& kind, const Floats& x, 
   std::copy_n(values.data(), x.size(), out.data());
 }
 
-// One token of logits [V]; -1 if their largest is not finite.
-int sample(const Floats& logits, double temperature, int top_k, double top_p, double min_p, double uniform) {
-  static const Kernels& best = kernels(instruction_sets().back());
-  thread_local Sampler sampler;
-  if (logits.size() == 0) throw std::invalid_argument("no logits to choose from");
-  const Sampling how{float(temperature), top_k, float(top_p), float(min_p)};
-  return sampler.draw(best, logits.data(), int(logits.size()), how, uniform);
-}
-
 }  // namespace
 
 void bind_kernels(nb::module_& m) {
-  m.def("sample", &sample, "logits"_a, "temperature"_a, "top_k"_a, "top_p"_a, "min_p"_a, "uniform"_a);
   m.def("packed_bytes", &packed_bytes, "format"_a, "minima"_a, "rows"_a, "columns"_a, "group"_a);
   m.def("pack", &pack, "format"_a, "minima"_a, "rows"_a, "columns"_a, "group"_a, "type"_a, "source"_a, "first"_a, "out"_a);
   m.def("multiply", &multiply, "instruction_set"_a, "format"_a, "minima"_a, "rows"_a, "columns"_a, "group"_a, "data"_a,

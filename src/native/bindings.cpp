@@ -364,6 +364,7 @@ NB_MODULE(_native, m) {
       .def_prop_ro("instruction_set", &PyModel::instruction_set);
 
   bind_kernels(m);
+  bind_choosing(m);
 }
 
 }  // namespace clearhead

@@ -73,7 +73,7 @@ struct AttentionJob {
   float* const* scores = nullptr;       // [queries] or none, each may be null: scores[i][key] is kept for a trace
 };
 
-inline constexpr int vocabulary_block = 128;
+inline constexpr int vocabulary_block = 128, thresholds = 8;
 
 struct Kernels {
   const char* name;
@@ -116,6 +116,14 @@ struct Kernels {
   // largest.
   void (*weigh)(const float* logits, int n, float peak, float inverse_temperature, float* weights, double* sums,
                 float* maxima);
+  // The sum of exp(logits[i] - peak); each block's largest logit.
+  double (*survey)(const float* logits, int n, float peak, float* maxima);
+  // Of whole blocks of weights: sums[j] of those that reach least[j], roughly, for eight j; and each block's sum of
+  // those above a limit.
+  void (*sum_reaching)(const float* weights, int blocks, const float* least, float* sums);
+  void (*sum_above)(const float* weights, int blocks, float above, double* sums);
+  // The indices, in order, of values [n, a multiple of 16] that reach `from` and are below `to`; how many.
+  int (*find_between)(const float* values, int n, float from, float to, int* found);
 };
 
 }  // namespace clearhead

@@ -2,82 +2,88 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <functional>
+#include <limits>
 
 namespace clearhead {
 
-void Sampler::above(float least, int n) {
-  candidates_.resize(std::size_t(n) + 1);
-  std::size_t count = 0;
-  for (std::size_t block = 0; block < maxima_.size(); ++block) {
-    if (maxima_[block] < least) continue;
-    const int start = int(block) * vocabulary_block, end = std::min(n, start + vocabulary_block);
-    for (int i = start; i < end; ++i) {  // without a branch, which nobody could predict
-      candidates_[count] = i;
-      count += weights_[std::size_t(i)] >= least;
-    }
-  }
-  candidates_.resize(count);
-}
-
-void Sampler::keep_largest(int k, int n) {
-  // k blocks have a maximum that reaches the k-th largest maximum, so k weights do: the rest need not be looked at.
-  float least = 0;
-  if (k < int(maxima_.size())) {
-    order_ = maxima_;
-    std::nth_element(order_.begin(), order_.begin() + (k - 1), order_.end(), std::greater<>());
-    least = order_[std::size_t(k - 1)];
-  }
-  above(least, n);
-  if (k >= int(candidates_.size())) return;
-  order_.clear();
-  for (int i : candidates_) order_.push_back(weights_[std::size_t(i)]);
-  std::nth_element(order_.begin(), order_.begin() + (k - 1), order_.end(), std::greater<>());
-  least = order_[std::size_t(k - 1)];
-  std::erase_if(candidates_, [&](int i) { return weights_[std::size_t(i)] < least; });
-}
-
 namespace {
 
-// Positive floats are ordered as the integers of their bits: the upper ones sort weights up to 1 into 2,033 drawers.
-constexpr int drawers = 2033;
+constexpr float infinite = std::numeric_limits<float>::infinity();
 
-int drawer(float weight) {
-  std::uint32_t bits;
-  std::memcpy(&bits, &weight, sizeof bits);
-  return int(bits >> 19);
+float below(float x) { return std::nextafter(x, -infinite); }
+
+// The k-th largest; `order` is scratch.
+float kth_largest(const std::vector<float>& values, int k, std::vector<float>& order) {
+  order = values;
+  std::nth_element(order.begin(), order.begin() + (k - 1), order.end(), std::greater<>());
+  return order[std::size_t(k - 1)];
 }
 
 }  // namespace
 
-void Sampler::keep_nucleus(double p, int n, bool chosen) {
-  const auto weight = [&](int i) { return weights_[std::size_t(i)]; };
+bool Sampler::kept(int i) const {
+  const float weight = weights_[std::size_t(i)];
+  if (weight > above_) return true;
+  return weight == above_ && std::binary_search(equals_.begin(), equals_.end(), i);
+}
+
+// Sums of what is kept, block by block and in all.
+double Sampler::kept_mass(const Kernels& kernels) {
+  kernels.sum_above(weights_.data(), blocks(), above_, sums_.data());
+  for (int i : equals_) sums_[std::size_t(i / vocabulary_block)] += double(above_);
   double total = 0;
-  if (chosen)
-    for (int i : candidates_) total += double(weight(i));
-  else
-    for (double sum : sums_) total += sum;
-  // Tokens below (1 - p) / n sum to less than 1 - p even if every token were one: none of them is in the nucleus.
-  if (!chosen) above(float(total * (1.0 - p) / n), n);
-  double sums[drawers] = {};
-  for (int i : candidates_) sums[drawer(weight(i))] += double(weight(i));
-  int last = drawers - 1;  // the drawer in which the nucleus ends
+  for (double sum : sums_) total += sum;
+  return total;
+}
+
+// k blocks have a maximum that reaches the k-th largest maximum, so k weights do: the rest need not be looked at.
+void Sampler::keep_largest(int k) {
+  const float least = k < blocks() ? kth_largest(maxima_, k, order_) : 0;
+  std::vector<float> candidates;
+  for (int block = 0; block < blocks(); ++block)
+    for (int i = block * vocabulary_block; maxima_[std::size_t(block)] >= least && i < (block + 1) * vocabulary_block; ++i)
+      if (weights_[std::size_t(i)] >= least) candidates.push_back(weights_[std::size_t(i)]);
+  if (k <= int(candidates.size())) above_ = std::max(0.0f, below(kth_largest(candidates, k, order_)));
+}
+
+// The nucleus ends with some token. Rounds of eight thresholds close in on its weight, by sums that are only roughly right,
+// and so leave some room; then the few tokens between the last two thresholds are taken one by one.
+void Sampler::keep_nucleus(const Kernels& kernels, double p) {
+  const double total = kept_mass(kernels), goal = p * total;
+  // Tokens below (1 - p) / n of the total sum to less than 1 - p even if every token were one of them.
+  float low = std::max({std::nextafter(above_, infinite), float(total * (1 - p) / double(weights_.size()) * 0.999),
+                        std::numeric_limits<float>::min()});
+  float high = std::nextafter(1.0f, infinite);  // no weight reaches it
+  for (int round = 0; round < 4 && high > low * 1.01f; ++round) {
+    float least[thresholds], sums[thresholds];
+    const float step = std::pow(high / low, 1.0f / (thresholds + 1));
+    for (int j = 0; j < thresholds; ++j) least[j] = j == 0 ? low * step : least[j - 1] * step;
+    kernels.sum_reaching(weights_.data(), blocks(), least, sums);
+    for (int j = 0; j < thresholds; ++j) {
+      if (sums[j] > goal * 1.001) low = std::max(low, least[j]);
+      if (sums[j] < goal * 0.999) high = std::min(high, least[j]);
+    }
+  }
+  kernels.sum_above(weights_.data(), blocks(), below(high), sums_.data());
   double reached = 0;
-  for (; last > 0 && reached + sums[last] < p * total; --last) reached += sums[last];
-  ends_.clear();
-  for (int i : candidates_)
-    if (drawer(weight(i)) == last) ends_.push_back(i);
-  if (ends_.empty()) return;
-  // The half that it ends in, again and again; few are left to sort.
+  for (double sum : sums_) reached += sum;
+  found_.resize(weights_.size());
+  found_.resize(std::size_t(kernels.find_between(weights_.data(), int(weights_.size()), low, high, found_.data())));
+  if (found_.empty() || reached >= goal) {
+    above_ = below(std::min(high, 1.0f));
+    return equals_.clear();
+  }
+  const auto weight = [&](int i) { return weights_[std::size_t(i)]; };
   const auto before = [&](int a, int b) { return weight(a) != weight(b) ? weight(a) > weight(b) : a < b; };
-  auto from = ends_.begin(), to = ends_.end();
+  // The half that it ends in, again and again; few are left to sort.
+  auto from = found_.begin(), to = found_.end();
   while (to - from > 32) {
     const auto middle = from + (to - from) / 2;
     std::nth_element(from, middle, to, before);
     double sum = 0;
     for (auto i = from; i != middle; ++i) sum += double(weight(*i));
-    if (reached + sum >= p * total) {
+    if (reached + sum >= goal) {
       to = middle;
     } else {
       reached += sum;
@@ -86,55 +92,83 @@ void Sampler::keep_nucleus(double p, int n, bool chosen) {
   }
   std::sort(from, to, before);
   auto next = from;
-  while (next != to && reached < p * total) reached += double(weight(*next++));
+  while (next != to && reached < goal) reached += double(weight(*next++));
   const int end = *(next == from ? from : next - 1);  // the last token of the nucleus
-  std::erase_if(candidates_, [&](int i) { return weight(i) < weight(end) || (weight(i) == weight(end) && i > end); });
+  above_ = weight(end);
+  std::erase_if(found_, [&](int i) { return weight(i) != above_ || i > end; });
+  std::sort(found_.begin(), found_.end());
+  equals_.swap(found_);
 }
 
+void Sampler::keep_reaching(double least) {
+  const float limit = below(float(least));
+  if (limit < above_) return;
+  above_ = limit;
+  equals_.clear();
+}
+
+// The block first, then the place within it.
 int Sampler::locate(double uniform) const {
   double total = 0;
-  for (int i : candidates_) total += double(weights_[std::size_t(i)]);
-  const double point = std::min(uniform * total, std::nextafter(total, 0.0));
+  for (double sum : sums_) total += sum;
+  double left = std::min(uniform * total, std::nextafter(total, 0.0));
+  int block = 0, last = -1;
+  for (; block + 1 < blocks() && left >= sums_[std::size_t(block)]; ++block) left -= sums_[std::size_t(block)];
   double passed = 0;
-  for (int i : candidates_) {
+  for (int i = block * vocabulary_block; i < (block + 1) * vocabulary_block; ++i) {
+    if (!kept(i)) continue;
+    last = i;
     passed += double(weights_[std::size_t(i)]);
-    if (passed > point) return i;
+    if (passed > left) return i;
   }
-  return candidates_.back();
+  if (last >= 0) return last;
+  return int(std::max_element(weights_.begin(), weights_.end()) - weights_.begin());  // rounding left an empty block
 }
 
 int Sampler::draw(const Kernels& kernels, const float* logits, int n, const Sampling& how, double uniform) {
   const float largest = kernels.peak(logits, n);
   if (!std::isfinite(largest)) return -1;
-  const auto blocks = std::size_t((n + vocabulary_block - 1) / vocabulary_block);
-  weights_.resize(blocks * vocabulary_block);
-  maxima_.resize(blocks);
-  sums_.resize(blocks);
-  kernels.weigh(logits, n, largest, 1.0f / how.temperature, weights_.data(), sums_.data(), maxima_.data());
-  const bool cut = how.top_k > 0 || how.top_p < 1 || how.min_p > 0;
-  if (!cut) {  // the block first, then the place within it
-    double total = 0;
-    for (double sum : sums_) total += sum;
-    double left = std::min(uniform * total, std::nextafter(total, 0.0));
-    std::size_t block = 0;
-    for (; block + 1 < blocks && left >= sums_[block]; ++block) left -= sums_[block];
-    candidates_.clear();
-    for (int i = int(block) * vocabulary_block; i < std::min(n, (int(block) + 1) * vocabulary_block); ++i)
-      if (weights_[std::size_t(i)] > 0) candidates_.push_back(i);
-    double passed = 0;
-    for (int i : candidates_) {
-      passed += double(weights_[std::size_t(i)]);
-      if (passed > left) return i;
-    }
-    return candidates_.empty() ? n - 1 : candidates_.back();
-  }
-  if (how.top_k > 0) keep_largest(how.top_k, n);
-  if (how.top_p < 1) keep_nucleus(double(how.top_p), n, how.top_k > 0);
-  if (how.min_p > 0) {
-    if (how.top_k == 0 && how.top_p >= 1) above(how.min_p, n);
-    std::erase_if(candidates_, [&](int i) { return weights_[std::size_t(i)] < how.min_p; });
-  }
+  const auto count = std::size_t((n + vocabulary_block - 1) / vocabulary_block);
+  weights_.resize(count * vocabulary_block);
+  maxima_.resize(count);
+  sums_.resize(count);
+  kernels.weigh(logits, n, largest, float(1 / how.temperature), weights_.data(), sums_.data(), maxima_.data());
+  above_ = 0;
+  equals_.clear();
+  if (how.top_k > 0) keep_largest(how.top_k);
+  if (how.top_p < 1) keep_nucleus(kernels, how.top_p);
+  if (how.min_p > 0) keep_reaching(how.min_p);
+  if (above_ > 0) kept_mass(kernels);
   return locate(uniform);
+}
+
+double Ranking::rank(const Kernels& kernels, const float* logits, int n, int count, const std::vector<int>& banned) {
+  places_.clear();
+  const float largest = kernels.peak(logits, n);
+  if (!std::isfinite(largest)) return std::numeric_limits<double>::quiet_NaN();
+  const auto blocks = std::size_t((n + vocabulary_block - 1) / vocabulary_block);
+  maxima_.resize(blocks);
+  const double normaliser = double(largest) + std::log(kernels.survey(logits, n, largest, maxima_.data()));
+  allowed_.assign(blocks * vocabulary_block, -infinite);
+  std::copy_n(logits, n, allowed_.begin());
+  for (int id : banned) allowed_[std::size_t(id)] = -infinite;
+  for (int id : banned) {
+    const auto block = std::size_t(id / vocabulary_block);
+    const auto first = allowed_.begin() + std::ptrdiff_t(block * vocabulary_block);
+    maxima_[block] = *std::max_element(first, first + vocabulary_block);
+  }
+  // As many blocks as there are places have a maximum that reaches this, and so have as many logits.
+  const float least = count < int(blocks) ? kth_largest(maxima_, count, order_) : -std::numeric_limits<float>::max();
+  found_.resize(allowed_.size());
+  found_.resize(std::size_t(kernels.find_between(allowed_.data(), int(allowed_.size()), least, infinite, found_.data())));
+  const auto before = [&](int a, int b) {
+    const float x = allowed_[std::size_t(a)], y = allowed_[std::size_t(b)];
+    return x != y ? x > y : a < b;
+  };
+  const auto end = found_.begin() + std::min(std::ptrdiff_t(count), std::ptrdiff_t(found_.size()));
+  std::partial_sort(found_.begin(), end, found_.end(), before);
+  for (auto i = found_.begin(); i != end; ++i) places_.push_back({*i, allowed_[std::size_t(*i)]});
+  return normaliser;
 }
 
 }  // namespace clearhead

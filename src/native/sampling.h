@@ -9,10 +9,10 @@
 namespace clearhead {
 
 struct Sampling {
-  float temperature = 1;
+  double temperature = 1;
   int top_k = 0;     // 0: all
-  float top_p = 1;   // 1: all
-  float min_p = 0;   // 0: all
+  double top_p = 1;  // 1: all
+  double min_p = 0;  // 0: all
 };
 
 // Draws tokens of vocabularies of one size after another; keeps the memory it works in.
@@ -22,14 +22,36 @@ class Sampler {
   int draw(const Kernels& kernels, const float* logits, int n, const Sampling& how, double uniform);
 
  private:
-  void above(float least, int n);                     // candidates: the ids of weights that reach `least`
-  void keep_largest(int k, int n);                    // and those equal to the smallest of them
-  void keep_nucleus(double p, int n, bool chosen);    // of the candidates, or of all
-  int locate(double uniform) const;          // among the candidates
+  int blocks() const { return int(maxima_.size()); }
+  bool kept(int i) const;
+  double kept_mass(const Kernels& kernels);
+  void keep_largest(int k);
+  void keep_nucleus(const Kernels& kernels, double p);
+  void keep_reaching(double least);
+  int locate(double uniform) const;
 
   std::vector<float> weights_, maxima_, order_;
-  std::vector<double> sums_;
-  std::vector<int> candidates_, ends_;
+  std::vector<double> sums_;  // of the kept weights of each block
+  // What the cuts so far have kept: weights above a limit, and some of those that equal it.
+  float above_ = 0;
+  std::vector<int> equals_, found_;
+};
+
+// The `count` largest of logits [n], largest first, the lowest id first among equals; fewer where there are fewer.
+class Ranking {
+ public:
+  struct Place {
+    int id;
+    float logit;
+  };
+  // log of the sum of exp over all logits; none if the largest of them is not finite. Places leave `banned` ids out.
+  double rank(const Kernels& kernels, const float* logits, int n, int count, const std::vector<int>& banned);
+  const std::vector<Place>& places() const { return places_; }
+
+ private:
+  std::vector<float> maxima_, order_, allowed_;
+  std::vector<int> found_;
+  std::vector<Place> places_;
 };
 
 }  // namespace clearhead

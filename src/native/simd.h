@@ -37,6 +37,7 @@ inline Floats first(int n, Floats a, Floats b) { return {_mm512_mask_mov_ps(b.v,
 inline Floats where_less(Floats a, Floats b, Floats yes, Floats no) {
   return {_mm512_mask_blend_ps(_mm512_cmp_ps_mask(a.v, b.v, _CMP_LT_OQ), no.v, yes.v)};
 }
+inline unsigned bits_less(Floats a, Floats b) { return _mm512_cmp_ps_mask(a.v, b.v, _CMP_LT_OQ); }  // bit i: a[i] < b[i]
 inline Floats times_power_of_two(Floats a, Floats n) { return {_mm512_scalef_ps(a.v, n.v)}; }
 inline Ints to_ints(Floats a) { return {_mm512_cvtps_epi32(a.v)}; }  // to nearest, ties to even
 inline Floats to_floats(Ints a) { return {_mm512_cvtepi32_ps(a.v)}; }
@@ -99,6 +100,10 @@ inline Floats first(int n, Floats a, Floats b) {  // a in its first n places, b 
 inline Floats where_less(Floats a, Floats b, Floats yes, Floats no) {
   return {_mm256_blendv_ps(no.low, yes.low, _mm256_cmp_ps(a.low, b.low, _CMP_LT_OQ)),
           _mm256_blendv_ps(no.high, yes.high, _mm256_cmp_ps(a.high, b.high, _CMP_LT_OQ))};
+}
+inline unsigned bits_less(Floats a, Floats b) {  // bit i: a[i] < b[i]
+  return unsigned(_mm256_movemask_ps(_mm256_cmp_ps(a.low, b.low, _CMP_LT_OQ))) |
+         unsigned(_mm256_movemask_ps(_mm256_cmp_ps(a.high, b.high, _CMP_LT_OQ))) << 8;
 }
 inline __m256 power_of_two(__m256 n) {
   const __m256i exponent = _mm256_cvtps_epi32(_mm256_add_ps(n, _mm256_set1_ps(127.0f)));
@@ -203,6 +208,11 @@ inline Floats first(int n, Floats a, Floats b) {  // a in its first n places, b 
 // where a < b, `yes`, else `no`
 inline Floats where_less(Floats a, Floats b, Floats yes, Floats no) {
   return make<Floats>([&](int i) { return a.v[i] < b.v[i] ? yes.v[i] : no.v[i]; });
+}
+inline unsigned bits_less(Floats a, Floats b) {  // bit i: a[i] < b[i]
+  unsigned bits = 0;
+  for (int i = 0; i < lanes; ++i) bits |= unsigned(a.v[i] < b.v[i]) << i;
+  return bits;
 }
 inline Floats power_of_two(Floats n) {  // 2^n for whole n in [-126, 127]
   return make<Floats>([&](int i) {

@@ -1,4 +1,5 @@
-// What sampling needs of a whole vocabulary: weights e^((x - peak) / temperature), by blocks of 128.
+// What choosing a token needs of a whole vocabulary, by blocks of 128: weights e^((x - peak) / temperature), and sums and
+// largest ones of them.
 #pragma once
 
 #include <limits>
@@ -26,30 +27,78 @@ float peak(const float* logits, int n) {
   return odd == 0 ? all : std::numeric_limits<float>::quiet_NaN();
 }
 
+// Sixteen of n logits from i on; -infinity after the end.
+inline Floats load_logits(const float* logits, int i, int n) {
+  if (i + lanes <= n) return load(logits + i);
+  float row[lanes];
+  for (int j = 0; j < lanes; ++j) row[j] = i + j < n ? logits[i + j] : -std::numeric_limits<float>::infinity();
+  return load(row);
+}
+
 void weigh(const float* logits, int n, float largest_logit, float inverse_temperature, float* weights, double* sums,
            float* maxima) {
   const Floats top = fill(largest_logit), inverse = fill(inverse_temperature);
-  for (int start = 0; start < n; start += vocabulary_block, ++sums, ++maxima) {
+  for (int start = 0; start < n; start += vocabulary_block) {
     Floats total = zeros(), most = zeros();
-    const int end = start + vocabulary_block < n ? start + vocabulary_block : n;
-    for (int i = start; i < end; i += lanes) {
-      float row[lanes];
-      const int count = end - i < lanes ? end - i : lanes;
-      Floats x = top;
-      if (count == lanes) {
-        x = load(logits + i);
-      } else {
-        for (int j = 0; j < lanes; ++j) row[j] = j < count ? logits[i + j] : -std::numeric_limits<float>::infinity();
-        x = load(row);
-      }
-      const Floats w = exponential((x - top) * inverse);
+    for (int i = start; i < start + vocabulary_block; i += lanes) {
+      const Floats w = exponential((load_logits(logits, i, n) - top) * inverse);
       store(weights + i, w);
       total = total + w;
       most = max(w, most);
     }
-    *sums = sum(total);
-    *maxima = largest(most);
+    *sums++ = sum(total);
+    *maxima++ = largest(most);
   }
+}
+
+double survey(const float* logits, int n, float largest_logit, float* maxima) {
+  const Floats top = fill(largest_logit);
+  double all = 0;
+  for (int start = 0; start < n; start += vocabulary_block) {
+    Floats total = zeros(), most = fill(-std::numeric_limits<float>::infinity());
+    for (int i = start; i < start + vocabulary_block && i < n; i += lanes) {
+      const Floats x = load_logits(logits, i, n);
+      total = total + exponential(x - top);
+      most = max(x, most);
+    }
+    all += double(sum(total));
+    *maxima++ = largest(most);
+  }
+  return all;
+}
+
+void sum_reaching(const float* weights, int blocks, const float* least, float* sums) {
+  Floats totals[thresholds];
+  for (Floats& total : totals) total = zeros();
+  for (int i = 0; i < blocks * vocabulary_block; i += lanes) {
+    const Floats w = load(weights + i);
+#pragma GCC unroll 8
+    for (int j = 0; j < thresholds; ++j) totals[j] = totals[j] + where_less(w, fill(least[j]), zeros(), w);
+  }
+  for (int j = 0; j < thresholds; ++j) sums[j] = sum(totals[j]);
+}
+
+void sum_above(const float* weights, int blocks, float above, double* sums) {
+  const Floats limit = fill(above);
+  for (int block = 0; block < blocks; ++block, weights += vocabulary_block) {
+    Floats total = zeros();
+    for (int i = 0; i < vocabulary_block; i += lanes) {
+      const Floats w = load(weights + i);
+      total = total + where_less(limit, w, w, zeros());
+    }
+    sums[block] = sum(total);
+  }
+}
+
+int find_between(const float* values, int n, float from, float to, int* found) {
+  int count = 0;
+  const Floats low = fill(from), high = fill(to);
+  for (int i = 0; i < n; i += lanes) {
+    const Floats x = load(values + i);
+    for (unsigned bits = bits_less(x, high) & ~bits_less(x, low); bits; bits &= bits - 1)
+      found[count++] = i + __builtin_ctz(bits);
+  }
+  return count;
 }
 
 }  // namespace

@@ -21,16 +21,18 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from clearhead.config import GenerationConfig, ModelConfig, SpecialTokens
 from clearhead.executor import Executor, Floats, Memory, Tokens
 from clearhead.generation.decode import keep_rows
+from clearhead.generation.drawing import Ranked, rank
 from clearhead.generation.ending import Ending, Stop, end_ids, no_stop
 from clearhead.generation.prefill import PREFILL_TOKENS, Cancelled, never, prefill, wanted
-from clearhead.generation.processors import Processor, compose, penalties
+from clearhead.generation.processors import Rules, rules
 from clearhead.generation.prompts import check_prompts, room
 from clearhead.generation.records import Alternatives, FinishReason, Generation, PromptLogprobs
-from clearhead.generation.sampling import Scores, alternatives_of, check_peak, largest, log_softmax
+from clearhead.generation.sampling import Scores, alternatives_of, check_peak, largest, log_normaliser
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,6 +51,16 @@ class Hypothesis:
         return self.total / math.pow(length, length_penalty)
 
 
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """What may follow each unfinished hypothesis of one search: enough tokens of each for the best of all."""
+
+    tokens: NDArray[np.int64]  # [R, width]
+    scores: NDArray[np.float64]  # [R, width]: log-probabilities, changed as the request asks; best first
+    normalisers: NDArray[np.float64]  # [R]
+    logits: Sequence[Floats]  # [V] for each
+
+
 @dataclass(slots=True, kw_only=True)
 class Search:
     """The search for one prompt."""
@@ -56,7 +68,7 @@ class Search:
     index: int
     prompt: list[int]
     config: GenerationConfig
-    process: Processor
+    rules: Rules
     ending: Ending
     running: list[Hypothesis] = field(default_factory=list)  # best first
     finished: list[Hypothesis] = field(default_factory=list)  # best first, at most `beams`
@@ -70,41 +82,48 @@ class Search:
         penalty = self.config.length_penalty
         return self.config.early_stopping or self.running[0].score(penalty) <= self.finished[-1].score(penalty)
 
-    def advance(self, logits: list[Floats]) -> list[int]:
-        """Take the logits [V] after each unfinished hypothesis; which of them each of the next ones continues."""
-        ranked = list(self.continuations(logits))
+    def advance(self, candidates: "Candidates") -> list[int]:
+        """Take what may follow each unfinished hypothesis; which of them each of the next ones continues."""
+        ranked = list(self.continuations(candidates))
         going_on = [(row, h) for row, h in ranked if h.finish_reason is None][: self.config.beams]
         self.running = [h for _, h in going_on]
         self.finished += [h for _, h in ranked[: self.config.beams] if h.finish_reason is not None]
         self.finished = self.ordered(self.finished)[: self.config.beams]
         return [row for row, _ in going_on]
 
-    def continuations(self, logits: list[Floats]) -> Iterator[tuple[int, Hypothesis]]:
+    def continuations(self, candidates: "Candidates") -> Iterator[tuple[int, Hypothesis]]:
         """The best continuations by one token of all unfinished hypotheses, best first, with the row each continues."""
-        count = max(2, 1 + len(self.ending.ends)) * self.config.beams
-        logprobs = [log_softmax(row) for row in logits]
-        scores = [self.processed(h, row) for h, row in zip(self.running, logprobs, strict=True)]
-        tokens = [largest(row, count) for row in scores]  # no more than these can be among the best of all
-        totals = np.stack([h.total + row[ids] for h, row, ids in zip(self.running, scores, tokens, strict=True)])
+        totals = np.array([[h.total] for h in self.running]) + candidates.scores
         check_peak(float(totals.max()))
-        for rank, at in enumerate(largest(totals.ravel(), count).tolist()):
-            row, place = divmod(at, totals.shape[1])
+        count = candidates.tokens.shape[1]
+        for rank, at in enumerate(np.argsort(-totals, axis=None, kind="stable")[:count].tolist()):
+            row, place = divmod(at, count)
             if totals[row, place] > -np.inf:
-                token, total = int(tokens[row][place]), float(totals[row, place])
-                yield row, self.extended(self.running[row], token, logprobs[row], total, rank)
+                yield row, self.extended(self.running[row], candidates, row, place, float(totals[row, place]), rank)
+
+    @property
+    def width(self) -> int:
+        """Continuations that are looked at, of all hypotheses and so of each."""
+        return max(2, 1 + len(self.ending.ends)) * self.config.beams
 
     def processed(self, hypothesis: Hypothesis, logprobs: Scores) -> Scores:
         """Log-probabilities [V] of the token after a hypothesis, changed as the request asks."""
         ids = np.array([*self.prompt, *hypothesis.tokens], dtype=np.int64)
-        return self.process(logprobs, ids, len(self.prompt))
+        return self.rules(logprobs, ids, len(self.prompt))
 
-    def extended(self, parent: Hypothesis, token: int, logprobs: Scores, total: float, rank: int) -> Hypothesis:
+    def extended(
+        self, parent: Hypothesis, candidates: "Candidates", row: int, place: int, total: float, rank: int
+    ) -> Hypothesis:
         """A hypothesis and one more token."""
+        token = int(candidates.tokens[row, place])
         tokens = (*parent.tokens, token)
+        alternatives: Alternatives = ()
+        if self.config.logprobs:
+            alternatives = alternatives_of(candidates.logits[row] - candidates.normalisers[row], self.config.logprobs)
         return Hypothesis(
             tokens=tokens,
-            logprobs=(*parent.logprobs, float(logprobs[token])),
-            alternatives=(*parent.alternatives, alternatives_of(logprobs, self.config.logprobs or 0)),
+            logprobs=(*parent.logprobs, float(candidates.logits[row][token]) - float(candidates.normalisers[row])),
+            alternatives=(*parent.alternatives, alternatives),
             total=total,
             finish_reason=self.ending.reason(self.index, rank, list(tokens)),
         )
@@ -170,7 +189,7 @@ def new_search(
         index=index,
         prompt=prompt,
         config=config,
-        process=compose(penalties(config, special, model.vocab_size)),
+        rules=rules(config, special, model.vocab_size),
         ending=Ending(ends=end_ids(config, special), min_new_tokens=config.min_new_tokens, limit=limit, stop=stop),
     )
     if limit:
@@ -197,7 +216,7 @@ def run(
     memory = keep_rows([search.index for search in active], cache, memory)
     while active:
         owners = [search.index for search in active for _ in search.running]
-        rows = advance(active, logits)
+        rows = advance(active, logits, executor.threads)
         active = [search for search in active if not search.done]
         if not active or cancelled():
             return
@@ -208,14 +227,43 @@ def run(
         logits = [output[-1] for output in outputs]
 
 
-def advance(active: list[Search], logits: list[Floats]) -> list[int]:
+def advance(active: list[Search], logits: list[Floats], threads: int) -> list[int]:
     """Take the logits [V] of every row; the rows that continue in the next, in order."""
     rows: list[int] = []
     first = 0
-    for search in active:
+    for search, found in zip(active, candidates(active, logits, threads), strict=True):
         width = len(search.running)
-        parents = search.advance(logits[first : first + width])
+        parents = search.advance(found)
         if not search.done:
             rows += [first + parent for parent in parents]
         first += width
     return rows
+
+
+def candidates(active: list[Search], logits: list[Floats], threads: int) -> Iterator[Candidates]:
+    """For each search, those of its rows; all rows are ranked at once. Searches of one call differ in their prompts only."""
+    width = active[0].width
+    owned = [(search, h) for search in active for h in search.running]
+    if active[0].rules.changes:
+        ranked = rank_changed(owned, logits, width)
+    else:
+        ranked = rank(logits, width, [search.rules.excluded(len(h.tokens)) for search, h in owned], threads)
+    first = 0
+    for search in active:
+        own = slice(first, first + len(search.running))
+        yield Candidates(ranked.tokens[own], ranked.scores[own], ranked.normalisers[own], logits[own])
+        first = own.stop
+
+
+def rank_changed(owned: list[tuple[Search, Hypothesis]], logits: list[Floats], width: int) -> Ranked:
+    """Where a request changes log-probabilities, by what was said or not, each row is gone through whole."""
+    ranked = Ranked(
+        np.full((len(owned), width), -1, dtype=np.int64), np.full((len(owned), width), -np.inf), np.zeros(len(owned))
+    )
+    for i, ((search, hypothesis), row) in enumerate(zip(owned, logits, strict=True)):
+        normaliser = log_normaliser(row)
+        scores = search.processed(hypothesis, row - normaliser)
+        tokens = largest(scores, width)
+        ranked.tokens[i, : len(tokens)], ranked.scores[i, : len(tokens)] = tokens, scores[tokens]
+        ranked.normalisers[i] = float(normaliser[0])
+    return ranked

@@ -15,7 +15,7 @@ from clearhead.generation.ending import Stop, no_stop
 from clearhead.generation.prefill import PREFILL_TOKENS, Cancelled, never, prefill, wanted
 from clearhead.generation.prompts import check_prompts
 from clearhead.generation.records import Step
-from clearhead.generation.row import Row, new_rows
+from clearhead.generation.row import Row, choose_all, new_rows
 
 Propose = Callable[[Row], list[int]]  # guesses at what follows a row, at most limit - len(tokens) - 1 of them
 
@@ -72,8 +72,9 @@ def run(
     memory = keep_rows([row.index for row in alive], cache, memory)
     drafts: list[list[int]] = [[] for _ in alive]
     while alive:
-        for row, logits, draft in zip(alive, blocks, drafts, strict=True):
-            yield from row.extend(logits, draft)
+        chosen = choose_all(alive, [logits[0] for logits in blocks], executor.threads)
+        for row, logits, draft, token in zip(alive, blocks, drafts, chosen, strict=True):
+            yield from row.extend(logits, draft, token)
         if any(drafts):  # the last token of a row is always one the cache has not seen yet
             cache.truncate([row.length - 1 for row in alive])
         staying = [i for i, row in enumerate(alive) if not row.finish_reason]

@@ -5,7 +5,8 @@ and, when sampling, temperature, top-k, top-p, min-p. Greedy decoding skips the 
 Scores are logits here; beam search passes log-probabilities, as transformers does.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -93,14 +94,45 @@ def suppress(scores: Scores, ids: Ids) -> Scores:
     return result
 
 
-def penalties(config: GenerationConfig, special: SpecialTokens, vocab_size: int) -> list[Processor]:
-    """What a request does to the scores, whether or not it samples.
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What a request does to the scores of the next token, whether or not it samples: changes, then exclusions."""
+
+    changes: tuple[Processor, ...]  # which may look at what was said
+    never: NDArray[np.int64]  # ids that may not be said
+    too_early: NDArray[np.int64]  # nor these, before there are `least` new tokens
+    least: int
+
+    def excluded(self, new: int) -> NDArray[np.int64]:
+        """The ids that may not follow so many new tokens."""
+        return np.concatenate([self.never, self.too_early]) if new < self.least else self.never
+
+    def __call__(self, scores: Scores, ids: Ids, start: int) -> Scores:
+        """A `Processor`."""
+        scores = compose(self.changes)(scores, ids, start)
+        excluded = self.excluded(len(ids) - start)
+        return suppress(scores, excluded) if excluded.size else scores
+
+
+def rules(config: GenerationConfig, special: SpecialTokens, vocab_size: int) -> Rules:
+    """The rules of a request.
 
     Raises:
         OptionError: a biased or stopping id outside the vocabulary.
     """
     check_vocabulary("logit_bias", config.logit_bias, vocab_size)
     check_vocabulary("stop_ids", config.stop_ids, vocab_size)
+    # A checkpoint may name ids beyond its own vocabulary; the model cannot generate those anyway.
+    return Rules(
+        changes=tuple(changes(config)),
+        never=as_ids(i for i in special.suppressed if 0 <= i < vocab_size),
+        too_early=as_ids(i for i in end_ids(config, special) if 0 <= i < vocab_size),
+        least=config.min_new_tokens,
+    )
+
+
+def changes(config: GenerationConfig) -> list[Processor]:
+    """Biases and penalties."""
     steps: list[Processor] = []
     if config.logit_bias:
         biased = np.array([*config.logit_bias.keys()], dtype=np.int64)
@@ -111,20 +143,6 @@ def penalties(config: GenerationConfig, special: SpecialTokens, vocab_size: int)
     if config.presence_penalty or config.frequency_penalty:
         amounts = config.presence_penalty, config.frequency_penalty
         steps.append(lambda scores, ids, start: presence_and_frequency(scores, ids[start:], *amounts))
-    return steps + exclusions(config, special, vocab_size)
-
-
-def exclusions(config: GenerationConfig, special: SpecialTokens, vocab_size: int) -> list[Processor]:
-    """What may not be said: never, or not before there are min_new_tokens."""
-    steps: list[Processor] = []
-    # A checkpoint may name ids beyond its own vocabulary; the model cannot generate those anyway.
-    ruled_out = as_ids(i for i in special.suppressed if 0 <= i < vocab_size)
-    ends = as_ids(i for i in end_ids(config, special) if 0 <= i < vocab_size)
-    if ruled_out.size:
-        steps.append(lambda scores, _ids, _start: suppress(scores, ruled_out))
-    if config.min_new_tokens and ends.size:
-        least = config.min_new_tokens
-        steps.append(lambda scores, ids, start: suppress(scores, ends) if len(ids) - start < least else scores)
     return steps
 
 
@@ -144,12 +162,12 @@ def build(config: GenerationConfig, special: SpecialTokens, vocab_size: int) -> 
     """One function that does what the request asks for, and nothing else.
 
     Raises:
-        OptionError: see `penalties`.
+        OptionError: see `rules`.
     """
-    return compose(penalties(config, special, vocab_size) + (warpers(config) if config.temperature > 0 else []))
+    return compose([rules(config, special, vocab_size), *(warpers(config) if config.temperature > 0 else [])])
 
 
-def compose(steps: list[Processor]) -> Processor:
+def compose(steps: Sequence[Processor]) -> Processor:
     """One processor that applies these in order."""
 
     def process(scores: Scores, ids: Ids, start: int) -> Scores:

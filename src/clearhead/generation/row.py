@@ -6,27 +6,20 @@ decode loop here or an engine that batches continuously, decides when.
 V vocab_size.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from clearhead.config import GenerationConfig, ModelConfig, SpecialTokens
 from clearhead.executor import Floats
-from clearhead.generation.drawing import draw
+from clearhead.generation.drawing import choose
 from clearhead.generation.ending import Ending, Stop, end_ids
-from clearhead.generation.processors import Processor, compose, penalties
+from clearhead.generation.processors import Processor, rules
 from clearhead.generation.prompts import room
 from clearhead.generation.records import Alternatives, FinishReason, Generation, PromptLogprobs, Step
-from clearhead.generation.sampling import (
-    Scores,
-    fresh_seed,
-    generator_for,
-    greedy,
-    logprob_and_alternatives,
-)
+from clearhead.generation.sampling import Scores, fresh_seed, generator_for, logprob_and_alternatives
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -39,7 +32,7 @@ class Row:
     ids: NDArray[np.int64]  # prompt and new tokens, with room for all that may come
     config: GenerationConfig
     process: Processor
-    choose: Callable[[Scores], int]
+    generator: np.random.Generator | None  # none: the likeliest token
     ending: Ending
     seed: int | None
     tokens: list[int] = field(default_factory=list)
@@ -60,28 +53,31 @@ class Row:
         """The ids of prompt and new tokens."""
         return self.ids[: self.length]
 
-    def extend(self, logits: Floats, draft: Sequence[int]) -> Iterator[Step]:
-        """Choose from logits [1 + len(draft), V]: one token, and one more for each guess that was the token chosen.
+    def scores(self, logits: Floats) -> Scores:
+        """Logits [V] of the next token, changed as the request asks."""
+        return self.process(logits, self.history, self.prompt_length)
 
-        logits[j] are those after draft[:j], so they count only while every guess before was right.
+    def extend(self, logits: Floats, draft: Sequence[int], first: int) -> Iterator[Step]:
+        """Take in `first`, which was chosen from logits [0], and one more token for each guess that was the token chosen.
+
+        logits [1 + len(draft), V]; logits[j] are those after draft[:j], so they count only while every guess before was
+        right.
         """
         self.drafted += len(draft)
-        for scores, guess in zip(logits, (*draft, None), strict=True):
-            step = self.accept(scores)
+        for j, guess in enumerate((*draft, None)):
+            step = self.accept(logits[j], first if j == 0 else choose_all([self], [logits[j]])[0])
             right = step.token == guess
             self.accepted += right
             yield step
             if step.finish_reason is not None or not right:
                 return
 
-    def accept(self, logits: Floats) -> Step:
-        """Choose the next token from logits [V] and take it in.
+    def accept(self, logits: Floats, token: int) -> Step:
+        """Take in the token that was chosen from logits [V].
 
         Raises:
-            OptionError: every token is ruled out.
             CheckpointError: the logits are not numbers.
         """
-        token = self.choose(self.process(logits, self.history, self.prompt_length))
         logprob = None
         alternatives: Alternatives = ()
         if self.config.logprobs is not None:
@@ -119,6 +115,17 @@ class Row:
         )
 
 
+def choose_all(rows: Sequence[Row], logits: Sequence[Floats], threads: int = 1) -> list[int]:
+    """The next token of each row, from its logits [V]; the rows still have to accept them.
+
+    Raises:
+        OptionError: every token is ruled out.
+        CheckpointError: the logits are not numbers.
+    """
+    scores = [row.scores(own) for row, own in zip(rows, logits, strict=True)]
+    return choose(scores, [(row.config, row.generator) for row in rows], threads)
+
+
 def new_rows(
     index: int, prompt: Sequence[int], config: GenerationConfig, special: SpecialTokens, model: ModelConfig, stop: Stop
 ) -> list[Row]:
@@ -128,7 +135,7 @@ def new_rows(
         OptionError: a biased or stopping id outside the vocabulary.
     """
     limit = room(prompt, model, config.max_new_tokens)
-    process = compose(penalties(config, special, model.vocab_size))
+    process = rules(config, special, model.vocab_size)
     ending = Ending(ends=end_ids(config, special), min_new_tokens=config.min_new_tokens, limit=limit, stop=stop)
     seed = None if config.temperature == 0 else fresh_seed() if config.seed is None else config.seed
     return [
@@ -139,7 +146,7 @@ def new_rows(
             ids=with_room(prompt, limit),
             config=config,
             process=process,
-            choose=greedy if seed is None else partial(draw, config=config, generator=generator_for(seed, i)),
+            generator=None if seed is None else generator_for(seed, i),
             ending=ending,
             seed=seed,
             finish_reason=None if limit else "length",

@@ -52,6 +52,7 @@ class TorchExecutor:
         decoding: Decoding | None = None,
     ) -> None:
         self.config, self.dtype, self.device = config, dtype, find(device)
+        self.threads = torch.get_num_threads()
         self.model = build(config, weights, dtype, device)
         self.stepper = build_stepper(self.model, decoding) if config.n_decoder_layers else None
 

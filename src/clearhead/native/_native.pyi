@@ -20,7 +20,18 @@ def pack(
 def unpack(
     format: str, minima: bool, rows: int, columns: int, group: int, data: Bytes, row: int, out: Floats
 ) -> None: ...
-def sample(logits: Floats, temperature: float, top_k: int, top_p: float, min_p: float, uniform: float) -> int: ...
+def sample(
+    rows: Sequence[Floats],
+    temperatures: Sequence[float],
+    top_k: Sequence[int],
+    top_p: Sequence[float],
+    min_p: Sequence[float],
+    uniforms: Sequence[float],
+    threads: int,
+) -> list[int]: ...
+def best(
+    rows: Sequence[Floats], count: int, banned: Sequence[list[int]], threads: int
+) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]: ...
 def multiply(
     instruction_set: str,
     format: str,

@@ -91,6 +91,7 @@ class NativeExecutor:
             for name, m in packed.matrices.items()
         }
         self.native = _native.Model(settings(config), matrices, dict(packed.arrays), instruction_set, threads, self.kv)
+        self.threads = threads
         self.positions = {stack: PositionTables(config, stack, packed.arrays) for stack in ("encoder", "decoder")}
 
     def cancel(self) -> None:
