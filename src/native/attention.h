@@ -12,6 +12,8 @@
 #include "dot.h"
 #include "functions.h"
 #include "kernels.h"
+#include "page_elements.h"
+#include "tiles.h"
 
 namespace clearhead {
 namespace {
@@ -28,37 +30,6 @@ constexpr int query_tile = 2, vector_tile = 2;
 constexpr int query_tile = 1, vector_tile = 2;
 #endif
 
-template <KvFormat F>
-inline Floats load_element(const std::byte* p, std::size_t index) {
-  if constexpr (F == KvFormat::f32) return load(reinterpret_cast<const float*>(p) + index);
-  if constexpr (F == KvFormat::f16) return load_float16(reinterpret_cast<const std::uint16_t*>(p) + index);
-  if constexpr (F == KvFormat::int8) return load_bytes(reinterpret_cast<const std::int8_t*>(p) + index);
-}
-
-// Element `index` of two rows that bfloat16 keeps as pairs: the row before or after, as `second` says.
-inline Floats load_of_pair(const std::byte* p, std::size_t index, bool second) {
-  const std::uint16_t* pairs = reinterpret_cast<const std::uint16_t*>(p) + 2 * index;
-  return second ? load_second_bfloat16(pairs) : load_first_bfloat16(pairs);
-}
-
-// Dimension d of sixteen keys.
-template <KvFormat F>
-inline Floats load_keys(const std::byte* page, int d, bool odd) {
-  if constexpr (F == KvFormat::bf16)
-    return load_of_pair(page, std::size_t(d / 2) * page_keys, odd);
-  else
-    return load_element<F>(page, std::size_t(d) * page_keys);
-}
-
-// Dimensions d to d + 15 of the value in slot s.
-template <KvFormat F>
-inline Floats load_value(const std::byte* values, std::size_t padded, int s, std::size_t d, bool odd) {
-  if constexpr (F == KvFormat::bf16)
-    return load_of_pair(values, std::size_t(s / 2) * padded + d, odd);
-  else
-    return load_element<F>(values, std::size_t(s) * padded + d);
-}
-
 // Where products of two bfloat16 at a time are to be had, queries and weights become pairs as well.
 #if defined(__AVX512BF16__)
 template <KvFormat F>
@@ -69,14 +40,6 @@ constexpr bool in_pairs = false;
 #endif
 
 inline Words spread_pair(const float* pairs) { return spread(reinterpret_cast<const std::byte*>(pairs)); }
-
-// The scales of sixteen keys or values; only int8 has any.
-inline const float* key_scales(const PageShape& shape, const std::byte* page) {
-  return reinterpret_cast<const float*>(page + shape.key_bytes() + shape.value_bytes());
-}
-inline const float* value_scales(const PageShape& shape, const std::byte* page) {
-  return key_scales(shape, page) + page_keys;
-}
 
 // What is known of a query so far.
 struct Running {
@@ -227,19 +190,16 @@ inline void attend_queries(const AttentionJob& job, int query) {
     alignas(alignment) float scores[Q][block_keys];
     float keep[Q];
     const int page = key / page_keys, pages = std::min(block_pages, (last - key + page_keys - 1) / page_keys);
-    int p = 0;
-    for (; p + vector_tile <= pages; p += vector_tile)
-      dot_keys<F, Q, vector_tile>(job, query, page + p, reinterpret_cast<float(*)[block_keys]>(&scores[0][p * page_keys]));
-    for (; p < pages; ++p)
-      dot_keys<F, Q, 1>(job, query, page + p, reinterpret_cast<float(*)[block_keys]>(&scores[0][p * page_keys]));
+    in_tiles<vector_tile>(0, pages, [&](auto n, int p) {
+      dot_keys<F, Q, n>(job, query, page + p, reinterpret_cast<float(*)[block_keys]>(&scores[0][p * page_keys]));
+    });
     for (int q = 0; q < Q; ++q) {
       keep[q] = soften(job, query + q, key, pages * page_keys, scores[q], running[q]);
       if constexpr (in_pairs<F>) round_to_pairs(scores[q], pages * page_keys, reinterpret_cast<std::uint16_t*>(scores[q]));
     }
-    int v = 0;
-    for (; v + vector_tile <= padded / lanes; v += vector_tile)
-      add_values<F, Q, vector_tile>(job, query, page, pages, v, scores, keep);
-    for (; v < padded / lanes; ++v) add_values<F, Q, 1>(job, query, page, pages, v, scores, keep);
+    in_tiles<vector_tile>(0, padded / lanes, [&](auto n, int v) {
+      add_values<F, Q, n>(job, query, page, pages, v, scores, keep);
+    });
   }
   for (int q = 0; q < Q; ++q) {
     job.largest[query + q] = running[q].largest;
@@ -266,21 +226,14 @@ class PairedQueries {
 
  private:
   static void round_query(const PageShape& shape, const float* x, std::uint16_t* to) {
-    for (int d = 0; d < shape.head_dim; d += lanes) {
-      float row[lanes] = {};
-      std::memcpy(row, x + d, std::size_t(std::min(lanes, shape.head_dim - d)) * sizeof(float));
-      store_bfloat16(to + d, load(row));
-    }
+    for (int d = 0; d < shape.head_dim; d += lanes) store_bfloat16(to + d, load_row(x, d, shape.head_dim));
   }
   AttentionJob job_;
 };
 
 template <KvFormat F>
 inline void attend_pages(const AttentionJob& job) {
-  int q = 0;
-  for (; q + query_tile <= job.queries; q += query_tile) attend_queries<F, query_tile>(job, q);
-  for (; q + 3 <= job.queries && query_tile > 3; q += 3) attend_queries<F, 3>(job, q);
-  for (; q < job.queries; ++q) attend_queries<F, 1>(job, q);
+  in_tiles<query_tile>(0, job.queries, [&](auto n, int q) { attend_queries<F, n>(job, q); });
 }
 
 // e^x of one number, by the same operations as everywhere.
@@ -307,132 +260,14 @@ void merge(const PageShape& shape, int parts, int queries, const float* largest,
         value = fma(load(mixed + at * std::size_t(padded) + d), fill(share), value);
       }
       if (sum_of_parts != 0) value = value / fill(sum_of_parts);
-      float row[lanes];
-      store(row, value);
-      std::memcpy(out[q] + d, row, sizeof(float) * std::size_t(std::min(lanes, shape.head_dim - d)));
+      store_row(out[q], d, shape.head_dim, value);
     }
     if (scores == nullptr || scores[q] == nullptr) continue;
     for (int k = 0; k < keys[q]; k += lanes) {
-      float row[lanes] = {};
-      const auto bytes = sizeof(float) * std::size_t(std::min(lanes, keys[q] - k));
-      std::memcpy(row, scores[q] + k, bytes);
-      if (sum_of_parts != 0) store(row, exponential(load(row) - fill(most)) / fill(sum_of_parts));
-      std::memcpy(scores[q] + k, row, bytes);
+      const Floats score = load_row(scores[q], k, keys[q]);
+      store_row(scores[q], k, keys[q],
+                sum_of_parts != 0 ? exponential(score - fill(most)) / fill(sum_of_parts) : score);
     }
-  }
-}
-
-// Sixteen numbers as elements of a page.
-template <KvFormat F>
-inline void store_elements(const float* x, float inverse, std::byte* to, std::size_t step) {
-  const auto scatter = [&](const auto& elements) {
-    for (int i = 0; i < lanes; ++i) std::memcpy(to + std::size_t(i) * step, elements + i, sizeof elements[0]);
-  };
-  if constexpr (F == KvFormat::f32) scatter(x);
-  if constexpr (F == KvFormat::int8) {
-    std::int8_t codes[lanes];
-    store_bytes(codes, to_ints(load(x) * fill(inverse)));
-    scatter(codes);
-  }
-  if constexpr (F == KvFormat::f16) {
-    std::uint16_t halves[lanes];
-    store_float16(halves, load(x));
-    scatter(halves);
-  }
-}
-
-// A vector [head_dim] to every step-th byte from `to`; for int8 with its scale.
-template <KvFormat F>
-inline void store_vector(const PageShape& shape, const float* x, std::byte* to, std::size_t step, float* scale) {
-  float inverse = 1;
-  if constexpr (F == KvFormat::int8) {
-    float most = 0, check = 0;
-    for (int d = 0; d < shape.head_dim; ++d) {
-      most = std::max(most, std::abs(x[d]));
-      check += x[d] * 0.0f;  // 0, unless a number is infinite or none: then the scale is none, and so is what is read back
-    }
-    *scale = check == 0 ? most / 127.0f : std::numeric_limits<float>::quiet_NaN();
-    inverse = check == 0 && most > 1e-36f ? 127.0f / most : 0.0f;
-  }
-  for (int d = 0; d < shape.head_dim; d += lanes) {
-    float row[lanes] = {};
-    const int n = std::min(lanes, shape.head_dim - d);
-    std::memcpy(row, x + d, sizeof(float) * std::size_t(n));
-    if (n == lanes) {
-      store_elements<F>(row, inverse, to + std::size_t(d) * step, step);
-    } else {
-      alignas(alignment) std::byte last[lanes * 4];
-      store_elements<F>(row, inverse, last, shape.element());
-      for (int i = 0; i < n; ++i)
-        std::memcpy(to + std::size_t(d + i) * step, last + std::size_t(i) * shape.element(), shape.element());
-    }
-  }
-}
-
-template <KvFormat F>
-inline void store_format(const PageShape& shape, std::byte* page, int slot, const float* key, const float* value) {
-  const std::size_t element = shape.element();
-  std::byte* values = page + shape.key_bytes() + std::size_t(slot) * std::size_t(shape.padded()) * element;
-  float* scales = reinterpret_cast<float*>(page + shape.key_bytes() + shape.value_bytes());
-  store_vector<F>(shape, key, page + std::size_t(slot) * element, page_keys * element, scales + slot);
-  store_vector<F>(shape, value, values, element, scales + page_keys + slot);
-}
-
-// The same for bfloat16, whose rows are pairs: key and value as words that hold one half of each pair.
-inline void store_pairs(const PageShape& shape, std::byte* page, int slot, const float* key, const float* value) {
-  const auto each = [&](const float* x, auto&& put) {
-    for (int d = 0; d < shape.head_dim; d += lanes) {
-      float row[lanes] = {};
-      std::uint16_t halves[lanes];
-      const int n = std::min(lanes, shape.head_dim - d);
-      std::memcpy(row, x + d, sizeof(float) * std::size_t(n));
-      store_bfloat16(halves, load(row));
-      for (int i = 0; i < lanes; i += 2) put(d + i, halves + i);
-    }
-  };
-  const auto padded = std::size_t(shape.padded());
-  std::byte* values = page + shape.key_bytes() + (std::size_t(slot / 2) * padded * 2 + std::size_t(slot % 2)) * 2;
-  each(key, [&](int d, const std::uint16_t* pair) {
-    std::memcpy(page + (std::size_t(d / 2) * page_keys + std::size_t(slot)) * 4, pair, 4);
-  });
-  each(value, [&](int d, const std::uint16_t* pair) {
-    for (int i = 0; i < 2; ++i) std::memcpy(values + std::size_t(d + i) * 4, pair + i, 2);
-  });
-}
-
-void store_position(const PageShape& shape, std::byte* page, int slot, const float* key, const float* value) {
-  // What an earlier owner of the page left is multiplied by zero, and must be finite for that.
-  if (slot == 0) std::memset(page + shape.key_bytes(), 0, shape.bytes() - shape.key_bytes());
-  switch (shape.format) {
-    case KvFormat::f32: return store_format<KvFormat::f32>(shape, page, slot, key, value);
-    case KvFormat::bf16: return store_pairs(shape, page, slot, key, value);
-    case KvFormat::f16: return store_format<KvFormat::f16>(shape, page, slot, key, value);
-    case KvFormat::int8: return store_format<KvFormat::int8>(shape, page, slot, key, value);
-  }
-}
-
-template <KvFormat F>
-inline void load_format(const PageShape& shape, const std::byte* page, int slot, float* key, float* value) {
-  const float key_scale = F == KvFormat::int8 ? key_scales(shape, page)[slot] : 1.0f;
-  const float value_scale = F == KvFormat::int8 ? value_scales(shape, page)[slot] : 1.0f;
-  const auto padded = std::size_t(shape.padded());
-  float row[lanes];
-  for (int d = 0; d < shape.head_dim; ++d) {
-    store(row, load_keys<F>(page, d, d % 2 != 0));
-    key[d] = row[slot] * key_scale;
-  }
-  for (int d = 0; d < shape.head_dim; d += lanes) {
-    store(row, load_value<F>(page + shape.key_bytes(), padded, slot, std::size_t(d), slot % 2 != 0) * fill(value_scale));
-    std::memcpy(value + d, row, sizeof(float) * std::size_t(std::min(lanes, shape.head_dim - d)));
-  }
-}
-
-void load_position(const PageShape& shape, const std::byte* page, int slot, float* key, float* value) {
-  switch (shape.format) {
-    case KvFormat::f32: return load_format<KvFormat::f32>(shape, page, slot, key, value);
-    case KvFormat::bf16: return load_format<KvFormat::bf16>(shape, page, slot, key, value);
-    case KvFormat::f16: return load_format<KvFormat::f16>(shape, page, slot, key, value);
-    case KvFormat::int8: return load_format<KvFormat::int8>(shape, page, slot, key, value);
   }
 }
 

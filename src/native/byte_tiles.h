@@ -6,26 +6,15 @@
 namespace clearhead {
 namespace {
 
-// Blocks of a matrix as a tile reads them: where they are, or in a panel made of them.
-struct Blocks {
-  const std::byte* start;
-  std::size_t next;  // bytes from block to block
-};
+inline Floats load_factors(const std::byte* at) { return load_float16(reinterpret_cast<const std::uint16_t*>(at)); }
 
-// Scales or minima of a group: float16 where they are, float32 in a panel.
-template <bool InPanel>
-inline Floats load_factors(const std::byte* at) {
-  if constexpr (InPanel) return load(reinterpret_cast<const float*>(at));
-  return load_float16(reinterpret_cast<const std::uint16_t*>(at));
-}
-
-template <int T, int B, int Zero, bool Nibbles, bool InPanel, int Group>
-void byte_tile(const Blocks& blocks, const Operand& x, int token, const Product& p, int block) {
+template <int T, int B, int Zero, bool Nibbles, int Group>
+void byte_tile(const Operand& x, int token, const Product& p, int block) {
   const Matrix& m = *p.matrix;
   const int groups = m.padded() / Group;
   constexpr int vectors = Group / (Nibbles ? 8 : 4);
-  constexpr std::size_t factor_bytes = lanes * (InPanel ? 4 : 2);
-  const std::byte *w = blocks.start, *a = x.codes + x.stride * std::size_t(token);
+  const std::size_t next = m.block_bytes();
+  const std::byte *w = m.block(block), *a = x.codes + x.stride * std::size_t(token);
   const float* scales = x.scales + std::size_t(token) * std::size_t(groups);
   const std::int32_t* totals = x.sums + std::size_t(token) * std::size_t(groups);
   Floats sums[T][B];
@@ -45,7 +34,7 @@ void byte_tile(const Blocks& blocks, const Operand& x, int token, const Product&
         Words first[B], second[B];
 #pragma GCC unroll 8
         for (int b = 0; b < B; ++b) {
-          first[b] = load_words(w + blocks.next * std::size_t(b));
+          first[b] = load_words(w + next * std::size_t(b));
           if (Nibbles) second[b] = high_nibbles(first[b]), first[b] = low_nibbles(first[b]);
         }
 #pragma GCC unroll 8
@@ -63,18 +52,18 @@ void byte_tile(const Blocks& blocks, const Operand& x, int token, const Product&
     }
 #pragma GCC unroll 8
     for (int b = 0; b < B; ++b) {
-      const std::byte* factors = w + blocks.next * std::size_t(b);
-      const Floats scale = load_factors<InPanel>(factors);
+      const std::byte* factors = w + next * std::size_t(b);
+      const Floats scale = load_factors(factors);
 #pragma GCC unroll 8
       for (int t = 0; t < T; ++t)
         sums[t][b] = fma(to_floats(dots[t][b]), scale * fill(scales[t * groups + g]), sums[t][b]);
       if (Zero != 0) continue;
-      const Floats minimum = load_factors<InPanel>(factors + factor_bytes);
+      const Floats minimum = load_factors(factors + lanes * 2);
 #pragma GCC unroll 8
       for (int t = 0; t < T; ++t)
         sums[t][b] = fma(minimum, fill(scales[t * groups + g] * float(totals[t * groups + g])), sums[t][b]);
     }
-    w += factor_bytes * (Zero == 0 ? 2 : 1);
+    w += lanes * (Zero == 0 ? 4 : 2);
   }
 #pragma GCC unroll 8
   for (int t = 0; t < T; ++t)
@@ -105,68 +94,37 @@ void lone_tile(const Operand& x, int token, const Product& p, int block) {
       }
     }
     foresee(w);
-    const Floats scale = load_factors<false>(w);
+    const Floats scale = load_factors(w);
     w += lanes * 2;
     sum = fma(to_floats(dots + (Nibbles ? unraised(others) : others)), scale * fill(scales[g]), sum);
     if (Zero != 0) continue;
-    sum = fma(load_factors<false>(w), fill(scales[g] * float(totals[g])), sum);
+    sum = fma(load_factors(w), fill(scales[g] * float(totals[g])), sum);
     w += lanes * 2;
   }
   write(p, token, block, sum);
 }
 
-// A block as a panel holds it: codes as bytes, their scales and minima as float32. Tiles then read it many times.
-template <int Zero, bool Nibbles>
-struct BytePanel {
-  static constexpr std::size_t factors = Zero == 0 ? 2 : 1;
-  static std::size_t bytes(const Matrix& m) {
-    return std::size_t(m.groups()) * (std::size_t(m.group) * lanes + factors * lanes * 4);
-  }
-  static void fill(const Matrix& m, int block, std::byte* to) {
-    for (int g = 0; g < m.groups(); ++g) {
-      const std::byte* from = m.codes(block, g);
-      for (std::size_t i = 0; i < m.code_bytes(m.group); i += 64, to += Nibbles ? 128 : 64) {
-        const Words words = load_words(from + i);
-        store_words(to, Nibbles ? low_nibbles(words) : words);
-        if (Nibbles) store_words(to + 64, high_nibbles(words));
-      }
-      for (std::size_t i = 0; i < factors; ++i, to += lanes * 4)
-        store(reinterpret_cast<float*>(to), load_float16(m.scales(block, g) + i * lanes));
-    }
-  }
-};
-
 template <int Group, int Zero, bool Nibbles>
-void multiply_tiles(const Operand& x, int first_token, int last_token, const Product& p, int first, int last,
-                    Workspace& work) {
-  using Panel = BytePanel<Zero, Nibbles>;
-  const Matrix& m = *p.matrix;
+void multiply_tiles(const Operand& x, int first_token, int last_token, const Product& p, int first, int last) {
   in_slices(first_token, last_token, x.stride, [&](int from, int to) {
     in_tiles<byte_blocks>(first, last, [&](auto blocks, int block) {
-      if (to - from <= 2 * byte_tokens)
-        return in_tiles<byte_tokens>(from, to, [&](auto tokens, int token) {
-          byte_tile<tokens, blocks, Zero, Nibbles, false, Group>({m.block(block), m.block_bytes()}, x, token, p, block);
-        });
-      const std::size_t next = Panel::bytes(m);
-      std::byte* panel = work.bytes(next * std::size_t(blocks));
-      for (int b = 0; b < blocks; ++b) Panel::fill(m, block + b, panel + next * std::size_t(b));
       in_tiles<byte_tokens>(from, to, [&](auto tokens, int token) {
-        byte_tile<tokens, blocks, Zero, false, true, Group>({panel, next}, x, token, p, block);
+        byte_tile<tokens, blocks, Zero, Nibbles, Group>(x, token, p, block);
       });
     });
   });
 }
 
 template <int Zero, bool Nibbles>
-void multiply_bytes(const Operand& x, int t0, int t1, const Product& p, int first, int last, Workspace& work) {
+void multiply_bytes(const Operand& x, int t0, int t1, const Product& p, int first, int last) {
   if (t1 - t0 == 1) {
     for (int block = first; block < last; ++block) lone_tile<Zero, Nibbles>(x, t0, p, block);
     return;
   }
   switch (p.matrix->group) {
-    case 32: return multiply_tiles<32, Zero, Nibbles>(x, t0, t1, p, first, last, work);
-    case 64: return multiply_tiles<64, Zero, Nibbles>(x, t0, t1, p, first, last, work);
-    default: return multiply_tiles<128, Zero, Nibbles>(x, t0, t1, p, first, last, work);
+    case 32: return multiply_tiles<32, Zero, Nibbles>(x, t0, t1, p, first, last);
+    case 64: return multiply_tiles<64, Zero, Nibbles>(x, t0, t1, p, first, last);
+    default: return multiply_tiles<128, Zero, Nibbles>(x, t0, t1, p, first, last);
   }
 }
 

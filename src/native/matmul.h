@@ -27,7 +27,7 @@ void multiply_codes(const Operand& x, int first_token, int last_token, const Pro
   const int rest = (last_token - first_token) % tile_rows;
   const int cut = rest < fewest_for_a_tile ? last_token - rest : last_token;
   if (first_token < cut) multiply_bytes_in_tiles<Zero, Nibbles>(x, first_token, cut, p, first, last, work);
-  if (cut < last_token) multiply_bytes<Zero, Nibbles>(x, cut, last_token, p, first, last, work);
+  if (cut < last_token) multiply_bytes<Zero, Nibbles>(x, cut, last_token, p, first, last);
 }
 
 void multiply_halves(const Operand& x, int t0, int t1, const Product& p, int first, int last, Workspace& work) {
@@ -40,8 +40,8 @@ constexpr int fewest_for_halves = std::numeric_limits<int>::max();
 constexpr decltype(Kernels::multiply_activated) fused = nullptr;
 
 template <int Zero, bool Nibbles>
-void multiply_codes(const Operand& x, int t0, int t1, const Product& p, int first, int last, Workspace& work) {
-  multiply_bytes<Zero, Nibbles>(x, t0, t1, p, first, last, work);
+void multiply_codes(const Operand& x, int t0, int t1, const Product& p, int first, int last, Workspace&) {
+  multiply_bytes<Zero, Nibbles>(x, t0, t1, p, first, last);
 }
 
 void multiply_halves(const Operand& x, int t0, int t1, const Product& p, int first, int last, Workspace&) {

@@ -62,11 +62,19 @@ inline Floats load_first_bfloat16(const std::uint16_t* p) {
 inline Floats load_second_bfloat16(const std::uint16_t* p) {
   return {_mm512_castsi512_ps(_mm512_and_si512(_mm512_loadu_si512(p), _mm512_set1_epi32(-65536)))};
 }
-inline void store_bfloat16(std::uint16_t* p, Floats a) {  // to nearest, ties to even
+inline __m512i rounded(Floats a) {  // to bfloat16, to nearest, ties to even
   const __m512i bits = _mm512_castps_si512(a.v);
   const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
-  const __m512i rounded = _mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff)));
-  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtepi32_epi16(_mm512_srli_epi32(rounded, 16)));
+  return _mm512_srli_epi32(_mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff))), 16);
+}
+inline void store_bfloat16(std::uint16_t* p, Floats a) {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtepi32_epi16(rounded(a)));
+}
+// as the first of sixteen pairs, whose second is zero; as the second of pairs that are there
+inline void store_first_bfloat16(std::uint16_t* p, Floats a) { _mm512_storeu_si512(p, rounded(a)); }
+inline void store_second_bfloat16(std::uint16_t* p, Floats a) {
+  const __m512i first = _mm512_and_si512(_mm512_loadu_si512(p), _mm512_set1_epi32(0xffff));
+  _mm512_storeu_si512(p, _mm512_or_si512(first, _mm512_slli_epi32(rounded(a), 16)));
 }
 inline float sum(Floats a) { return _mm512_reduce_add_ps(a.v); }
 inline float largest(Floats a) { return _mm512_reduce_max_ps(a.v); }
@@ -152,6 +160,19 @@ inline __m256i rounded(__m256 a) {
 inline void store_bfloat16(std::uint16_t* p, Floats a) {  // to nearest, ties to even
   const __m256i words = _mm256_permute4x64_epi64(_mm256_packus_epi32(rounded(a.low), rounded(a.high)), 0xd8);
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), words);
+}
+// as the first of sixteen pairs, whose second is zero; as the second of pairs that are there
+inline void store_first_bfloat16(std::uint16_t* p, Floats a) {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), rounded(a.low));
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p + 16), rounded(a.high));
+}
+inline void store_second_bfloat16(std::uint16_t* p, Floats a) {
+  const auto half = [](std::uint16_t* q, __m256 x) {
+    const __m256i first = _mm256_and_si256(load_half(q), _mm256_set1_epi32(0xffff));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(q), _mm256_or_si256(first, _mm256_slli_epi32(rounded(x), 16)));
+  };
+  half(p, a.low);
+  half(p + 16, a.high);
 }
 inline float sum(__m256 a) {
   __m128 s = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
@@ -247,6 +268,13 @@ inline Floats load_second_bfloat16(const std::uint16_t* p) {
 }
 inline void store_bfloat16(std::uint16_t* p, Floats a) {  // to nearest, ties to even
   for (int i = 0; i < lanes; ++i) p[i] = to_bfloat16(a.v[i]);
+}
+// as the first of sixteen pairs, whose second is zero; as the second of pairs that are there
+inline void store_first_bfloat16(std::uint16_t* p, Floats a) {
+  for (int i = 0; i < lanes; ++i) p[2 * i] = to_bfloat16(a.v[i]), p[2 * i + 1] = 0;
+}
+inline void store_second_bfloat16(std::uint16_t* p, Floats a) {
+  for (int i = 0; i < lanes; ++i) p[2 * i + 1] = to_bfloat16(a.v[i]);
 }
 inline float sum(Floats a) {
   float s = 0;
