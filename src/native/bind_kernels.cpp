@@ -90,7 +90,7 @@ nb::tuple quantise(const std::string& set, const Floats& x, int group) {
   std::vector<std::int8_t> codes(x.size());
   std::vector<float> scales(groups);
   std::vector<std::int32_t> sums(groups);
-  kernels(set).quantise(aligned.data(), int(x.size()), group, codes.data(), scales.data(), sums.data());
+  kernels(set).quantise(aligned.data(), int(x.size()), group, codes.data(), scales.data(), sums.data(), nullptr);
   const auto array = [](const auto& from) {
     using T = typename std::decay_t<decltype(from)>::value_type;
     return nb::cast(nb::ndarray<nb::numpy, const T>(from.data(), {from.size()}), nb::rv_policy::copy);

@@ -1,7 +1,5 @@
 #include "inputs.h"
 
-#include <vector>
-
 namespace clearhead {
 
 namespace {
@@ -38,13 +36,14 @@ void Inputs::convert(const Kernels& kernels, const float* x, int row, int column
     const int group = group_of(slot), padded = round_up(columns, group);
     const auto first = std::size_t(row) * std::size_t(padded / group);  // rows of scales follow without gaps
     Bytes &to = bytes_[slot], &rest = remainders_[slot];
-    kernels.quantise(x, padded, group, to.codes.data() + at, to.scales.data() + first, to.sums.data() + first);
-    if (!(kinds & remainder_of(bytes_in(slot)))) continue;
-    std::vector<float> left(std::size_t(padded), 0.0f);
-    for (int i = 0; i < padded; ++i)
-      left[std::size_t(i)] = x[i] - to.scales.data()[first + std::size_t(i / group)] * float(to.codes.data()[at + std::size_t(i)]);
-    kernels.quantise(left.data(), padded, group, rest.codes.data() + at, rest.scales.data() + first,
-                     rest.sums.data() + first);
+    const bool twice = kinds & remainder_of(bytes_in(slot));
+    thread_local Buffer<float> left;
+    if (twice) left.grow(std::size_t(padded));
+    kernels.quantise(x, padded, group, to.codes.data() + at, to.scales.data() + first, to.sums.data() + first,
+                     twice ? left.data() : nullptr);
+    if (twice)
+      kernels.quantise(left.data(), padded, group, rest.codes.data() + at, rest.scales.data() + first,
+                       rest.sums.data() + first, nullptr);
   }
 }
 

@@ -87,7 +87,9 @@ struct Kernels {
   void (*multiply_activated)(const Operand& x, int tokens, const Activated& activated, int first_block, int last_block,
                              Workspace& work);
   // One token's activations [columns] in the operand's type; `padded` columns are written, the rest as zeros.
-  void (*quantise)(const float* x, int padded, int group, std::int8_t* codes, float* scales, std::int32_t* sums);
+  // `left` [columns], or none, gets what rounding took away.
+  void (*quantise)(const float* x, int padded, int group, std::int8_t* codes, float* scales, std::int32_t* sums,
+                   float* left);
   void (*to_bfloat16)(const float* x, int padded, std::uint16_t* codes);
   // Row `row` of W [columns] as floats: an embedding.
   void (*unpack_row)(const Matrix& matrix, int row, float* out);

@@ -43,6 +43,11 @@ inline Ints to_ints(Floats a) { return {_mm512_cvtps_epi32(a.v)}; }  // to neare
 inline Floats to_floats(Ints a) { return {_mm512_cvtepi32_ps(a.v)}; }
 inline Ints fill(std::int32_t a) { return {_mm512_set1_epi32(a)}; }
 inline Ints operator+(Ints a, Ints b) { return {_mm512_add_epi32(a.v, b.v)}; }
+inline Ints max(Ints a, Ints b) { return {_mm512_max_epi32(a.v, b.v)}; }
+inline Ints magnitude_bits(Floats a) {
+  return {_mm512_and_si512(_mm512_castps_si512(a.v), _mm512_set1_epi32(0x7fffffff))};
+}
+inline std::int32_t largest(Ints a) { return _mm512_reduce_max_epi32(a.v); }
 inline void store_bytes(std::int8_t* p, Ints a) {
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(a.v));
 }
@@ -122,6 +127,17 @@ inline Ints to_ints(Floats a) { return {_mm256_cvtps_epi32(a.low), _mm256_cvtps_
 inline Floats to_floats(Ints a) { return {_mm256_cvtepi32_ps(a.low), _mm256_cvtepi32_ps(a.high)}; }
 inline Ints fill(std::int32_t a) { return {_mm256_set1_epi32(a), _mm256_set1_epi32(a)}; }
 inline Ints operator+(Ints a, Ints b) { return {_mm256_add_epi32(a.low, b.low), _mm256_add_epi32(a.high, b.high)}; }
+inline Ints max(Ints a, Ints b) { return {_mm256_max_epi32(a.low, b.low), _mm256_max_epi32(a.high, b.high)}; }
+inline Ints magnitude_bits(Floats a) {
+  const __m256i all = _mm256_set1_epi32(0x7fffffff);
+  return {_mm256_and_si256(_mm256_castps_si256(a.low), all), _mm256_and_si256(_mm256_castps_si256(a.high), all)};
+}
+inline std::int32_t largest(Ints a) {
+  const __m256i t = _mm256_max_epi32(a.low, a.high);
+  __m128i s = _mm_max_epi32(_mm256_castsi256_si128(t), _mm256_extracti128_si256(t, 1));
+  s = _mm_max_epi32(s, _mm_shuffle_epi32(s, 0x4e));
+  return _mm_cvtsi128_si32(_mm_max_epi32(s, _mm_shuffle_epi32(s, 0xb1)));
+}
 inline void store_bytes(std::int8_t* p, Ints a) {
   const __m256i words = _mm256_permute4x64_epi64(_mm256_packs_epi32(a.low, a.high), 0xd8);
   const __m128i bytes = _mm_packs_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
@@ -284,6 +300,19 @@ inline float sum(Floats a) {
 inline float largest(Floats a) {
   float m = a.v[0];
   for (float x : a.v) m = x > m ? x : m;
+  return m;
+}
+inline Ints max(Ints a, Ints b) { return make<Ints>([&](int i) { return a.v[i] > b.v[i] ? a.v[i] : b.v[i]; }); }
+inline Ints magnitude_bits(Floats a) {
+  return make<Ints>([&](int i) {
+    std::int32_t bits;
+    std::memcpy(&bits, a.v + i, sizeof bits);
+    return bits & 0x7fffffff;
+  });
+}
+inline std::int32_t largest(Ints a) {
+  std::int32_t m = a.v[0];
+  for (std::int32_t x : a.v) m = x > m ? x : m;
   return m;
 }
 inline std::int32_t sum(Ints a) {
