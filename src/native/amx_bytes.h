@@ -243,14 +243,5 @@ void tiles_of_bytes(const Operand& x, int first_token, int last_token, const Pro
   many_tiles<Group, Zero, Nibbles>(tokens, p, first, last, memory + own, most);
 }
 
-template <int Zero, bool Nibbles>
-void multiply_bytes_in_tiles(const Operand& x, int t0, int t1, const Product& p, int first, int last, Workspace& work) {
-  switch (p.matrix->group) {
-    case 32: return tiles_of_bytes<32, Zero, Nibbles>(x, t0, t1, p, first, last, work);
-    case 64: return tiles_of_bytes<64, Zero, Nibbles>(x, t0, t1, p, first, last, work);
-    default: return tiles_of_bytes<128, Zero, Nibbles>(x, t0, t1, p, first, last, work);
-  }
-}
-
 }  // namespace
 }  // namespace clearhead

@@ -182,7 +182,7 @@ void multiply_halves_in_tiles(const Operand& x, int first_token, int last_token,
 template <class Function>
 inline void activate_tile(const Activated& a, int token, int rows, int block, const float* sums, const float* factors,
                           Function&& f) {
-  std::uint16_t* out = a.out + a.stride * std::size_t(token) + std::size_t(block) * lanes;
+  std::uint16_t* out = a.halves + a.stride * std::size_t(token) + std::size_t(block) * lanes;
   const auto bias_of = [&](const float* bias) { return bias ? load(bias + std::size_t(block) * lanes) : zeros(); };
   const Floats bias = bias_of(a.bias), factor_bias = bias_of(a.factor_bias);
   for (int t = 0; t < rows; ++t, out += a.stride, sums += lanes, factors += lanes) {
@@ -212,7 +212,7 @@ void multiply_and_activate(const Operand& x, int tokens, const Activated& a, int
   }
 }
 
-void multiply_activated(const Operand& x, int tokens, const Activated& a, int first, int last, Workspace& work) {
+void activate_halves_in_tiles(const Operand& x, int tokens, const Activated& a, int first, int last, Workspace& work) {
   const auto go = [&](auto&& f) { multiply_and_activate(x, tokens, a, first, last, work, f); };
   switch (a.activation) {
     case Activation::none: return go([](Floats v) { return v; });

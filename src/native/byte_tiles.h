@@ -8,9 +8,9 @@ namespace {
 
 inline Floats load_factors(const std::byte* at) { return load_float16(reinterpret_cast<const std::uint16_t*>(at)); }
 
-template <int T, int B, int Zero, bool Nibbles, int Group>
-void byte_tile(const Operand& x, int token, const Product& p, int block) {
-  const Matrix& m = *p.matrix;
+// T tokens times B blocks; take(t, b, sum) gets each sum.
+template <int T, int B, int Zero, bool Nibbles, int Group, class Take>
+inline void byte_tile(const Operand& x, int token, const Matrix& m, int block, Take&& take) {
   const int groups = m.padded() / Group;
   constexpr int vectors = Group / (Nibbles ? 8 : 4);
   const std::size_t next = m.block_bytes();
@@ -68,15 +68,15 @@ void byte_tile(const Operand& x, int token, const Product& p, int block) {
 #pragma GCC unroll 8
   for (int t = 0; t < T; ++t)
 #pragma GCC unroll 8
-    for (int b = 0; b < B; ++b) write(p, token + t, block + b, sums[t][b]);
+    for (int b = 0; b < B; ++b) take(t, b, sums[t][b]);
 }
 
 // One token times one block. Memory is what limits it, so it reads one stream from end to end; the processor works on
 // several groups at once, for each has sums of its own, and two of them, which need not wait for each other.
-template <int Zero, bool Nibbles>
-void lone_tile(const Operand& x, int token, const Product& p, int block) {
-  const Matrix& m = *p.matrix;
-  const int groups = m.groups(), vectors = m.group / (Nibbles ? 8 : 4);
+template <int Zero, bool Nibbles, int Group>
+inline Floats lone_byte_tile(const Operand& x, int token, const Matrix& m, int block) {
+  constexpr int vectors = Group / (Nibbles ? 8 : 4);
+  const int groups = m.padded() / Group;
   const std::byte *w = m.block(block), *a = x.codes + x.stride * std::size_t(token);
   const float* scales = x.scales + std::size_t(token) * std::size_t(groups);
   const std::int32_t* totals = x.sums + std::size_t(token) * std::size_t(groups);
@@ -101,32 +101,21 @@ void lone_tile(const Operand& x, int token, const Product& p, int block) {
     sum = fma(load_factors(w), fill(scales[g] * float(totals[g])), sum);
     w += lanes * 2;
   }
-  write(p, token, block, sum);
+  return sum;
 }
 
-template <int Group, int Zero, bool Nibbles>
-void multiply_tiles(const Operand& x, int first_token, int last_token, const Product& p, int first, int last) {
-  in_slices(first_token, last_token, x.stride, [&](int from, int to) {
-    in_tiles<byte_blocks>(first, last, [&](auto blocks, int block) {
-      in_tiles<byte_tokens>(from, to, [&](auto tokens, int token) {
-        byte_tile<tokens, blocks, Zero, Nibbles, Group>(x, token, p, block);
-      });
-    });
-  });
-}
-
-template <int Zero, bool Nibbles>
-void multiply_bytes(const Operand& x, int t0, int t1, const Product& p, int first, int last) {
-  if (t1 - t0 == 1) {
-    for (int block = first; block < last; ++block) lone_tile<Zero, Nibbles>(x, t0, p, block);
-    return;
+template <int Zero, bool Nibbles, int Group>
+struct ByteTiles {
+  static constexpr int tokens = byte_tokens, blocks = byte_blocks;          // of the quickest tile
+  static constexpr int strip_tokens = byte_strip_tokens, strip_blocks = 2;  // of the quickest two blocks wide
+  template <int T, int B, class Take>
+  static void sum(const Operand& x, int token, const Matrix& m, int block, Take&& take) {
+    byte_tile<T, B, Zero, Nibbles, Group>(x, token, m, block, take);
   }
-  switch (p.matrix->group) {
-    case 32: return multiply_tiles<32, Zero, Nibbles>(x, t0, t1, p, first, last);
-    case 64: return multiply_tiles<64, Zero, Nibbles>(x, t0, t1, p, first, last);
-    default: return multiply_tiles<128, Zero, Nibbles>(x, t0, t1, p, first, last);
+  static Floats lone(const Operand& x, int token, const Matrix& m, int block) {
+    return lone_byte_tile<Zero, Nibbles, Group>(x, token, m, block);
   }
-}
+};
 
 }  // namespace
 }  // namespace clearhead

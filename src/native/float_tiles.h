@@ -16,9 +16,9 @@ struct Bfloat16Dot {
   static Floats add(Floats acc, Words w, Words x) { return dot_bfloat16(acc, w, x); }
 };
 
-template <class Dot, int T, int B>
-void float_tile(const Operand& x, int token, const Product& p, int block) {
-  const Matrix& m = *p.matrix;
+// T tokens times B blocks; take(t, b, sum) gets each sum.
+template <class Dot, int T, int B, class Take>
+inline void float_tile(const Operand& x, int token, const Matrix& m, int block, Take&& take) {
   const std::byte *w = m.block(block), *a = x.codes + x.stride * std::size_t(token);
   const std::size_t next = m.block_bytes();
   Floats sums[T][B];
@@ -40,13 +40,12 @@ void float_tile(const Operand& x, int token, const Product& p, int block) {
 #pragma GCC unroll 8
   for (int t = 0; t < T; ++t)
 #pragma GCC unroll 8
-    for (int b = 0; b < B; ++b) write(p, token + t, block + b, sums[t][b]);
+    for (int b = 0; b < B; ++b) take(t, b, sums[t][b]);
 }
 
 // One token times one block, in one stream.
 template <class Dot>
-void lone_float_tile(const Operand& x, int token, const Product& p, int block) {
-  const Matrix& m = *p.matrix;
+inline Floats lone_float_tile(const Operand& x, int token, const Matrix& m, int block) {
   const std::byte *w = m.block(block), *a = x.codes + x.stride * std::size_t(token);
   Floats sum = zeros();
   for (int v = 0, n = m.padded() / Dot::columns; v < n; v += 4) {
@@ -56,23 +55,21 @@ void lone_float_tile(const Operand& x, int token, const Product& p, int block) {
       sum = Dot::add(sum, load_words(w), spread(a));
     }
   }
-  write(p, token, block, sum);
+  return sum;
 }
 
 template <class Dot>
-void multiply_floats(const Operand& x, int first_token, int last_token, const Product& p, int first, int last) {
-  if (last_token - first_token == 1) {
-    for (int block = first; block < last; ++block) lone_float_tile<Dot>(x, first_token, p, block);
-    return;
+struct FloatTiles {
+  static constexpr int tokens = float_tokens, blocks = float_blocks;    // of the quickest tile
+  static constexpr int strip_tokens = float_tokens, strip_blocks = 2;   // of the quickest two blocks wide
+  template <int T, int B, class Take>
+  static void sum(const Operand& x, int token, const Matrix& m, int block, Take&& take) {
+    float_tile<Dot, T, B>(x, token, m, block, take);
   }
-  in_slices(first_token, last_token, x.stride, [&](int from, int to) {
-    in_tiles<float_blocks>(first, last, [&](auto blocks, int block) {
-      in_tiles<float_tokens>(from, to, [&](auto tokens, int token) {
-        float_tile<Dot, tokens, blocks>(x, token, p, block);
-      });
-    });
-  });
-}
+  static Floats lone(const Operand& x, int token, const Matrix& m, int block) {
+    return lone_float_tile<Dot>(x, token, m, block);
+  }
+};
 
 }  // namespace
 }  // namespace clearhead

@@ -47,6 +47,20 @@ void Inputs::convert(const Kernels& kernels, const float* x, int row, int column
   }
 }
 
+void Inputs::receive(Activated& from, const Matrix& next, Kinds kind) {
+  from.stride = stride_;
+  if (kind == halves) {
+    from.halves = halves_.data();
+    return;
+  }
+  Bytes& to = bytes_[slot_of(next)];
+  from.codes = to.codes.data();
+  from.scales = to.scales.data();
+  from.sums = to.sums.data();
+  from.group = next.group;
+  from.groups = next.groups();
+}
+
 Operand Inputs::bytes_operand(const Bytes& bytes) const {
   return {reinterpret_cast<const std::byte*>(bytes.codes.data()), stride_, bytes.scales.data(), bytes.sums.data()};
 }

@@ -44,9 +44,8 @@ class Inputs {
   Operand operand(const Matrix& matrix, Kinds kind, const float* floats, std::size_t stride) const;
   // The same for what bytes left over.
   Operand remainder(const Matrix& matrix) const { return bytes_operand(remainders_[slot_of(matrix)]); }
-  // Rows of bfloat16, for whoever makes them another way.
-  std::uint16_t* halves_rows() { return halves_.data(); }
-  std::size_t stride() const { return stride_; }
+  // Lets an activation be written here, as a product with `next` takes it.
+  void receive(Activated& from, const Matrix& next, Kinds kind);
 
  private:
   struct Bytes {

@@ -32,13 +32,21 @@ struct Product {
   bool fine = false;  // activations in bytes are followed by the bytes of what they left: see inputs.h
 };
 
-// Y [tokens, rows] in bfloat16: the activation of X W^T + bias, times X F^T + its bias where there is a factor F.
+inline constexpr int strip_columns = 128;  // that are activated together: whole groups of whatever size
+
+// The activation of X W^T + bias, times X F^T + its bias where there is a factor F of W's format: [tokens, rows] in one of
+// the types of an `Operand`.
 struct Activated {
   const Matrix *matrix = nullptr, *factor = nullptr;
   const float *bias = nullptr, *factor_bias = nullptr;
   Activation activation = Activation::none;
-  std::uint16_t* out = nullptr;
+  float* floats = nullptr;
+  std::uint16_t* halves = nullptr;
+  std::int8_t* codes = nullptr;
   std::size_t stride = 0;  // elements from token to token
+  int group = 0, groups = 0;  // of the codes: columns of each, and how many
+  float* scales = nullptr;
+  std::int32_t* sums = nullptr;
 };
 
 // Memory that one thread works in; it grows to what was asked for and keeps its contents only within one kernel call.
@@ -77,13 +85,15 @@ inline constexpr int vocabulary_block = 128, thresholds = 8;
 
 struct Kernels {
   const char* name;
+  bool has_tiles;
   int fewest_for_halves;  // tokens, from which on products with int8 and int4 take activations in bfloat16
 
   // Products of tokens [first_token, last_token) with row blocks [first_block, last_block). What one token gets does not
   // depend on the others in the call, nor on how the work is cut.
   void (*multiply)(const Operand& x, int first_token, int last_token, const Product& product, int first_block,
                    int last_block, Workspace& work);
-  // The first product of an MLP with its activation, of at least `fewest_for_halves` tokens in bfloat16; or none.
+  // The first product of an MLP with its activation; block `first_block` begins a strip. Kernels that have tiles do it for
+  // products of `fewest_for_halves` tokens and more, and to bfloat16.
   void (*multiply_activated)(const Operand& x, int tokens, const Activated& activated, int first_block, int last_block,
                              Workspace& work);
   // One token's activations [columns] in the operand's type; `padded` columns are written, the rest as zeros.

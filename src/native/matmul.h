@@ -5,6 +5,7 @@
 
 #include "byte_tiles.h"
 #include "float_tiles.h"
+#include "fused.h"
 #if defined(__AMX_INT8__)
 #include "amx_bytes.h"
 #include "amx_halves.h"
@@ -13,58 +14,101 @@
 namespace clearhead {
 namespace {
 
+// Calls with(tiles) for the tiles of a matrix of codes.
+template <int Zero, bool Nibbles, class With>
+void with_byte_tiles(const Matrix& m, With&& with) {
+  switch (m.group) {
+    case 32: return with(ByteTiles<Zero, Nibbles, 32>{});
+    case 64: return with(ByteTiles<Zero, Nibbles, 64>{});
+    default: return with(ByteTiles<Zero, Nibbles, 128>{});
+  }
+}
+
+// The same for any matrix.
+template <class With>
+void with_tiles(const Matrix& m, With&& with) {
+  switch (m.format) {
+    case Format::f32: return with(FloatTiles<FloatDot>{});
+    case Format::bf16: return with(FloatTiles<Bfloat16Dot>{});
+    case Format::int8: return m.minima ? with_byte_tiles<0, false>(m, with) : with_byte_tiles<128, false>(m, with);
+    case Format::int4: return m.minima ? with_byte_tiles<0, true>(m, with) : with_byte_tiles<8, true>(m, with);
+  }
+}
+
+template <class Tiles>
+void multiply_by_tiles(const Operand& x, int first_token, int last_token, const Product& p, int first, int last) {
+  const Matrix& m = *p.matrix;
+  if (last_token - first_token == 1) {
+    for (int block = first; block < last; ++block) write(p, first_token, block, Tiles::lone(x, first_token, m, block));
+    return;
+  }
+  in_slices(first_token, last_token, x.stride, [&](int from, int to) {
+    in_tiles<Tiles::blocks>(first, last, [&](auto blocks, int block) {
+      in_tiles<Tiles::tokens>(from, to, [&](auto tokens, int token) {
+        Tiles::template sum<tokens, blocks>(x, token, m, block, [&](int t, int b, Floats sum) __attribute__((always_inline)) {
+          write(p, token + t, block + b, sum);
+        });
+      });
+    });
+  });
+}
+
 #if defined(__AMX_INT8__)
 
+constexpr bool has_tiles = true;
 constexpr int fewest_for_a_tile = 12;
 constexpr int fewest_for_halves = 96;  // to turn the weights into bfloat16 costs as much as five tiles of tokens save
-constexpr auto fused = multiply_activated;
 
 // Tiles take tokens by sixteen; what is left over, or too few for a tile, is quicker without. The bits are the same.
-template <int Zero, bool Nibbles>
+template <int Zero, bool Nibbles, int Group>
 void multiply_codes(const Operand& x, int first_token, int last_token, const Product& p, int first, int last,
                     Workspace& work) {
   if (x.scales == nullptr) return multiply_halves_in_tiles(x, first_token, last_token, p, first, last, work);
   const int rest = (last_token - first_token) % tile_rows;
   const int cut = rest < fewest_for_a_tile ? last_token - rest : last_token;
-  if (first_token < cut) multiply_bytes_in_tiles<Zero, Nibbles>(x, first_token, cut, p, first, last, work);
-  if (cut < last_token) multiply_bytes<Zero, Nibbles>(x, cut, last_token, p, first, last);
+  if (first_token < cut) tiles_of_bytes<Group, Zero, Nibbles>(x, first_token, cut, p, first, last, work);
+  if (cut < last_token) multiply_by_tiles<ByteTiles<Zero, Nibbles, Group>>(x, cut, last_token, p, first, last);
 }
 
-void multiply_halves(const Operand& x, int t0, int t1, const Product& p, int first, int last, Workspace& work) {
-  multiply_halves_in_tiles(x, t0, t1, p, first, last, work);
+template <class Tiles>
+struct Multiply {
+  static constexpr auto call = [](const Operand& x, int t0, int t1, const Product& p, int first, int last, Workspace&) {
+    multiply_by_tiles<Tiles>(x, t0, t1, p, first, last);
+  };
+};
+template <>
+struct Multiply<FloatTiles<Bfloat16Dot>> {
+  static constexpr auto call = multiply_halves_in_tiles;
+};
+template <int Zero, bool Nibbles, int Group>
+struct Multiply<ByteTiles<Zero, Nibbles, Group>> {
+  static constexpr auto call = multiply_codes<Zero, Nibbles, Group>;
+};
+
+void multiply(const Operand& x, int t0, int t1, const Product& p, int first, int last, Workspace& work) {
+  with_tiles(*p.matrix, [&](auto tiles) { Multiply<decltype(tiles)>::call(x, t0, t1, p, first, last, work); });
+}
+
+void multiply_activated(const Operand& x, int tokens, const Activated& activated, int first, int last, Workspace& work) {
+  activate_halves_in_tiles(x, tokens, activated, first, last, work);
 }
 
 #else
 
+constexpr bool has_tiles = false;
 constexpr int fewest_for_halves = std::numeric_limits<int>::max();
-constexpr decltype(Kernels::multiply_activated) fused = nullptr;
 
-template <int Zero, bool Nibbles>
-void multiply_codes(const Operand& x, int t0, int t1, const Product& p, int first, int last, Workspace&) {
-  multiply_bytes<Zero, Nibbles>(x, t0, t1, p, first, last);
+void multiply(const Operand& x, int t0, int t1, const Product& p, int first, int last, Workspace&) {
+  with_tiles(*p.matrix, [&](auto tiles) { multiply_by_tiles<decltype(tiles)>(x, t0, t1, p, first, last); });
 }
 
-void multiply_halves(const Operand& x, int t0, int t1, const Product& p, int first, int last, Workspace&) {
-  multiply_floats<Bfloat16Dot>(x, t0, t1, p, first, last);
+void multiply_activated(const Operand& x, int tokens, const Activated& activated, int first, int last, Workspace& work) {
+  with_tiles(*activated.matrix, [&](auto tiles) {
+    activate_by_tiles<decltype(tiles)>(x, tokens, activated, first, last, work);
+  });
 }
 
 #endif
-
-void multiply(const Operand& x, int first_token, int last_token, const Product& p, int first, int last,
-              Workspace& work) {
-  const Matrix& m = *p.matrix;
-  const int t0 = first_token, t1 = last_token;
-  switch (m.format) {
-    case Format::f32: return multiply_floats<FloatDot>(x, t0, t1, p, first, last);
-    case Format::bf16: return multiply_halves(x, t0, t1, p, first, last, work);
-    case Format::int8:
-      if (m.minima) return multiply_codes<0, false>(x, t0, t1, p, first, last, work);
-      return multiply_codes<128, false>(x, t0, t1, p, first, last, work);
-    case Format::int4:
-      if (m.minima) return multiply_codes<0, true>(x, t0, t1, p, first, last, work);
-      return multiply_codes<8, true>(x, t0, t1, p, first, last, work);
-  }
-}
 
 }  // namespace
 }  // namespace clearhead

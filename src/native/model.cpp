@@ -88,7 +88,7 @@ void Model::make_room(int tokens, int threads) {
   for (Rows* rows : {&s.gate, &s.up}) rows->resize(tokens, c.d_ff);
   // The head may be for fewer of the tokens.
   s.inputs.resize(tokens, widest, kinds_of(weights_, tokens, kernels_) | kinds_of(weights_, 1, kernels_));
-  if (tokens >= kernels_.fewest_for_halves) s.hidden.resize(tokens, c.d_ff, halves);
+  s.hidden.resize(tokens, c.d_ff, kinds_of(weights_, tokens, kernels_));
   if (int(s.own.size()) < threads) s.own.resize(std::size_t(threads));
   for (Scratch::Own& own : s.own) {
     own.floats.resize(1, widest);

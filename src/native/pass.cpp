@@ -11,12 +11,12 @@ namespace {
 
 Product product(const Linear& linear, Rows& to) { return {&linear.matrix, linear.bias, to.row(0), to.stride(), false}; }
 
-// A projection to values. Under a model's first token, which attention falls back to, lie activations hundreds of times
+// A projection to values. Below a decoder's first token, which attention falls back to, lie activations hundreds of times
 // larger than the rest and values near zero, their difference: rounding to bytes alone would disturb them, and through
-// them every token (Sun et al. 2024, 2402.17762).
-Product values(const Linear& linear, Rows& to) {
+// them every token (Sun et al. 2024, 2402.17762). Within an encoder it is not worth its cost (docs/log.md).
+Product values(const Linear& linear, Rows& to, bool fine = true) {
   Product p = product(linear, to);
-  p.fine = true;
+  p.fine = fine;
   return p;
 }
 
@@ -126,7 +126,7 @@ bool Walk::block(const Stack& stack, const Block& block, int layer) {
 void Walk::self_attention(const Stack& stack, const Block& block, int layer) {
   const Attention& a = block.attention;
   const Step x = normed(block.attention_norm);
-  const Product q = product(a.query, s_.query), k = product(a.key, s_.key), v = values(a.value, s_.value);
+  const Product q = product(a.query, s_.query), k = product(a.key, s_.key), v = values(a.value, s_.value, stack.causal);
   const Product up = product(block.up, s_.up), gate = product(block.gate, s_.gate);
   if (!c_.parallel)
     products(x, {q, k, v});
@@ -179,24 +179,33 @@ void Walk::mlp_output(const Block& block) {
 
 bool Walk::can_fuse(const Block& block) const {
   const int rows = pass_.tokens();
-  const auto is_half = [&](const Linear& linear) { return kind(linear.matrix, rows) == halves; };
-  return k_.multiply_activated != nullptr && rows >= k_.fewest_for_halves && !c_.parallel &&
-         (pass_.capture == nullptr || pass_.capture->hidden == nullptr) && is_half(block.up) && is_half(block.down) &&
-         (!c_.gated || is_half(block.gate));
+  const Matrix &up = block.up.matrix, &gate = c_.gated ? block.gate.matrix : up;
+  const bool alike = up.format == gate.format && up.minima == gate.minima && up.group == gate.group;
+  const bool in_tiles = kind(up, rows) == halves && kind(block.down.matrix, rows) == halves;
+  return rows > 1 && alike && !c_.parallel && (pass_.capture == nullptr || pass_.capture->hidden == nullptr) &&
+         (!k_.has_tiles || (rows >= k_.fewest_for_halves && in_tiles));
 }
 
 void Walk::fused_mlp(const Block& block) {
+  constexpr int strip = strip_columns / lanes;
   const int rows = pass_.tokens();
   const Linear& main = c_.gated ? block.gate : block.up;
-  Activated a{&main.matrix, nullptr, main.bias, nullptr, c_.activation, s_.hidden.halves_rows(), s_.hidden.stride()};
+  const Kinds taken = kind(block.down.matrix, rows);
+  Activated a{&main.matrix, nullptr, main.bias, nullptr, c_.activation};
   if (c_.gated) a.factor = &block.up.matrix, a.factor_bias = block.up.bias;
-  const Prepared x = prepare(normed(block.mlp_norm), halves, false);
-  const int blocks = main.matrix.blocks();
-  team_.share(blocks, chunk_of(blocks, rows, team_.size()), [&](int first, int last) {
-    k_.multiply_activated(x.inputs->operand(main.matrix, halves, nullptr, 0), rows, a, first, last, team_.workspace());
+  if (taken == 0)
+    a.floats = s_.gate.row(0), a.stride = s_.gate.stride();
+  else
+    s_.hidden.receive(a, block.down.matrix, taken);
+  const Kinds given = kind(main.matrix, rows);
+  const Prepared x = prepare(normed(block.mlp_norm), given, given == 0);
+  const int blocks = main.matrix.blocks(), strips = (blocks + strip - 1) / strip;
+  team_.share(strips, std::max(1, strips / (team_.size() * 8)), [&](int first, int last) {
+    k_.multiply_activated(x.inputs->operand(main.matrix, given, x.floats, x.stride), rows, a, first * strip,
+                          std::min(blocks, last * strip), team_.workspace());
   });
   float* captured = pass_.capture ? chosen(pass_.capture->mlp_output, std::size_t(rows) * c_.d_model) : nullptr;
-  add(Prepared{&s_.hidden, nullptr, 0, rows}, block.down, captured);
+  add(Prepared{&s_.hidden, s_.gate.row(0), s_.gate.stride(), rows}, block.down, captured);
   settle(block.mlp_norm);
 }
 

@@ -11,9 +11,9 @@ namespace clearhead {
 
 extern const Kernels CLEARHEAD_SET;
 const Kernels CLEARHEAD_SET = {
-    CLEARHEAD_NAME, fewest_for_halves, multiply,  fused,          quantise,      to_bfloat16,  unpack_row, layer_norm,
-    rms_norm,       activate,          rotate,    store_position, load_position, attend,       merge,      peak,
-    weigh,          survey,            sum_reaching, sum_above,   find_between,
+    CLEARHEAD_NAME, has_tiles,  fewest_for_halves, multiply, multiply_activated, quantise, to_bfloat16, unpack_row,
+    layer_norm,     rms_norm,   activate,          rotate,   store_position,     load_position, attend, merge,
+    peak,           weigh,      survey,            sum_reaching, sum_above,      find_between,
 };
 
 }  // namespace clearhead

@@ -15,11 +15,14 @@ namespace {
 
 // Tiles as large as the registers hold: 32 of AVX-512, 16 of AVX2 with two to a vector.
 #if defined(__AVX512F__)
-constexpr int float_tokens = 8, float_blocks = 3, byte_tokens = 4, byte_blocks = 3;
+constexpr int float_tokens = 8, float_blocks = 3, byte_tokens = 4, byte_blocks = 3,
+              byte_strip_tokens = 6;
 #elif defined(__AVX2__)
-constexpr int float_tokens = 4, float_blocks = 1, byte_tokens = 3, byte_blocks = 1;
+constexpr int float_tokens = 4, float_blocks = 1, byte_tokens = 3, byte_blocks = 1,
+              byte_strip_tokens = 2;
 #else
-constexpr int float_tokens = 4, float_blocks = 1, byte_tokens = 2, byte_blocks = 1;
+constexpr int float_tokens = 4, float_blocks = 1, byte_tokens = 2, byte_blocks = 1,
+              byte_strip_tokens = 2;
 #endif
 
 constexpr std::size_t slice_bytes = std::size_t(512) << 10;  // of activations that stay in the second-level cache

@@ -62,7 +62,7 @@ class NativeExecutor:
     """One model on this machine's processor.
 
     `dtype` names what the weights are stored in; `kv` what keys and values are: "float32", "float16", "bfloat16" or
-    "int8". None chooses: float32 beside float32 weights; else bfloat16 where it can be multiplied, or float16.
+    "int8". None chooses, see `default_kv`.
     """
 
     name = "native"
@@ -82,8 +82,7 @@ class NativeExecutor:
         instruction_set = instruction_set or available[-1]
         if instruction_set not in available:
             raise OptionError(f"instruction set {instruction_set!r} is not here; choose from {', '.join(available)}")
-        halves = "bfloat16" if instruction_set in ("amx", "avx512_bf16") else "float16"
-        self.kv = kv or ("float32" if dtype == "float32" else halves)
+        self.kv = kv or default_kv(config, dtype, instruction_set)
         if self.kv not in ("float32", "float16", "bfloat16", "int8"):
             raise OptionError(f"kv is {self.kv!r}; choose from float32, float16, bfloat16, int8")
         matrices = {
@@ -238,6 +237,16 @@ class NativeExecutor:
         pooled = np.empty((len(mine.lengths), (C + 15) // 16 * 16), dtype=np.float32)
         self.native.pool(mine.native, pooled)
         return pooled[:, :C]
+
+
+def default_kv(config: ModelConfig, dtype: str, instruction_set: str) -> str:
+    """What keys and values are kept in: float32 beside float32 weights; else bfloat16 where it can be multiplied, or
+    float16. Scores that nothing scales down (T5) are as large as what rounding does to them: they need float16's bits.
+    """
+    if dtype == "float32":
+        return "float32"
+    multiplied = instruction_set in ("amx", "avx512_bf16")
+    return "bfloat16" if multiplied and config.score_scale < 1 else "float16"
 
 
 def settings(config: ModelConfig) -> dict[str, Any]:
