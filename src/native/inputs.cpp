@@ -18,11 +18,11 @@ void Inputs::grow(Bytes& bytes, std::size_t all, std::size_t groups) {
 }
 
 void Inputs::resize(int rows, int columns, Kinds kinds) {
-  stride_ = round_up(std::size_t(columns), std::size_t(widest_group));
+  stride_ = spaced(round_up(std::size_t(columns), std::size_t(widest_group)));
   const std::size_t all = stride_ * std::size_t(rows);
   if (kinds & halves) halves_.grow(all);
   for (int slot = 0; slot < 3; ++slot) {
-    const std::size_t groups = all / std::size_t(group_of(slot));
+    const std::size_t groups = (all + std::size_t(group_of(slot)) - 1) / std::size_t(group_of(slot));
     if (kinds & bytes_in(slot)) grow(bytes_[slot], all, groups);
     if (kinds & remainder_of(bytes_in(slot))) grow(remainders_[slot], all, groups);
   }

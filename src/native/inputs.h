@@ -10,7 +10,7 @@ namespace clearhead {
 class Rows {
  public:
   void resize(int rows, int columns) {
-    stride_ = round_up(std::size_t(columns), std::size_t(column_unit));
+    stride_ = spaced(round_up(std::size_t(columns), std::size_t(column_unit)) * sizeof(float)) / sizeof(float);
     floats_.grow(stride_ * std::size_t(rows));
   }
   float* row(int i) { return floats_.data() + stride_ * std::size_t(i); }

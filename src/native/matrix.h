@@ -38,6 +38,13 @@ CLEARHEAD_INLINE constexpr T round_up(T n, T unit) {
   return (n + unit - 1) / unit * unit;
 }
 
+// From row to row of many: bytes, a multiple of 64. Rows that lay at multiples of a page would share their places in the
+// caches.
+CLEARHEAD_INLINE constexpr std::size_t spaced(std::size_t row_bytes) {
+  const std::size_t aligned = round_up(row_bytes, std::size_t(alignment));
+  return aligned % 1024 == 0 ? aligned + alignment : aligned;
+}
+
 struct Matrix {
   Format format = Format::f32;
   bool minima = false;
