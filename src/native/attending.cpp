@@ -98,7 +98,9 @@ void Walk::attend(const View& view) {
   int pieces = 0;
   for (const Unit& unit : units) pieces += parts_of(keys(unit, view));
   if (int(units.size()) >= 2 * team_.size() || pieces == int(units.size())) {
-    team_.share(int(units.size()), 1, [&](int first, int last) {
+    // Long units one by one, so that all threads are busy to the end; of short ones, as many as make claiming them cheap.
+    const int chunk = std::clamp(int(units.size()) / (8 * team_.size()), 1, std::max(1, 64 / units[0].count));
+    team_.share(int(units.size()), chunk, [&](int first, int last) {
       Scratch::Own& own = s_.own[std::size_t(team_.thread())];
       for (int u = first; u < last; ++u) {
         const Unit& unit = units[std::size_t(u)];

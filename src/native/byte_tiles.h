@@ -10,7 +10,7 @@ inline Floats load_factors(const std::byte* at) { return load_float16(reinterpre
 
 // T tokens times B blocks; take(t, b, sum) gets each sum.
 template <int T, int B, int Zero, bool Nibbles, int Group, class Take>
-inline void byte_tile(const Operand& x, int token, const Matrix& m, int block, Take&& take) {
+inline void byte_tile(const Operand& x, int token, const Matrix& m, int block, Ahead& ahead, Take&& take) {
   const int groups = m.padded() / Group;
   constexpr int vectors = Group / (Nibbles ? 8 : 4);
   const std::size_t next = m.block_bytes();
@@ -23,6 +23,7 @@ inline void byte_tile(const Operand& x, int token, const Matrix& m, int block, T
 #pragma GCC unroll 8
     for (int b = 0; b < B; ++b) sums[t][b] = zeros();
   for (int g = 0; g < groups; ++g) {
+    ahead.step();
     Ints dots[T][B];
 #pragma GCC unroll 8
     for (int t = 0; t < T; ++t)
@@ -109,9 +110,10 @@ struct ByteTiles {
   static constexpr int tokens = byte_tokens, blocks = byte_blocks;          // of the quickest tile
   static constexpr int strip_tokens = byte_strip_tokens, strip_blocks = 2;  // of the quickest two blocks wide
   template <int T, int B, class Take>
-  static void sum(const Operand& x, int token, const Matrix& m, int block, Take&& take) {
-    byte_tile<T, B, Zero, Nibbles, Group>(x, token, m, block, take);
+  static void sum(const Operand& x, int token, const Matrix& m, int block, Ahead& ahead, Take&& take) {
+    byte_tile<T, B, Zero, Nibbles, Group>(x, token, m, block, ahead, take);
   }
+  static int steps(const Matrix& m) { return m.padded() / Group; }
   static Floats lone(const Operand& x, int token, const Matrix& m, int block) {
     return lone_byte_tile<Zero, Nibbles, Group>(x, token, m, block);
   }

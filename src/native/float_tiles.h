@@ -16,9 +16,11 @@ struct Bfloat16Dot {
   static Floats add(Floats acc, Words w, Words x) { return dot_bfloat16(acc, w, x); }
 };
 
+constexpr int vectors_of_a_step = 16;  // of a block: 16 or 32 columns
+
 // T tokens times B blocks; take(t, b, sum) gets each sum.
 template <class Dot, int T, int B, class Take>
-inline void float_tile(const Operand& x, int token, const Matrix& m, int block, Take&& take) {
+inline void float_tile(const Operand& x, int token, const Matrix& m, int block, Ahead& ahead, Take&& take) {
   const std::byte *w = m.block(block), *a = x.codes + x.stride * std::size_t(token);
   const std::size_t next = m.block_bytes();
   Floats sums[T][B];
@@ -26,15 +28,18 @@ inline void float_tile(const Operand& x, int token, const Matrix& m, int block, 
   for (int t = 0; t < T; ++t)
 #pragma GCC unroll 8
     for (int b = 0; b < B; ++b) sums[t][b] = zeros();
-  for (int v = 0, n = m.padded() / Dot::columns; v < n; ++v, w += 64, a += 4) {
-    Words weights[B];
+  for (int step = 0, n = m.padded() / Dot::columns / vectors_of_a_step; step < n; ++step) {
+    ahead.step();
+    for (int v = 0; v < vectors_of_a_step; ++v, w += 64, a += 4) {
+      Words weights[B];
 #pragma GCC unroll 8
-    for (int b = 0; b < B; ++b) weights[b] = load_words(w + next * std::size_t(b));
+      for (int b = 0; b < B; ++b) weights[b] = load_words(w + next * std::size_t(b));
 #pragma GCC unroll 8
-    for (int t = 0; t < T; ++t) {
-      const Words word = spread(a + x.stride * std::size_t(t));
+      for (int t = 0; t < T; ++t) {
+        const Words word = spread(a + x.stride * std::size_t(t));
 #pragma GCC unroll 8
-      for (int b = 0; b < B; ++b) sums[t][b] = Dot::add(sums[t][b], weights[b], word);
+        for (int b = 0; b < B; ++b) sums[t][b] = Dot::add(sums[t][b], weights[b], word);
+      }
     }
   }
 #pragma GCC unroll 8
@@ -63,9 +68,10 @@ struct FloatTiles {
   static constexpr int tokens = float_tokens, blocks = float_blocks;    // of the quickest tile
   static constexpr int strip_tokens = float_tokens, strip_blocks = 2;   // of the quickest two blocks wide
   template <int T, int B, class Take>
-  static void sum(const Operand& x, int token, const Matrix& m, int block, Take&& take) {
-    float_tile<Dot, T, B>(x, token, m, block, take);
+  static void sum(const Operand& x, int token, const Matrix& m, int block, Ahead& ahead, Take&& take) {
+    float_tile<Dot, T, B>(x, token, m, block, ahead, take);
   }
+  static int steps(const Matrix& m) { return m.padded() / Dot::columns / vectors_of_a_step; }
   static Floats lone(const Operand& x, int token, const Matrix& m, int block) {
     return lone_float_tile<Dot>(x, token, m, block);
   }

@@ -15,11 +15,10 @@ constexpr int most_strip_blocks = strip_columns / lanes;
 template <class Tiles>
 void sum_strip(const Operand& x, int first_token, int last_token, const Matrix& m, int first, int last, float* sums) {
   in_tiles<Tiles::strip_blocks>(first, last, [&](auto blocks, int block) {
-    in_tiles<Tiles::strip_tokens>(first_token, last_token, [&](auto tokens, int token) {
-      Tiles::template sum<tokens, blocks>(x, token, m, block, [&](int t, int b, Floats sum) __attribute__((always_inline)) {
-        store(sums + (token - first_token + t) * strip_columns + (block - first + b) * lanes, sum);
-      });
-    });
+    const auto keep = [&](int token, int b, Floats sum) __attribute__((always_inline)) {
+      store(sums + (token - first_token) * strip_columns + (b - first) * lanes, sum);
+    };
+    sum_blocks<Tiles, Tiles::strip_tokens, blocks>(x, first_token, last_token, m, block, keep);
   });
 }
 

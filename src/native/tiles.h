@@ -35,6 +35,25 @@ inline void foresee([[maybe_unused]] const std::byte* weights) {
 #endif
 }
 
+// The weights of the blocks that come next, asked for bit by bit while these are multiplied.
+class Ahead {
+ public:
+  // Tiles of T tokens times `blocks` blocks of m, of which `tiles` will take `steps` steps each.
+  Ahead(const Matrix& m, int block, int blocks, int tiles, int steps)
+      : next_(m.block(block + blocks)), end_(m.block(block + 2 * blocks)) {
+    const int lines = int(std::size_t(end_ - next_) / 64);
+    bytes_ = 64 * std::ptrdiff_t((lines + tiles * steps - 1) / (tiles * steps));
+  }
+  void step() {
+    const std::byte* stop = std::min(end_, next_ + bytes_);
+    for (; next_ < stop; next_ += 64) __builtin_prefetch(next_, 0, 3);
+  }
+
+ private:
+  const std::byte *next_, *end_;
+  std::ptrdiff_t bytes_;
+};
+
 inline void write(const Product& p, int token, int block, Floats sum) {
   float* out = p.out + p.stride * std::size_t(token) + std::size_t(block) * lanes;
   if (p.bias) sum = sum + load(p.bias + std::size_t(block) * lanes);
@@ -47,6 +66,17 @@ void in_tiles(int first, int last, Tile&& tile) {
   for (; last - first >= Most; first += Most) tile(std::integral_constant<int, Most>{}, first);
   if constexpr (Most > 1)
     if (first < last) in_tiles<Most - 1>(first, last, tile);
+}
+
+// Sums of tokens with blocks [block, block + B) in tiles of at most T; take(token, block, sum) gets each.
+template <class Tiles, int T, int B, class Take>
+inline void sum_blocks(const Operand& x, int first_token, int last_token, const Matrix& m, int block, Take&& take) {
+  Ahead ahead(m, block, B, (last_token - first_token + T - 1) / T, Tiles::steps(m));
+  in_tiles<T>(first_token, last_token, [&](auto tokens, int token) {
+    Tiles::template sum<tokens, B>(x, token, m, block, ahead, [&](int t, int b, Floats sum) __attribute__((always_inline)) {
+      take(token + t, block + b, sum);
+    });
+  });
 }
 
 // Calls part(first, last) for slices of the tokens that stay in the cache while all blocks pass by.

@@ -84,22 +84,30 @@ class Search:
 
     def advance(self, candidates: "Candidates") -> list[int]:
         """Take what may follow each unfinished hypothesis; which of them each of the next ones continues."""
-        ranked = list(self.continuations(candidates))
-        going_on = [(row, h) for row, h in ranked if h.finish_reason is None][: self.config.beams]
-        self.running = [h for _, h in going_on]
-        self.finished += [h for _, h in ranked[: self.config.beams] if h.finish_reason is not None]
-        self.finished = self.ordered(self.finished)[: self.config.beams]
-        return [row for row, _ in going_on]
+        beams, parents = self.config.beams, list[int]()
+        self.running, parent = [], self.running
+        for rank, (row, hypothesis) in enumerate(self.continuations(parent, candidates)):
+            if hypothesis.finish_reason is None:
+                self.running.append(hypothesis)
+                parents.append(row)
+            elif rank < beams:
+                self.finished.append(hypothesis)
+            if len(self.running) == beams:  # whatever finishes from here on is not among the first
+                break
+        self.finished = self.ordered(self.finished)[:beams]
+        return parents
 
-    def continuations(self, candidates: "Candidates") -> Iterator[tuple[int, Hypothesis]]:
+    def continuations(
+        self, running: Sequence[Hypothesis], candidates: "Candidates"
+    ) -> Iterator[tuple[int, Hypothesis]]:
         """The best continuations by one token of all unfinished hypotheses, best first, with the row each continues."""
-        totals = np.array([[h.total] for h in self.running]) + candidates.scores
+        totals = np.array([[h.total] for h in running]) + candidates.scores
         check_peak(float(totals.max()))
         count = candidates.tokens.shape[1]
         for rank, at in enumerate(np.argsort(-totals, axis=None, kind="stable")[:count].tolist()):
             row, place = divmod(at, count)
             if totals[row, place] > -np.inf:
-                yield row, self.extended(self.running[row], candidates, row, place, float(totals[row, place]), rank)
+                yield row, self.extended(running[row], candidates, row, place, float(totals[row, place]), rank)
 
     @property
     def width(self) -> int:
