@@ -84,7 +84,9 @@ def test_ranking_in_cpp_is_the_definitions(
     size: int, spread: float, count: int, excluded: list[int], threads: int, seed: int
 ) -> None:
     random = np.random.default_rng(seed)
-    rows = [np.round(random.normal(size=size) * spread, 2).astype(np.float32) for _ in range(4)]  # with equals among them
+    rows = [
+        np.round(random.normal(size=size) * spread, 2).astype(np.float32) for _ in range(4)
+    ]  # with equals among them
     rows[1][random.random(size) < 0.3] = -np.inf
     rows[1][0] = 0.0
     ids = [np.array([i for i in excluded if i < size], dtype=np.int64)] * 4

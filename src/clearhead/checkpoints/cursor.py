@@ -68,13 +68,17 @@ class Cursor:
 
     def texts(self, n: int, what: str) -> list[str]:
         """The next `n` strings, their lengths as 64-bit numbers in front: one pass, since vocabularies are long."""
-        data, at, size, found = self.data, self.at, self.size, []
-        for _ in range(n):
-            end = at + 8 + U64.unpack_from(data, at)[0] if at + 8 <= size else size + 1
-            if end > size:
-                raise self.fail(f"{what} holds a string that runs past the end")
-            found.append(self.decode(data[at + 8 : end], what))
-            at = end
+        data, at, size, found = self.data, self.at, self.size, list[str]()
+        length = U64.unpack_from
+        try:
+            for _ in range(n):
+                start = at + 8
+                at = start + length(data, at)[0] if start <= size else size + 1
+                if at > size:
+                    raise self.fail(f"{what} holds a string that runs past the end")
+                found.append(str(data[start:at], "utf-8"))
+        except UnicodeDecodeError:
+            raise self.fail(f"{what} is not UTF-8 text") from None
         self.at = at
         return found
 

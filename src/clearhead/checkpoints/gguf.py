@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from clearhead.checkpoints.checkpoint import Checkpoint, Pooling
 from clearhead.checkpoints.gguf_file import GgufFile, read_gguf
@@ -17,6 +17,9 @@ from clearhead.errors import CheckpointError
 from clearhead.families import find
 from clearhead.families.fields import Fields
 from clearhead.text.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    from clearhead.text.gguf_pieces import Pieces
 
 TOKENS = "tokenizer.ggml.tokens"
 MOST_SHARDS = 1000
@@ -43,32 +46,40 @@ def open_gguf(path: Path) -> Checkpoint:
     layout = find("gguf", arch)
     config = layout.config(fields, file.tensors)
     template = metadata.get("tokenizer.chat_template")
+    pieces = pieces_of(metadata)
     return Checkpoint(
         source=file.path,
         config=config,
         format=layout,
         tensors=file.tensors,
-        special=special_tokens(fields, config.vocab_size),
-        tokenizer=partial(tokenizer_of, metadata) if TOKENS in metadata else None,
+        special=special_tokens(fields, pieces, config.vocab_size),
+        tokenizer=None if pieces is None else partial(tokenizer_of, metadata, pieces),
         chat_template=template if isinstance(template, str) else None,
         pooling=POOLING.get(fields.integer("pooling_type", default=0), "mean"),
         generation=preferences(fields),
     )
 
 
-def tokenizer_of(metadata: Mapping[str, Any]) -> Tokenizer:
+def pieces_of(metadata: Mapping[str, Any]) -> "Pieces | None":
+    """The lists of the vocabulary that stands in the settings, if one does."""
+    from clearhead.text.gguf_pieces import read_pieces
+
+    return read_pieces(metadata) if TOKENS in metadata else None
+
+
+def tokenizer_of(metadata: Mapping[str, Any], pieces: "Pieces") -> Tokenizer:
     """The vocabulary that stands in the settings."""
     from clearhead.text.gguf_vocabulary import gguf_tokenizer
 
-    return gguf_tokenizer(metadata)
+    return gguf_tokenizer(metadata, pieces)
 
 
-def special_tokens(fields: Fields, vocab_size: int) -> SpecialTokens:
+def special_tokens(fields: Fields, pieces: "Pieces | None", vocab_size: int) -> SpecialTokens:
     """Ids by role, all rows of the embedding. Without a vocabulary a file may still say how its decoder starts."""
     from clearhead.text.gguf_pieces import gguf_special_tokens
 
-    if TOKENS in fields.values:
-        special = gguf_special_tokens(fields.values)
+    if pieces is not None:
+        special = gguf_special_tokens(fields.values, pieces)
     else:
         special = SpecialTokens(decoder_start=fields.integer("decoder_start_token_id", default=None))
     ids = (special.bos, special.pad, special.unknown, special.mask, special.decoder_start, *special.eos)

@@ -86,11 +86,11 @@ class Search:
         """Take what may follow each unfinished hypothesis; which of them each of the next ones continues."""
         beams, parents = self.config.beams, list[int]()
         self.running, parent = [], self.running
-        for rank, (row, hypothesis) in enumerate(self.continuations(parent, candidates)):
+        for place, (row, hypothesis) in enumerate(self.continuations(parent, candidates)):
             if hypothesis.finish_reason is None:
                 self.running.append(hypothesis)
                 parents.append(row)
-            elif rank < beams:
+            elif place < beams:
                 self.finished.append(hypothesis)
             if len(self.running) == beams:  # whatever finishes from here on is not among the first
                 break
@@ -104,10 +104,10 @@ class Search:
         totals = np.array([[h.total] for h in running]) + candidates.scores
         check_peak(float(totals.max()))
         count = candidates.tokens.shape[1]
-        for rank, at in enumerate(np.argsort(-totals, axis=None, kind="stable")[:count].tolist()):
+        for i, at in enumerate(np.argsort(-totals, axis=None, kind="stable")[:count].tolist()):
             row, place = divmod(at, count)
             if totals[row, place] > -np.inf:
-                yield row, self.extended(running[row], candidates, row, place, float(totals[row, place]), rank)
+                yield row, self.extended(running[row], candidates, row, place, float(totals[row, place]), i)
 
     @property
     def width(self) -> int:
@@ -120,7 +120,7 @@ class Search:
         return self.rules(logprobs, ids, len(self.prompt))
 
     def extended(
-        self, parent: Hypothesis, candidates: "Candidates", row: int, place: int, total: float, rank: int
+        self, parent: Hypothesis, candidates: "Candidates", row: int, place: int, total: float, sample: int
     ) -> Hypothesis:
         """A hypothesis and one more token."""
         token = int(candidates.tokens[row, place])
@@ -133,7 +133,7 @@ class Search:
             logprobs=(*parent.logprobs, float(candidates.logits[row][token]) - float(candidates.normalisers[row])),
             alternatives=(*parent.alternatives, alternatives),
             total=total,
-            finish_reason=self.ending.reason(self.index, rank, list(tokens)),
+            finish_reason=self.ending.reason(self.index, sample, list(tokens)),
         )
 
     def ordered(self, hypotheses: Sequence[Hypothesis]) -> list[Hypothesis]:
@@ -249,7 +249,7 @@ def advance(active: list[Search], logits: list[Floats], threads: int) -> list[in
 
 
 def candidates(active: list[Search], logits: list[Floats], threads: int) -> Iterator[Candidates]:
-    """For each search, those of its rows; all rows are ranked at once. Searches of one call differ in their prompts only."""
+    """For each search, those of its rows; all rows are ranked at once. Searches of one call differ in prompts only."""
     width = active[0].width
     owned = [(search, h) for search in active for h in search.running]
     if active[0].rules.changes:

@@ -58,7 +58,7 @@ class Row:
         return self.process(logits, self.history, self.prompt_length)
 
     def extend(self, logits: Floats, draft: Sequence[int], first: int) -> Iterator[Step]:
-        """Take in `first`, which was chosen from logits [0], and one more token for each guess that was the token chosen.
+        """Take in `first`, chosen from logits [0], and one more token for each guess that was the token chosen.
 
         logits [1 + len(draft), V]; logits[j] are those after draft[:j], so they count only while every guess before was
         right.

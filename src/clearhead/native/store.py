@@ -7,8 +7,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
 from clearhead.checkpoints.catalogue.store import cache_root
 from clearhead.checkpoints.checkpoint import Checkpoint
 from clearhead.checkpoints.stored import Array, Blocks
@@ -51,6 +49,8 @@ def kept(path: Path, checkpoint: Checkpoint, dtype: str, made_from: dict[str, An
     path.parent.mkdir(parents=True, exist_ok=True)
     lock, temporary = path.with_suffix(".lock"), path.with_suffix(".tmp")
     try:
+        from filelock import FileLock
+
         with FileLock(lock):  # of several processes one packs, the others wait and read
             if (found := fresh(path, checkpoint, made_from)) is not None:
                 return found

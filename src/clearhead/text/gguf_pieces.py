@@ -143,13 +143,14 @@ def role_ids(metadata: Mapping[str, Any], size: int) -> dict[str, int]:
     return {role: i for role, i in found.items() if i is not None}
 
 
-def gguf_special_tokens(metadata: Mapping[str, Any]) -> SpecialTokens:
+def gguf_special_tokens(metadata: Mapping[str, Any], pieces: Pieces | None = None) -> SpecialTokens:
     """The ids that steer generation: what the file names, and the markers that end a turn in the chat formats in use.
+    `pieces` are what `read_pieces` made of it, if that was done already.
 
     Raises:
         TokenizerError: a damaged vocabulary, or an id outside it.
     """
-    pieces = read_pieces(metadata)
+    pieces = read_pieces(metadata) if pieces is None else pieces
     roles = role_ids(metadata, len(pieces.tokens))
     control = pieces.special(frozenset(roles.values()))
     ends = [roles[r] for r in ("eos", "eot", "eom") if r in roles] + [control[t] for t in TURN_ENDS if t in control]

@@ -22,8 +22,9 @@ Roles = Mapping[str, int]
 T5_BLANKS = 100  # <extra_id_0> ... <extra_id_99>, counted down from the end of T5's own vocabulary
 
 
-def gguf_tokenizer(metadata: Mapping[str, Any]) -> Tokenizer:
+def gguf_tokenizer(metadata: Mapping[str, Any], pieces: Pieces | None = None) -> Tokenizer:
     """The tokenizer of a GGUF file, from its metadata: keys as in the file, lists as Python lists or NumPy arrays.
+    `pieces` are what `read_pieces` made of it, if that was done already.
 
     Raises:
         TokenizerError: no vocabulary, a kind or a pre-tokenizer that Clearhead does not read, or damaged lists.
@@ -31,7 +32,7 @@ def gguf_tokenizer(metadata: Mapping[str, Any]) -> Tokenizer:
     kind = metadata.get(PREFIX + "model")
     if not isinstance(kind, str) or kind not in KINDS:
         raise TokenizerError(f"{PREFIX}model is {str(kind)[:40]!r}; Clearhead reads {', '.join(map(repr, KINDS))}")
-    pieces = read_pieces(metadata)
+    pieces = read_pieces(metadata) if pieces is None else pieces
     return KINDS[kind](metadata, pieces, role_ids(metadata, len(pieces.tokens)))
 
 
@@ -122,14 +123,9 @@ def read_merges(metadata: Mapping[str, Any]) -> list[tuple[str, str]]:
     raw = metadata.get(PREFIX + "merges")
     if not isinstance(raw, list | tuple | np.ndarray):
         raise TokenizerError("the file has no tokenizer.ggml.merges; byte-pair encoding cannot do without")
-    merges = []
-    for i, entry in enumerate(raw):
-        left, space, right = entry.partition(" ") if isinstance(entry, str) else ("", "", "")
-        if not (left and space and right):
-            raise TokenizerError(
-                f"tokenizer.ggml.merges[{i}] is {str(entry)[:40]!r}, not two pieces with a space between"
-            )
-        merges.append((left, right))
+    merges = [(left, right) for left, _, right in (str(entry).partition(" ") for entry in raw)]
+    for i in (i for i, pair in enumerate(merges) if not all(pair) or not isinstance(raw[i], str)):
+        raise TokenizerError(f"tokenizer.ggml.merges[{i}] is {str(raw[i])[:40]!r}, not two pieces with a space between")
     return merges
 
 
