@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <functional>
+#include <iterator>
 #include <limits>
 
 namespace clearhead {
@@ -28,10 +29,12 @@ bool Sampler::kept(int i) const {
   return weight == above_ && std::binary_search(equals_.begin(), equals_.end(), i);
 }
 
-// Sums of what is kept, block by block and in all.
-double Sampler::kept_mass(const Kernels& kernels) {
+void Sampler::sum_kept(const Kernels& kernels) {
   kernels.sum_above(weights_.data(), blocks(), above_, sums_.data());
   for (int i : equals_) sums_[std::size_t(i / vocabulary_block)] += double(above_);
+}
+
+double Sampler::mass() const {
   double total = 0;
   for (double sum : sums_) total += sum;
   return total;
@@ -50,12 +53,13 @@ void Sampler::keep_largest(int k) {
 // The nucleus ends with some token. Rounds of eight thresholds close in on its weight, by sums that are only roughly right,
 // and so leave some room; then the few tokens between the last two thresholds are taken one by one.
 void Sampler::keep_nucleus(const Kernels& kernels, double p) {
-  const double total = kept_mass(kernels), goal = p * total;
+  if (above_ > 0) sum_kept(kernels);
+  const double total = mass(), goal = p * total;
   // Tokens below (1 - p) / n of the total sum to less than 1 - p even if every token were one of them.
   float low = std::max({std::nextafter(above_, infinite), float(total * (1 - p) / double(weights_.size()) * 0.999),
                         std::numeric_limits<float>::min()});
   float high = std::nextafter(1.0f, infinite);  // no weight reaches it
-  for (int round = 0; round < 4 && high > low * 1.01f; ++round) {
+  for (int round = 0; round < 4 && high > low * 1.05f; ++round) {
     float least[thresholds], sums[thresholds];
     const float step = std::pow(high / low, 1.0f / (thresholds + 1));
     for (int j = 0; j < thresholds; ++j) least[j] = j == 0 ? low * step : least[j - 1] * step;
@@ -66,18 +70,18 @@ void Sampler::keep_nucleus(const Kernels& kernels, double p) {
     }
   }
   kernels.sum_above(weights_.data(), blocks(), below(high), sums_.data());
-  double reached = 0;
-  for (double sum : sums_) reached += sum;
+  double reached = mass();
   found_.resize(weights_.size());
-  found_.resize(std::size_t(kernels.find_between(weights_.data(), int(weights_.size()), low, high, found_.data())));
-  if (found_.empty() || reached >= goal) {
+  auto from = found_.begin();
+  auto to = from + kernels.find_between(weights_.data(), int(weights_.size()), low, high, found_.data());
+  const auto found = to;
+  if (from == to || reached >= goal) {
     above_ = below(std::min(high, 1.0f));
     return equals_.clear();
   }
   const auto weight = [&](int i) { return weights_[std::size_t(i)]; };
   const auto before = [&](int a, int b) { return weight(a) != weight(b) ? weight(a) > weight(b) : a < b; };
   // The half that it ends in, again and again; few are left to sort.
-  auto from = found_.begin(), to = found_.end();
   while (to - from > 32) {
     const auto middle = from + (to - from) / 2;
     std::nth_element(from, middle, to, before);
@@ -95,9 +99,9 @@ void Sampler::keep_nucleus(const Kernels& kernels, double p) {
   while (next != to && reached < goal) reached += double(weight(*next++));
   const int end = *(next == from ? from : next - 1);  // the last token of the nucleus
   above_ = weight(end);
-  std::erase_if(found_, [&](int i) { return weight(i) != above_ || i > end; });
-  std::sort(found_.begin(), found_.end());
-  equals_.swap(found_);
+  equals_.clear();
+  std::copy_if(found_.begin(), found, std::back_inserter(equals_), [&](int i) { return weight(i) == above_ && i <= end; });
+  std::sort(equals_.begin(), equals_.end());
 }
 
 void Sampler::keep_reaching(double least) {
@@ -109,8 +113,7 @@ void Sampler::keep_reaching(double least) {
 
 // The block first, then the place within it.
 int Sampler::locate(double uniform) const {
-  double total = 0;
-  for (double sum : sums_) total += sum;
+  const double total = mass();
   double left = std::min(uniform * total, std::nextafter(total, 0.0));
   int block = 0, last = -1;
   for (; block + 1 < blocks() && left >= sums_[std::size_t(block)]; ++block) left -= sums_[std::size_t(block)];
@@ -138,7 +141,7 @@ int Sampler::draw(const Kernels& kernels, const float* logits, int n, const Samp
   if (how.top_k > 0) keep_largest(how.top_k);
   if (how.top_p < 1) keep_nucleus(kernels, how.top_p);
   if (how.min_p > 0) keep_reaching(how.min_p);
-  if (above_ > 0) kept_mass(kernels);
+  if (above_ > 0) sum_kept(kernels);
   return locate(uniform);
 }
 

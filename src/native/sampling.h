@@ -24,7 +24,8 @@ class Sampler {
  private:
   int blocks() const { return int(maxima_.size()); }
   bool kept(int i) const;
-  double kept_mass(const Kernels& kernels);
+  void sum_kept(const Kernels& kernels);
+  double mass() const;  // of what `sum_kept` found, or of all
   void keep_largest(int k);
   void keep_nucleus(const Kernels& kernels, double p);
   void keep_reaching(double least);
@@ -34,7 +35,8 @@ class Sampler {
   std::vector<double> sums_;  // of the kept weights of each block
   // What the cuts so far have kept: weights above a limit, and some of those that equal it.
   float above_ = 0;
-  std::vector<int> equals_, found_;
+  std::vector<int> equals_;
+  std::vector<int> found_;  // as long as the weights; what is found fills its beginning
 };
 
 // The `count` largest of logits [n], largest first, the lowest id first among equals; fewer where there are fewer.

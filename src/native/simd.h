@@ -37,6 +37,10 @@ inline Floats first(int n, Floats a, Floats b) { return {_mm512_mask_mov_ps(b.v,
 inline Floats where_less(Floats a, Floats b, Floats yes, Floats no) {
   return {_mm512_mask_blend_ps(_mm512_cmp_ps_mask(a.v, b.v, _CMP_LT_OQ), no.v, yes.v)};
 }
+// total + x where x reaches `least`
+inline Floats add_reaching(Floats total, Floats x, Floats least) {
+  return {_mm512_mask_add_ps(total.v, _mm512_cmp_ps_mask(x.v, least.v, _CMP_GE_OQ), total.v, x.v)};
+}
 inline unsigned bits_less(Floats a, Floats b) { return _mm512_cmp_ps_mask(a.v, b.v, _CMP_LT_OQ); }  // bit i: a[i] < b[i]
 inline Floats times_power_of_two(Floats a, Floats n) { return {_mm512_scalef_ps(a.v, n.v)}; }
 inline Ints to_ints(Floats a) { return {_mm512_cvtps_epi32(a.v)}; }  // to nearest, ties to even
@@ -113,6 +117,11 @@ inline Floats first(int n, Floats a, Floats b) {  // a in its first n places, b 
 inline Floats where_less(Floats a, Floats b, Floats yes, Floats no) {
   return {_mm256_blendv_ps(no.low, yes.low, _mm256_cmp_ps(a.low, b.low, _CMP_LT_OQ)),
           _mm256_blendv_ps(no.high, yes.high, _mm256_cmp_ps(a.high, b.high, _CMP_LT_OQ))};
+}
+// total + x where x reaches `least`
+inline Floats add_reaching(Floats total, Floats x, Floats least) {
+  return {_mm256_add_ps(total.low, _mm256_and_ps(x.low, _mm256_cmp_ps(x.low, least.low, _CMP_GE_OQ))),
+          _mm256_add_ps(total.high, _mm256_and_ps(x.high, _mm256_cmp_ps(x.high, least.high, _CMP_GE_OQ)))};
 }
 inline unsigned bits_less(Floats a, Floats b) {  // bit i: a[i] < b[i]
   return unsigned(_mm256_movemask_ps(_mm256_cmp_ps(a.low, b.low, _CMP_LT_OQ))) |
@@ -245,6 +254,10 @@ inline Floats first(int n, Floats a, Floats b) {  // a in its first n places, b 
 // where a < b, `yes`, else `no`
 inline Floats where_less(Floats a, Floats b, Floats yes, Floats no) {
   return make<Floats>([&](int i) { return a.v[i] < b.v[i] ? yes.v[i] : no.v[i]; });
+}
+// total + x where x reaches `least`
+inline Floats add_reaching(Floats total, Floats x, Floats least) {
+  return make<Floats>([&](int i) { return x.v[i] >= least.v[i] ? total.v[i] + x.v[i] : total.v[i]; });
 }
 inline unsigned bits_less(Floats a, Floats b) {  // bit i: a[i] < b[i]
   unsigned bits = 0;

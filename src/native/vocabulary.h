@@ -68,13 +68,15 @@ double survey(const float* logits, int n, float largest_logit, float* maxima) {
 }
 
 void sum_reaching(const float* weights, int blocks, const float* least, float* sums) {
-  Floats totals[thresholds];
-  for (Floats& total : totals) total = zeros();
+  Floats totals[thresholds], limits[thresholds];
+#pragma GCC unroll 8
+  for (int j = 0; j < thresholds; ++j) totals[j] = zeros(), limits[j] = fill(least[j]);
   for (int i = 0; i < blocks * vocabulary_block; i += lanes) {
     const Floats w = load(weights + i);
 #pragma GCC unroll 8
-    for (int j = 0; j < thresholds; ++j) totals[j] = totals[j] + where_less(w, fill(least[j]), zeros(), w);
+    for (int j = 0; j < thresholds; ++j) totals[j] = add_reaching(totals[j], w, limits[j]);
   }
+#pragma GCC unroll 8
   for (int j = 0; j < thresholds; ++j) sums[j] = sum(totals[j]);
 }
 

@@ -37,10 +37,9 @@ class Capture:
         kinds = None if trace.kinds is None else tuple(trace.kinds)
         self.trace = trace
         self.plan = plan(config, stack, choice(trace.layers), choice(trace.heads), kinds)
+        make = np.empty if new == 1 else np.zeros  # of several tokens, what is hidden from one is not written
         self.arrays = {
-            kind: np.zeros(
-                shape(kind, config, self.plan, new, memory if kind.startswith("cross") else keys), np.float32
-            )
+            kind: make(shape(kind, config, self.plan, new, memory if kind.startswith("cross") else keys), np.float32)
             for kind in self.plan.paths
         }
         self.native = _native.Capture(self.plan.layers, self.plan.heads, self.arrays)
@@ -48,8 +47,8 @@ class Capture:
     def record(self) -> None:
         """Give the trace what the call wrote."""
         for kind, array in self.arrays.items():
-            for path, index in self.plan.paths[kind].items():
-                self.trace.arrays[path] = array if index is None else array[index]
+            places, slices = self.plan.paths[kind], list(array)
+            self.trace.arrays.update((path, array if i is None else slices[i]) for path, i in places.items())
 
 
 def choice(chosen: object) -> Choice:
