@@ -1,7 +1,8 @@
 """Clearhead's native executor."""
 
 import json
-from collections.abc import Sequence
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
@@ -10,11 +11,12 @@ from benchmarks import engine
 from benchmarks.engine import Rows, ids, timed
 from benchmarks.shapes import RANDOM, random_executor
 from clearhead.config import GenerationConfig, SpecialTokens
-from clearhead.executor import Executor, Floats
+from clearhead.executor import Executor
 from clearhead.families.layout import layout
 from clearhead.generation import decode
 from clearhead.generation.generate import generate
 from clearhead.generation.prompts import encode_sources
+from clearhead.generation.row import choose_all
 from clearhead.native.cache import PagedCache
 from clearhead.native.executor import NativeExecutor
 from clearhead.trace import Trace
@@ -73,16 +75,21 @@ class Engine(engine.Engine):
         traces = [Trace(kinds=["weights"]) for _ in range(new)]
         return new / timed(lambda: [self.executor.decode([[5]], self.cache, trace=trace) for trace in traces])
 
-    def sampling(self, batch: int = 32, new: int = 16) -> float:
-        """Percent of the steps of a batch, top-p at temperature 1, that is spent outside the executor."""
+    def sampling(self, batch: int = 32, new: int = 16, *, choosing: bool = True) -> float:
+        """Percent of the steps of a batch, top-p at temperature 1: of choosing tokens, or of all outside the executor."""
         config = GenerationConfig(max_new_tokens=new, temperature=1.0, top_p=0.95, seed=1, ignore_eos=True)
-        clock = Clock(self.executor)
-        rows = decode.start(cast(Executor, clock), [ids(16, row) for row in range(batch)], config, self.special)
-        steps = decode.run(cast(Executor, clock), rows)
-        next(steps)  # the prompts are read
-        clock.inside = 0.0
-        seconds = timed(lambda: list(steps))
-        return 100 * (1 - clock.inside / seconds)
+        inside, chooser = Clock(self.executor.decode), Clock(choose_all)
+        executor = Timed(self.executor, inside)
+        rows = decode.start(cast(Executor, executor), [ids(16, row) for row in range(batch)], config, self.special)
+        decode.choose_all = chooser
+        try:
+            steps = decode.run(cast(Executor, executor), rows)
+            next(steps)  # the prompts are read
+            inside.seconds = chooser.seconds = 0.0
+            seconds = timed(lambda: list(steps))
+        finally:
+            decode.choose_all = choose_all
+        return 100 * (chooser.seconds if choosing else seconds - inside.seconds) / seconds
 
     def encode(self, batch: int = 32, tokens: int = 128) -> float:
         """Texts per second."""
@@ -119,16 +126,24 @@ def position_bytes(executor: NativeExecutor) -> int:
 
 
 class Clock:
-    """An executor that knows how long its calls took."""
+    """A function that knows how long its calls took."""
 
-    def __init__(self, executor: NativeExecutor) -> None:
-        self.executor, self.inside = executor, 0.0
+    def __init__(self, call: Callable[..., Any]) -> None:
+        self.call, self.seconds = call, 0.0
+
+    def __call__(self, *given: Any, **options: Any) -> Any:
+        start = time.perf_counter()
+        try:
+            return self.call(*given, **options)
+        finally:
+            self.seconds += time.perf_counter() - start
+
+
+class Timed:
+    """An executor whose decoding is timed."""
+
+    def __init__(self, executor: NativeExecutor, decode: Clock) -> None:
+        self.executor, self.decode = executor, decode
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.executor, name)
-
-    def decode(self, tokens: Rows, *rest: Any, **options: Any) -> Sequence[Floats]:
-        """The executor's, timed."""
-        logits: list[Floats] = []
-        self.inside += timed(lambda: logits.extend(self.executor.decode(tokens, *rest, **options)))
-        return logits

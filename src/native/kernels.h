@@ -134,6 +134,9 @@ struct Kernels {
   // those above a limit.
   void (*sum_reaching)(const float* weights, int blocks, const float* least, float* sums);
   void (*sum_above)(const float* weights, int blocks, float above, double* sums);
+  // Both ways to take what lies around a threshold: each block's sum of weights that reach `high`, and the indices, in
+  // order, of those below that reach `low`; how many.
+  int (*split)(const float* weights, int blocks, float low, float high, double* sums, int* found);
   // The indices, in order, of values [n, a multiple of 16] that reach `from` and are below `to`; how many.
   int (*find_between)(const float* values, int n, float from, float to, int* found);
 };

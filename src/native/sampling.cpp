@@ -41,19 +41,20 @@ double Sampler::mass() const {
 }
 
 // k blocks have a maximum that reaches the k-th largest maximum, so k weights do: the rest need not be looked at.
-void Sampler::keep_largest(int k) {
+void Sampler::keep_largest(const Kernels& kernels, int k) {
   const float least = k < blocks() ? kth_largest(maxima_, k, order_) : 0;
   std::vector<float> candidates;
   for (int block = 0; block < blocks(); ++block)
     for (int i = block * vocabulary_block; maxima_[std::size_t(block)] >= least && i < (block + 1) * vocabulary_block; ++i)
       if (weights_[std::size_t(i)] >= least) candidates.push_back(weights_[std::size_t(i)]);
-  if (k <= int(candidates.size())) above_ = std::max(0.0f, below(kth_largest(candidates, k, order_)));
+  if (k > int(candidates.size())) return;
+  above_ = std::max(0.0f, below(kth_largest(candidates, k, order_)));
+  sum_kept(kernels);
 }
 
 // The nucleus ends with some token. Rounds of eight thresholds close in on its weight, by sums that are only roughly right,
 // and so leave some room; then the few tokens between the last two thresholds are taken one by one.
 void Sampler::keep_nucleus(const Kernels& kernels, double p) {
-  if (above_ > 0) sum_kept(kernels);
   const double total = mass(), goal = p * total;
   // Tokens below (1 - p) / n of the total sum to less than 1 - p even if every token were one of them.
   float low = std::max({std::nextafter(above_, infinite), float(total * (1 - p) / double(weights_.size()) * 0.999),
@@ -69,16 +70,14 @@ void Sampler::keep_nucleus(const Kernels& kernels, double p) {
       if (sums[j] < goal * 0.999) high = std::min(high, least[j]);
     }
   }
-  kernels.sum_above(weights_.data(), blocks(), below(high), sums_.data());
-  double reached = mass();
   found_.resize(weights_.size());
   auto from = found_.begin();
-  auto to = from + kernels.find_between(weights_.data(), int(weights_.size()), low, high, found_.data());
+  auto to = from + kernels.split(weights_.data(), blocks(), low, high, sums_.data(), found_.data());
   const auto found = to;
-  if (from == to || reached >= goal) {
-    above_ = below(std::min(high, 1.0f));
-    return equals_.clear();
-  }
+  double reached = mass();
+  equals_.clear();
+  above_ = below(std::min(high, 1.0f));
+  if (from == to || reached >= goal) return;
   const auto weight = [&](int i) { return weights_[std::size_t(i)]; };
   const auto before = [&](int a, int b) { return weight(a) != weight(b) ? weight(a) > weight(b) : a < b; };
   // The half that it ends in, again and again; few are left to sort.
@@ -99,16 +98,20 @@ void Sampler::keep_nucleus(const Kernels& kernels, double p) {
   while (next != to && reached < goal) reached += double(weight(*next++));
   const int end = *(next == from ? from : next - 1);  // the last token of the nucleus
   above_ = weight(end);
-  equals_.clear();
-  std::copy_if(found_.begin(), found, std::back_inserter(equals_), [&](int i) { return weight(i) == above_ && i <= end; });
+  for (auto i = found_.begin(); i != found; ++i) {
+    if (before(end, *i)) continue;
+    sums_[std::size_t(*i / vocabulary_block)] += double(weight(*i));
+    if (weight(*i) == above_) equals_.push_back(*i);
+  }
   std::sort(equals_.begin(), equals_.end());
 }
 
-void Sampler::keep_reaching(double least) {
+void Sampler::keep_reaching(const Kernels& kernels, double least) {
   const float limit = below(float(least));
   if (limit < above_) return;
   above_ = limit;
   equals_.clear();
+  sum_kept(kernels);
 }
 
 // The block first, then the place within it.
@@ -138,10 +141,9 @@ int Sampler::draw(const Kernels& kernels, const float* logits, int n, const Samp
   kernels.weigh(logits, n, largest, float(1 / how.temperature), weights_.data(), sums_.data(), maxima_.data());
   above_ = 0;
   equals_.clear();
-  if (how.top_k > 0) keep_largest(how.top_k);
+  if (how.top_k > 0) keep_largest(kernels, how.top_k);
   if (how.top_p < 1) keep_nucleus(kernels, how.top_p);
-  if (how.min_p > 0) keep_reaching(how.min_p);
-  if (above_ > 0) sum_kept(kernels);
+  if (how.min_p > 0) keep_reaching(kernels, how.min_p);
   return locate(uniform);
 }
 

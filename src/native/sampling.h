@@ -24,11 +24,12 @@ class Sampler {
  private:
   int blocks() const { return int(maxima_.size()); }
   bool kept(int i) const;
+  double mass() const;  // of what is kept
   void sum_kept(const Kernels& kernels);
-  double mass() const;  // of what `sum_kept` found, or of all
-  void keep_largest(int k);
+  // The cuts, in this order.
+  void keep_largest(const Kernels& kernels, int k);
   void keep_nucleus(const Kernels& kernels, double p);
-  void keep_reaching(double least);
+  void keep_reaching(const Kernels& kernels, double least);
   int locate(double uniform) const;
 
   std::vector<float> weights_, maxima_, order_;

@@ -103,5 +103,21 @@ int find_between(const float* values, int n, float from, float to, int* found) {
   return count;
 }
 
+int split(const float* weights, int blocks, float low, float high, double* sums, int* found) {
+  int count = 0;
+  const Floats from = fill(low), to = fill(high);
+  for (int block = 0; block < blocks; ++block, weights += vocabulary_block) {
+    Floats total = zeros();
+    for (int i = 0; i < vocabulary_block; i += lanes) {
+      const Floats w = load(weights + i);
+      total = add_reaching(total, w, to);
+      for (unsigned bits = bits_less(w, to) & ~bits_less(w, from); bits; bits &= bits - 1)
+        found[count++] = block * vocabulary_block + i + __builtin_ctz(bits);
+    }
+    sums[block] = sum(total);
+  }
+  return count;
+}
+
 }  // namespace
 }  // namespace clearhead
