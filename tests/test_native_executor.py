@@ -12,7 +12,7 @@ from clearhead.config import ModelConfig
 from clearhead.errors import ContextWindowError, OptionError, UnsupportedError
 from clearhead.model.executor import TorchExecutor
 from clearhead.native import _native
-from clearhead.native.executor import PASS_TOKENS, NativeExecutor
+from clearhead.native.executor import PASS_TOKENS, NativeExecutor, default_kv
 from clearhead.native.packing import pack_weights
 from clearhead.trace import Trace
 from models import BY_FAMILY, executor, native, random_weights
@@ -224,6 +224,69 @@ def test_rows_begin_with_others_and_join() -> None:
     fresh.join(read)
     assert fresh.lengths == [0, 32, 25]
     assert np.array_equal(model.decode([[], [], row[25:]], fresh)[2][0], whole[-1])
+
+
+# Sizes at the edges of strips (128 columns), pages of memory and groups of 64 and 128.
+WIDE = {
+    "gated": replace(
+        BY_FAMILY["llama"], d_model=256, d_ff=296, n_heads=8, n_kv_heads=4, head_dim=32, max_positions=256
+    ),
+    "plain": replace(BY_FAMILY["gpt2"], d_model=128, d_ff=384, n_heads=4, n_kv_heads=4, head_dim=32, max_positions=256),
+    "encoder": replace(
+        BY_FAMILY["bert"], d_model=256, d_ff=200, n_heads=8, n_kv_heads=8, head_dim=32, max_positions=256
+    ),
+}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "int8", "int4"])
+@pytest.mark.parametrize("instruction_set", SETS)
+@pytest.mark.parametrize("name", WIDE)
+def test_an_mlp_taken_apart_gives_the_same_bits(name: str, instruction_set: str, dtype: str) -> None:
+    model, row = native(WIDE[name], dtype, instruction_set, threads=3), [(5 * i) % 31 for i in range(95)]
+    traced = Trace(kinds=["mlp.hidden"])  # which the fused form of the MLP never has
+    if name == "encoder":
+        whole, apart = model.encode([row]).states[0], model.encode([row], trace=traced).states[0]
+    else:
+        [whole], [apart] = model.decode([row], want="all"), model.decode([row], want="all", trace=traced)
+        cache = model.new_cache(1, 256)
+        one_by_one = [model.decode([[token]], cache)[0] for token in row]
+        assert np.array_equal(np.concatenate(one_by_one), whole)
+    assert np.array_equal(whole, apart)
+    assert len(traced.arrays) == 2
+
+
+def test_weights_of_several_types_meet_in_one_mlp() -> None:
+    config = replace(WIDE["gated"], max_positions=64)
+    row = [(5 * i) % 31 for i in range(40)]
+    [exact] = executor(config).decode([row], want="all")
+    for kept in ("gate", "up", "down"):
+        packed = pack_weights(config, random_weights(config), "int8")
+        floats = pack_weights(config, random_weights(config), "float32")
+        mixed = {n: (floats if f".{kept}." in n else packed).matrices[n] for n in packed.matrices}
+        model = NativeExecutor(config, replace(packed, matrices=mixed), "int8", threads=2)
+        [whole] = model.decode([row], want="all")
+        assert relative_norm(whole, exact) < 0.04
+        cache = model.new_cache(1, 64)
+        assert np.array_equal(np.concatenate([model.decode([[t]], cache)[0] for t in row]), whole)
+
+
+@pytest.mark.parametrize("head", ["token_labels", "sequence_labels"])
+def test_heads_of_labels_over_rows_that_are_not_padded(head: str) -> None:
+    config = replace(
+        WIDE["encoder"], head=head, head_bias=True, labels=("a", "b", "c"), pooler=head == "sequence_labels"
+    )
+    rows = [row[:20] for row in ROWS]
+    ours, theirs = native(config), executor(config)
+    for a, b in zip(ours.head(ours.encode(rows)), theirs.head(theirs.encode(rows)), strict=True):
+        assert relative(a, b) < 1e-5
+
+
+def test_keys_and_values_keep_the_bits_that_scores_need() -> None:
+    for name in DECODERS:
+        config = BY_FAMILY[name]
+        assert default_kv(config, "float32", SETS[-1]) == "float32"
+        assert default_kv(config, "int8", "avx2") == "float16"
+        assert default_kv(config, "int8", "avx512_bf16") == ("float16" if name == "t5" else "bfloat16")
 
 
 def test_wrong_calls_are_refused_by_name() -> None:

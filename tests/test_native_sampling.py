@@ -117,3 +117,31 @@ def test_a_batch_draws_what_each_row_draws_alone() -> None:
         assert choose(rows, choosers(seed), threads=2) == alone
     with pytest.raises(CheckpointError, match="weights are damaged"):
         rank([np.array([1.0, np.nan], np.float32)], 1, [NO_IDS])
+
+
+@pytest.mark.parametrize("size", [40_001, 262_144])
+@pytest.mark.parametrize("spread", [0.0, 0.5, 3.0])
+def test_large_vocabularies_draw_what_the_definition_draws(size: int, spread: float) -> None:
+    random = np.random.default_rng(size)
+    scores = (random.normal(size=size) * spread).astype(np.float32)
+    for top_p, min_p in ((0.95, 0.0), (0.5, 0.0), (0.9999, 0.2)):
+        config = GenerationConfig(temperature=1.0, top_p=top_p, min_p=min_p)
+        for seed in range(4):
+            assert draw(scores, config, np.random.default_rng(seed)) == defined(scores, config, seed)
+
+
+def test_rows_of_several_vocabularies_in_one_call() -> None:
+    random = np.random.default_rng(5)
+    rows = [random.normal(size=size).astype(np.float32) for size in (5, 4000, 130)]
+    config = GenerationConfig(temperature=1.0, top_p=0.9)
+    choosers = [(config, np.random.default_rng(i)) for i in range(3)]
+    alone = [draw(row, config, np.random.default_rng(i)) for i, row in enumerate(rows)]
+    assert choose(rows, choosers, threads=3) == alone
+
+
+def test_where_few_tokens_are_left_the_other_places_are_empty() -> None:
+    row = np.full(1000, -np.inf, np.float32)
+    row[[3, 500]] = 1.0, 2.0
+    ranked = rank([row, row], 5, [np.array([3]), NO_IDS], threads=2)
+    assert ranked.tokens.tolist() == [[500, -1, -1, -1, -1], [500, 3, -1, -1, -1]]
+    assert np.isneginf(ranked.scores[0, 1:]).all() and np.isneginf(ranked.scores[1, 2:]).all()

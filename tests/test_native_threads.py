@@ -42,6 +42,20 @@ def test_many_callers_and_models_at_once() -> None:
     assert not wrong
 
 
+@pytest.mark.parametrize("threads", [2, 3, 7])
+def test_whoever_is_done_helps_and_nothing_is_left_out(threads: int) -> None:
+    tiny, wide = native(BY_FAMILY["llama"]), native(replace(WIDE, n_decoder_layers=2))
+    for alone, model in ((tiny, native(BY_FAMILY["llama"], threads=threads)),
+                         (wide, native(replace(WIDE, n_decoder_layers=2), threads=threads))):  # fmt: skip
+        for rows in (
+            [[3]],
+            [[1, 2], [3]],
+            [[i % 31 for i in range(30)], [5], [6, 7]],
+        ):  # less work than threads, and more
+            for a, b in zip(alone.decode(rows), model.decode(rows), strict=True):
+                assert np.array_equal(a, b)
+
+
 def test_another_thread_can_cancel_a_call_within_a_layer() -> None:
     model = native(WIDE)
     cache = model.new_cache(1, 4096)

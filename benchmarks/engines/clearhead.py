@@ -76,7 +76,7 @@ class Engine(engine.Engine):
         return new / timed(lambda: [self.executor.decode([[5]], self.cache, trace=trace) for trace in traces])
 
     def sampling(self, batch: int = 32, new: int = 16, *, choosing: bool = True) -> float:
-        """Percent of the steps of a batch, top-p at temperature 1: of choosing tokens, or of all outside the executor."""
+        """Percent of a batch's steps, top-p at temperature 1: of choosing tokens, or of all outside the executor."""
         config = GenerationConfig(max_new_tokens=new, temperature=1.0, top_p=0.95, seed=1, ignore_eos=True)
         inside, chooser = Clock(self.executor.decode), Clock(choose_all)
         executor = Timed(self.executor, inside)

@@ -23,7 +23,8 @@ std::vector<Unit> units_of(const std::vector<Sequence>& sequences, const Config&
     for (int first = 0; first < sequences[std::size_t(r)].count; first += step)
       for (int h = 0; h < c.n_kv_heads; ++h)
         units.push_back({r, h, first, std::min(step, sequences[std::size_t(r)].count - first)});
-  std::reverse(units.begin(), units.end());  // under a causal mask the last see most: the long work goes first
+  // Under a causal mask the last see most: the long work goes first, and short work is left to even things out.
+  std::reverse(units.begin(), units.end());
   return units;
 }
 

@@ -2,7 +2,10 @@
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/vector.h>
 
-#include <cmath>
+#include <algorithm>
+#include <atomic>
+#include <exception>
+#include <limits>
 
 #include "cpu.h"
 #include "modules.h"
@@ -25,7 +28,7 @@ const Kernels& best_kernels() {
 
 void check(const std::vector<Logits>& rows) {
   for (const Logits& row : rows)
-    if (row.size() == 0 || row.size() > std::size_t(1) << 30) throw std::invalid_argument("no logits to choose from");
+    if (row.size() == 0 || row.size() > std::size_t(1) << 30) throw std::invalid_argument("a row has from 1 to 2^30 logits");
 }
 
 // each(worker, row) for every row; a worker keeps its memory.
@@ -37,7 +40,17 @@ void for_rows(std::size_t rows, int threads, Each&& each) {
     for (int row = first; row < last; ++row) each(worker, std::size_t(row));
   };
   if (rows == 1) return some(0, 1);
-  shared_pool(threads)->run([&](Team& team) { team.share(int(rows), 1, some); });
+  std::exception_ptr failure;  // of whichever thread was first: no memory
+  std::atomic<bool> failed = false;
+  const auto kept = [&](int first, int last) {
+    try {
+      some(first, last);
+    } catch (...) {
+      if (!failed.exchange(true)) failure = std::current_exception();
+    }
+  };
+  shared_pool(threads)->run([&](Team& team) { team.share(int(rows), 1, kept); }, false);
+  if (failed) std::rethrow_exception(failure);
 }
 
 // One token of each row's logits [V]; -1 if their largest is not finite.
@@ -57,12 +70,14 @@ std::vector<int> sample(const std::vector<Logits>& rows, const std::vector<doubl
 
 // Of each row's logits [V]: the ids [rows, count] of the largest that are not banned, best first, their logits, and log of
 // the sum of exp over all. Where there are fewer, ids are -1 and logits -infinity.
-nb::tuple best(const std::vector<Logits>& rows, int count, const std::vector<std::vector<int>>& banned, int threads) {
+nb::tuple best(const std::vector<Logits>& rows, int count, std::vector<std::vector<int>> banned, int threads) {
   check(rows);
-  if (count < 1 || banned.size() != rows.size()) throw std::invalid_argument("one list of banned ids for each row");
+  if (count < 1) throw std::invalid_argument("how many are the best must be at least 1");
+  if (banned.size() != rows.size()) throw std::invalid_argument("one list of banned ids for each row");
   for (std::size_t i = 0; i < rows.size(); ++i)
     for (int id : banned[i])
       if (id < 0 || std::size_t(id) >= rows[i].size()) throw std::out_of_range("a banned id that the row lacks");
+  for (std::vector<int>& ids : banned) std::sort(ids.begin(), ids.end());
   const std::size_t all = rows.size() * std::size_t(count);
   std::vector<std::int64_t> ids(all, -1);
   std::vector<double> logits(all, -std::numeric_limits<double>::infinity()), normalisers(rows.size());

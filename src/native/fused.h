@@ -13,12 +13,13 @@ constexpr int most_strip_blocks = strip_columns / lanes;
 
 // Sums of some tokens with a strip of blocks: [tokens][strip_columns].
 template <class Tiles>
-void sum_strip(const Operand& x, int first_token, int last_token, const Matrix& m, int first, int last, float* sums) {
+void sum_strip(const Operand& x, int first_token, int last_token, const Matrix& m, int first, int last, bool ask,
+               float* sums) {
   in_tiles<Tiles::strip_blocks>(first, last, [&](auto blocks, int block) {
     const auto keep = [&](int token, int b, Floats sum) __attribute__((always_inline)) {
       store(sums + (token - first_token) * strip_columns + (b - first) * lanes, sum);
     };
-    sum_blocks<Tiles, Tiles::strip_tokens, blocks>(x, first_token, last_token, m, block, keep);
+    sum_blocks<Tiles, Tiles::strip_tokens, blocks>(x, first_token, last_token, m, block, ask, keep);
   });
 }
 
@@ -52,8 +53,8 @@ void activate_by_tiles(const Operand& x, int tokens, const Activated& a, int fir
       const int end = std::min(last, strip + most_strip_blocks), blocks = end - strip;
       for (int token = from; token < to; token += step) {
         const int stop = std::min(to, token + step);
-        sum_strip<Tiles>(x, token, stop, *a.matrix, strip, end, gates);
-        if (a.factor) sum_strip<Tiles>(x, token, stop, *a.factor, strip, end, factors);
+        sum_strip<Tiles>(x, token, stop, *a.matrix, strip, end, token == from, gates);
+        if (a.factor) sum_strip<Tiles>(x, token, stop, *a.factor, strip, end, token == from, factors);
         for (int t = token; t < stop; ++t) {
           float *gate = gates + (t - token) * strip_columns, *factor = factors + (t - token) * strip_columns;
           add_bias(a.bias, strip, blocks, gate);

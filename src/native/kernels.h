@@ -137,8 +137,8 @@ struct Kernels {
   // Both ways to take what lies around a threshold: each block's sum of weights that reach `high`, and the indices, in
   // order, of those below that reach `low`; how many.
   int (*split)(const float* weights, int blocks, float low, float high, double* sums, int* found);
-  // The indices, in order, of values [n, a multiple of 16] that reach `from` and are below `to`; how many.
-  int (*find_between)(const float* values, int n, float from, float to, int* found);
+  // The indices, in order, of finite logits [n] that reach `least`; how many.
+  int (*find_reaching)(const float* logits, int n, float least, int* found);
 };
 
 }  // namespace clearhead

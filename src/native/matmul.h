@@ -44,8 +44,8 @@ void multiply_by_tiles(const Operand& x, int first_token, int last_token, const 
   }
   in_slices(first_token, last_token, x.stride, [&](int from, int to) {
     in_tiles<Tiles::blocks>(first, last, [&](auto blocks, int block) {
-      sum_blocks<Tiles, Tiles::tokens, blocks>(x, from, to, m, block, [&](int token, int b, Floats sum)
-                                                   __attribute__((always_inline)) { write(p, token, b, sum); });
+      const auto take = [&](int token, int b, Floats sum) __attribute__((always_inline)) { write(p, token, b, sum); };
+      sum_blocks<Tiles, Tiles::tokens, blocks>(x, from, to, m, block, true, take);
     });
   });
 }

@@ -88,7 +88,11 @@ void Model::make_room(int tokens, int threads) {
   for (Rows* rows : {&s.gate, &s.up}) rows->resize(tokens, c.d_ff);
   // The head may be for fewer of the tokens.
   s.inputs.resize(tokens, widest, kinds_of(weights_, tokens, kernels_) | kinds_of(weights_, 1, kernels_));
-  s.hidden.resize(tokens, c.d_ff, kinds_of(weights_, tokens, kernels_));
+  Kinds taken = 0;  // by the second product of an MLP
+  for (const Stack* stack : {&weights_.encoder, &weights_.decoder})
+    for (const Block& b : stack->layers) taken |= kind_of(b.down.matrix, tokens, kernels_);
+  const bool fused = tokens > 1 && !c.parallel && (!kernels_.has_tiles || tokens >= kernels_.fewest_for_halves);
+  if (fused) s.hidden.resize(tokens, c.d_ff, taken);
   if (int(s.own.size()) < threads) s.own.resize(std::size_t(threads));
   for (Scratch::Own& own : s.own) {
     own.floats.resize(1, widest);

@@ -34,7 +34,9 @@ class Model {
   const Config& config() const { return weights_.config; }
   const Kernels& kernels() const { return kernels_; }
   int threads() const { return threads_; }
-  std::size_t logit_stride() const { return spaced(std::size_t(std::max(config().logits(), 1)) * sizeof(float)) / sizeof(float); }
+  std::size_t logit_stride() const {
+    return spaced(std::size_t(std::max(config().logits(), 1)) * sizeof(float)) / sizeof(float);
+  }
   std::shared_ptr<Cache> new_cache(int rows, int capacity) const;
   std::size_t cache_bytes() const { return pool_->bytes(); }
 

@@ -21,7 +21,7 @@ Product values(const Linear& linear, Rows& to, bool fine = true) {
 }
 
 // Row blocks that a thread takes at a time: few enough to keep all threads busy to the end, and with several tokens a
-// multiple of every panel's height.
+// multiple of every tile's blocks.
 int chunk_of(int blocks, int rows, int threads) {
   const int even = blocks / (threads * 8);
   if (rows == 1) return std::clamp(even, 1, 64);
@@ -434,7 +434,7 @@ void head(Team& team, Pass& pass, const float* states, std::size_t stride, int r
   const Weights& w = pass.weights;
   Rows& x = pass.scratch.x;
   if (w.config.head != Config::Head::mlm) {
-    apply(team, rows, [&](int i) { std::copy_n(states + stride * std::size_t(i), x.stride(), x.row(i)); });
+    apply(team, rows, [&](int i) { std::copy_n(states + stride * std::size_t(i), std::min(stride, x.stride()), x.row(i)); });
   } else {
     walk.products({states, stride, rows, w.config.d_model}, {product(w.head_transform, x)});
     apply(team, rows, [&](int i) {

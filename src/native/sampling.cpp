@@ -40,15 +40,16 @@ double Sampler::mass() const {
   return total;
 }
 
-// k blocks have a maximum that reaches the k-th largest maximum, so k weights do: the rest need not be looked at.
+// k blocks have a maximum that reaches the k-th largest maximum, so k weights do: the rest need not be looked at. Weights that
+// float32 cannot tell apart are equals, and are kept together.
 void Sampler::keep_largest(const Kernels& kernels, int k) {
   const float least = k < blocks() ? kth_largest(maxima_, k, order_) : 0;
-  std::vector<float> candidates;
+  candidates_.clear();
   for (int block = 0; block < blocks(); ++block)
     for (int i = block * vocabulary_block; maxima_[std::size_t(block)] >= least && i < (block + 1) * vocabulary_block; ++i)
-      if (weights_[std::size_t(i)] >= least) candidates.push_back(weights_[std::size_t(i)]);
-  if (k > int(candidates.size())) return;
-  above_ = std::max(0.0f, below(kth_largest(candidates, k, order_)));
+      if (weights_[std::size_t(i)] >= least) candidates_.push_back(weights_[std::size_t(i)]);
+  if (k > int(candidates_.size())) return;
+  above_ = std::max(0.0f, below(kth_largest(candidates_, k, order_)));
   sum_kept(kernels);
 }
 
@@ -59,6 +60,7 @@ void Sampler::keep_nucleus(const Kernels& kernels, double p) {
   // Tokens below (1 - p) / n of the total sum to less than 1 - p even if every token were one of them.
   float low = std::max({std::nextafter(above_, infinite), float(total * (1 - p) / double(weights_.size()) * 0.999),
                         std::numeric_limits<float>::min()});
+  const double room = std::max(1e-3, double(weights_.size()) / lanes * 0x1p-23);  // what such a sum may be wrong by
   float high = std::nextafter(1.0f, infinite);  // no weight reaches it
   for (int round = 0; round < 4 && high > low * 1.05f; ++round) {
     float least[thresholds], sums[thresholds];
@@ -66,8 +68,8 @@ void Sampler::keep_nucleus(const Kernels& kernels, double p) {
     for (int j = 0; j < thresholds; ++j) least[j] = j == 0 ? low * step : least[j - 1] * step;
     kernels.sum_reaching(weights_.data(), blocks(), least, sums);
     for (int j = 0; j < thresholds; ++j) {
-      if (sums[j] > goal * 1.001) low = std::max(low, least[j]);
-      if (sums[j] < goal * 0.999) high = std::min(high, least[j]);
+      if (sums[j] > goal * (1 + room)) low = std::max(low, least[j]);
+      if (sums[j] < goal * (1 - room)) high = std::min(high, least[j]);
     }
   }
   found_.resize(weights_.size());
@@ -154,25 +156,24 @@ double Ranking::rank(const Kernels& kernels, const float* logits, int n, int cou
   const auto blocks = std::size_t((n + vocabulary_block - 1) / vocabulary_block);
   maxima_.resize(blocks);
   const double normaliser = double(largest) + std::log(kernels.survey(logits, n, largest, maxima_.data()));
-  allowed_.assign(blocks * vocabulary_block, -infinite);
-  std::copy_n(logits, n, allowed_.begin());
-  for (int id : banned) allowed_[std::size_t(id)] = -infinite;
+  const auto is_banned = [&](int id) { return std::binary_search(banned.begin(), banned.end(), id); };
   for (int id : banned) {
-    const auto block = std::size_t(id / vocabulary_block);
-    const auto first = allowed_.begin() + std::ptrdiff_t(block * vocabulary_block);
-    maxima_[block] = *std::max_element(first, first + vocabulary_block);
+    const int first = id / vocabulary_block * vocabulary_block, last = std::min(n, first + vocabulary_block);
+    float most = -infinite;
+    for (int i = first; i < last; ++i)
+      if (logits[i] > most && !is_banned(i)) most = logits[i];
+    maxima_[std::size_t(id / vocabulary_block)] = most;
   }
   // As many blocks as there are places have a maximum that reaches this, and so have as many logits.
-  const float least = count < int(blocks) ? kth_largest(maxima_, count, order_) : -std::numeric_limits<float>::max();
-  found_.resize(allowed_.size());
-  found_.resize(std::size_t(kernels.find_between(allowed_.data(), int(allowed_.size()), least, infinite, found_.data())));
-  const auto before = [&](int a, int b) {
-    const float x = allowed_[std::size_t(a)], y = allowed_[std::size_t(b)];
-    return x != y ? x > y : a < b;
-  };
-  const auto end = found_.begin() + std::min(std::ptrdiff_t(count), std::ptrdiff_t(found_.size()));
-  std::partial_sort(found_.begin(), end, found_.end(), before);
-  for (auto i = found_.begin(); i != end; ++i) places_.push_back({*i, allowed_[std::size_t(*i)]});
+  const float least = count < int(blocks) ? kth_largest(maxima_, count, order_) : -infinite;
+  found_.resize(std::size_t(n));
+  auto end = found_.begin() +
+             kernels.find_reaching(logits, n, std::max(least, -std::numeric_limits<float>::max()), found_.data());
+  end = std::remove_if(found_.begin(), end, is_banned);
+  const auto before = [&](int a, int b) { return logits[a] != logits[b] ? logits[a] > logits[b] : a < b; };
+  const auto last = found_.begin() + std::min(std::ptrdiff_t(count), end - found_.begin());
+  std::partial_sort(found_.begin(), last, end, before);
+  for (auto i = found_.begin(); i != last; ++i) places_.push_back({*i, logits[*i]});
   return normaliser;
 }
 

@@ -15,7 +15,7 @@ struct Sampling {
   double min_p = 0;  // 0: all
 };
 
-// Draws tokens of vocabularies of one size after another; keeps the memory it works in.
+// Draws one token after another; keeps the memory it works in.
 class Sampler {
  public:
   // The token at `uniform` in [0, 1) of the distribution of logits [n]; -1 if the largest of them is not finite.
@@ -32,7 +32,7 @@ class Sampler {
   void keep_reaching(const Kernels& kernels, double least);
   int locate(double uniform) const;
 
-  std::vector<float> weights_, maxima_, order_;
+  std::vector<float> weights_, maxima_, candidates_, order_;
   std::vector<double> sums_;  // of the kept weights of each block
   // What the cuts so far have kept: weights above a limit, and some of those that equal it.
   float above_ = 0;
@@ -47,13 +47,14 @@ class Ranking {
     int id;
     float logit;
   };
-  // log of the sum of exp over all logits; none if the largest of them is not finite. Places leave `banned` ids out.
+  // log of the sum of exp over all logits; none if the largest of them is not finite. Places leave out the ids that are
+  // `banned`, in order.
   double rank(const Kernels& kernels, const float* logits, int n, int count, const std::vector<int>& banned);
   const std::vector<Place>& places() const { return places_; }
 
  private:
-  std::vector<float> maxima_, order_, allowed_;
-  std::vector<int> found_;
+  std::vector<float> maxima_, order_;
+  std::vector<int> found_;  // as long as the logits; what is found fills its beginning
   std::vector<Place> places_;
 };
 

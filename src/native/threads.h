@@ -1,6 +1,6 @@
 // A team of threads that walks through a computation together: every thread runs the same function, does its part of
-// shared loops and helps the others with theirs, and waits for them at barriers. Waiting spins briefly, for the next piece of work is usually
-// microseconds away, and then sleeps, so that an idle team costs nothing.
+// shared loops and helps the others with theirs, and waits for them at barriers. Waiting spins briefly, for the next piece
+// of work is usually microseconds away, and then sleeps, so that an idle team costs nothing.
 //
 // Where other programs want the same cores, a team spends its time waiting for whichever thread was put off: one thread
 // alone is then quicker than several. A pool that notices this lets its next jobs run alone, and tries again after a while;
@@ -69,8 +69,9 @@ class Pool {
   int size() const { return size_; }
 
   // Runs `job` on every thread, the caller's among them, and returns when all have ended. One job at a time: other
-  // callers wait for their turn. `job` must not throw.
-  void run(const std::function<void(Team&)>& job);
+  // callers wait for their turn. `job` must not throw. One that is not `judged` says nothing about other programs: its
+  // threads may rightly wait for each other.
+  void run(const std::function<void(Team&)>& job, bool judged = true);
 
  private:
   friend class Team;

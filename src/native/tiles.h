@@ -15,14 +15,11 @@ namespace {
 
 // Tiles as large as the registers hold: 32 of AVX-512, 16 of AVX2 with two to a vector.
 #if defined(__AVX512F__)
-constexpr int float_tokens = 8, float_blocks = 3, byte_tokens = 4, byte_blocks = 3,
-              byte_strip_tokens = 6;
+constexpr int float_tokens = 8, float_blocks = 3, byte_tokens = 4, byte_blocks = 3, byte_strip_tokens = 6;
 #elif defined(__AVX2__)
-constexpr int float_tokens = 4, float_blocks = 1, byte_tokens = 3, byte_blocks = 1,
-              byte_strip_tokens = 2;
+constexpr int float_tokens = 4, float_blocks = 1, byte_tokens = 3, byte_blocks = 1, byte_strip_tokens = 2;
 #else
-constexpr int float_tokens = 4, float_blocks = 1, byte_tokens = 2, byte_blocks = 1,
-              byte_strip_tokens = 2;
+constexpr int float_tokens = 4, float_blocks = 1, byte_tokens = 2, byte_blocks = 1, byte_strip_tokens = 2;
 #endif
 
 constexpr std::size_t slice_bytes = std::size_t(512) << 10;  // of activations that stay in the second-level cache
@@ -44,6 +41,8 @@ class Ahead {
     const int lines = int(std::size_t(end_ - next_) / 64);
     bytes_ = 64 * std::ptrdiff_t((lines + tiles * steps - 1) / (tiles * steps));
   }
+  // Of blocks that are there already.
+  Ahead() : next_(nullptr), end_(nullptr), bytes_(0) {}
   void step() {
     const std::byte* stop = std::min(end_, next_ + bytes_);
     for (; next_ < stop; next_ += 64) __builtin_prefetch(next_, 0, 3);
@@ -68,10 +67,13 @@ void in_tiles(int first, int last, Tile&& tile) {
     if (first < last) in_tiles<Most - 1>(first, last, tile);
 }
 
-// Sums of tokens with blocks [block, block + B) in tiles of at most T; take(token, block, sum) gets each.
+// Sums of tokens with blocks [block, block + B) in tiles of at most T; take(token, block, sum) gets each. `ask` for the
+// blocks that come next, unless other tokens did.
 template <class Tiles, int T, int B, class Take>
-inline void sum_blocks(const Operand& x, int first_token, int last_token, const Matrix& m, int block, Take&& take) {
-  Ahead ahead(m, block, B, (last_token - first_token + T - 1) / T, Tiles::steps(m));
+inline void sum_blocks(const Operand& x, int first_token, int last_token, const Matrix& m, int block, bool ask,
+                       Take&& take) {
+  const int tiles = (last_token - first_token + T - 1) / T;
+  Ahead ahead = ask ? Ahead(m, block, B, tiles, Tiles::steps(m)) : Ahead();
   in_tiles<T>(first_token, last_token, [&](auto tokens, int token) {
     Tiles::template sum<tokens, B>(x, token, m, block, ahead, [&](int t, int b, Floats sum) __attribute__((always_inline)) {
       take(token + t, block + b, sum);

@@ -92,12 +92,12 @@ void sum_above(const float* weights, int blocks, float above, double* sums) {
   }
 }
 
-int find_between(const float* values, int n, float from, float to, int* found) {
+int find_reaching(const float* logits, int n, float least, int* found) {
   int count = 0;
-  const Floats low = fill(from), high = fill(to);
+  const Floats low = fill(least), highest = fill(std::numeric_limits<float>::infinity());
   for (int i = 0; i < n; i += lanes) {
-    const Floats x = load(values + i);
-    for (unsigned bits = bits_less(x, high) & ~bits_less(x, low); bits; bits &= bits - 1)
+    const Floats x = load_logits(logits, i, n);
+    for (unsigned bits = bits_less(x, highest) & ~bits_less(x, low); bits; bits &= bits - 1)
       found[count++] = i + __builtin_ctz(bits);
   }
   return count;

@@ -82,11 +82,11 @@ class Search:
         penalty = self.config.length_penalty
         return self.config.early_stopping or self.running[0].score(penalty) <= self.finished[-1].score(penalty)
 
-    def advance(self, candidates: "Candidates") -> list[int]:
+    def advance(self, candidates: Candidates) -> list[int]:
         """Take what may follow each unfinished hypothesis; which of them each of the next ones continues."""
         beams, parents = self.config.beams, list[int]()
-        self.running, parent = [], self.running
-        for place, (row, hypothesis) in enumerate(self.continuations(parent, candidates)):
+        previous, self.running = self.running, []
+        for place, (row, hypothesis) in enumerate(self.continuations(previous, candidates)):
             if hypothesis.finish_reason is None:
                 self.running.append(hypothesis)
                 parents.append(row)
@@ -97,9 +97,7 @@ class Search:
         self.finished = self.ordered(self.finished)[:beams]
         return parents
 
-    def continuations(
-        self, running: Sequence[Hypothesis], candidates: "Candidates"
-    ) -> Iterator[tuple[int, Hypothesis]]:
+    def continuations(self, running: Sequence[Hypothesis], candidates: Candidates) -> Iterator[tuple[int, Hypothesis]]:
         """The best continuations by one token of all unfinished hypotheses, best first, with the row each continues."""
         totals = np.array([[h.total] for h in running]) + candidates.scores
         check_peak(float(totals.max()))
@@ -120,7 +118,7 @@ class Search:
         return self.rules(logprobs, ids, len(self.prompt))
 
     def extended(
-        self, parent: Hypothesis, candidates: "Candidates", row: int, place: int, total: float, sample: int
+        self, parent: Hypothesis, candidates: Candidates, row: int, place: int, total: float, sample: int
     ) -> Hypothesis:
         """A hypothesis and one more token."""
         token = int(candidates.tokens[row, place])

@@ -109,7 +109,8 @@ class Rules:
 
     def __call__(self, scores: Scores, ids: Ids, start: int) -> Scores:
         """A `Processor`."""
-        scores = compose(self.changes)(scores, ids, start)
+        for change in self.changes:
+            scores = change(scores, ids, start)
         excluded = self.excluded(len(ids) - start)
         return suppress(scores, excluded) if excluded.size else scores
 

@@ -27,7 +27,7 @@ class Plan:
 
     layers: list[int]
     heads: list[int]
-    paths: dict[str, dict[str, int | None]]
+    paths: dict[str, dict[str, int]]
 
 
 class Capture:
@@ -47,8 +47,8 @@ class Capture:
     def record(self) -> None:
         """Give the trace what the call wrote."""
         for kind, array in self.arrays.items():
-            places, slices = self.plan.paths[kind], list(array)
-            self.trace.arrays.update((path, array if i is None else slices[i]) for path, i in places.items())
+            slices = [array] if kind in WHOLE else list(array)
+            self.trace.arrays.update((path, slices[i]) for path, i in self.plan.paths[kind].items())
 
 
 def choice(chosen: object) -> Choice:
@@ -64,9 +64,7 @@ def plan(config: ModelConfig, stack: str, layers: Choice, heads: Choice, kinds: 
     chosen = [i for i in range(n_layers) if layers is None or i in layers]
     modules = ["attention", *(["cross_attention"] if stack == "decoder" and config.n_encoder_layers else [])]
     each = ["input", "output", "mlp.hidden", "mlp.output", *(f"{m}.{kind}" for m in modules for kind in ATTENTION)]
-    places: dict[str, dict[str, int | None]] = {
-        kind: {(f"{stack}.output" if kind == "last" else kind): None} for kind in WHOLE
-    }
+    places = {kind: {(f"{stack}.output" if kind == "last" else kind): 0} for kind in WHOLE}
     places |= {kind: {f"{stack}.layers.{layer}.{kind}": i for i, layer in enumerate(chosen)} for kind in each}
     wanted = {kind: {path: i for path, i in paths.items() if trace.wants(path)} for kind, paths in places.items()}
     return Plan(
