@@ -11,7 +11,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from benchmarks.contest import Contest, Entry, Peaks
+from benchmarks.contest import Contest, Entry
 from benchmarks.machine import Limits, description, peaks_line
 from benchmarks.process import Cold, EngineError, Worker, command
 from benchmarks.report import record, table, write
@@ -33,12 +33,13 @@ def main() -> None:
     limits = Limits(asked.threads, say)
     print(description(), flush=True)
     for contest in chosen:
-        run(contest, asked, limits.measure())
+        run(contest, asked, limits)
     print(f"\nlimits with {asked.threads} threads: {peaks_line(limits.peaks)}")
 
 
-def run(contest: Contest, asked: argparse.Namespace, peaks: Peaks) -> None:
-    """One table, printed and written."""
+def run(contest: Contest, asked: argparse.Namespace, limits: Limits) -> None:
+    """One table, printed and written. The machine's limits are measured before and after, for they swing."""
+    limits.measure()
     print(f"\n{contest.title}", flush=True)
     skipped: list[str] = []
 
@@ -48,7 +49,7 @@ def run(contest: Contest, asked: argparse.Namespace, peaks: Peaks) -> None:
 
     workers = [worker for entry in contest.entries if (worker := start(entry, contest, asked, skip)) is not None]
     try:
-        rows = hold(contest, workers, asked.rounds, peaks, skip) if workers else []
+        rows = hold(contest, workers, asked.rounds, limits.measure, skip) if workers else []
     finally:
         for worker in workers:
             worker.close()
@@ -58,7 +59,7 @@ def run(contest: Contest, asked: argparse.Namespace, peaks: Peaks) -> None:
         "date": str(date.today()),
         "machine": description(),
         "threads": asked.threads,
-        "peaks": peaks_line(peaks),
+        "peaks": peaks_line(limits.peaks),
     }
     found = record(contest, rows, skipped, where)
     print("\n".join(table(found)), flush=True)

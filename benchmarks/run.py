@@ -30,7 +30,9 @@ class Result:
         return statistics.median(self.values)
 
 
-def hold(contest: Contest, workers: Sequence[Any], rounds: int, peaks: Peaks, say: Say) -> list[Result]:
+def hold(
+    contest: Contest, workers: Sequence[Any], rounds: int, measured: Callable[[], Peaks], say: Say
+) -> list[Result]:
     """Warm up, then ask everyone once a round, another one first each time. Who fails is left out, with a line."""
     results = {worker: Result(label=worker.label, facts=worker.facts) for worker in workers}
     for turn in range(rounds + 1):
@@ -48,7 +50,7 @@ def hold(contest: Contest, workers: Sequence[Any], rounds: int, peaks: Peaks, sa
                 results[worker].values.append(value)
         if not results:
             return []
-    rows = list(results.values())
+    rows, peaks = list(results.values()), measured()
     compare(contest, rows)
     for cost in contest.costs:
         for row in rows:

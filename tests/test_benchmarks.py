@@ -48,7 +48,7 @@ def held(one: Contest, rounds: int, **answers: list[Any]) -> tuple[list[Result],
     order: list[str] = []
     said: list[str] = []
     workers = [Scripted(label, given, order) for label, given in answers.items()]
-    return hold(one, workers, rounds, {}, said.append), order, said
+    return hold(one, workers, rounds, dict, said.append), order, said
 
 
 def test_ratios_are_of_the_same_round_and_the_warm_up_counts_for_nothing() -> None:

@@ -29,8 +29,8 @@ using Output2 = nb::ndarray<float, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
 
 Matrix shape(const std::string& format, bool minima, int rows, int columns, int group) {
   Matrix m{format_named(format), minima, rows, columns, group, nullptr};
-  if (rows < 1 || columns < 1 || (group != 32 && group != 64 && group != 128))
-    throw std::invalid_argument("a packed matrix has rows, columns, and groups of 32, 64 or 128");
+  if (!m.sound())
+    throw std::invalid_argument("a packed matrix has rows, columns and groups of 32, or as int8 without minima of 64 or 128");
   return m;
 }
 

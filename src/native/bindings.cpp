@@ -69,7 +69,7 @@ using PackedMatrix = std::tuple<std::string, bool, int, int, int, Bytes>;
 Matrix matrix_of(const std::string& name, const PackedMatrix& packed) {
   const auto& [format, minima, rows, columns, group, data] = packed;
   Matrix m{format_named(format), minima, rows, columns, group, reinterpret_cast<const std::byte*>(data.data())};
-  if (rows < 1 || columns < 1 || (m.quantised() && group != 32 && group != 64 && group != 128))
+  if (!m.sound())
     throw std::invalid_argument(name + " has a shape that no packed matrix has");
   if (data.size() != m.bytes() || reinterpret_cast<std::uintptr_t>(data.data()) % alignment != 0)
     throw std::invalid_argument(name + " has " + std::to_string(data.size()) + " bytes of packed weights, or they are " +

@@ -14,24 +14,17 @@
 namespace clearhead {
 namespace {
 
-// Calls with(tiles) for the tiles of a matrix of codes.
-template <int Zero, bool Nibbles, class With>
-void with_byte_tiles(const Matrix& m, With&& with) {
-  switch (m.group) {
-    case 32: return with(ByteTiles<Zero, Nibbles, 32>{});
-    case 64: return with(ByteTiles<Zero, Nibbles, 64>{});
-    default: return with(ByteTiles<Zero, Nibbles, 128>{});
-  }
-}
-
-// The same for any matrix.
+// Calls with(tiles) for the tiles of a matrix. Only int8 without minima has groups of 64 and 128: see Matrix::sound.
 template <class With>
 void with_tiles(const Matrix& m, With&& with) {
   switch (m.format) {
     case Format::f32: return with(FloatTiles<FloatDot>{});
     case Format::bf16: return with(FloatTiles<Bfloat16Dot>{});
-    case Format::int8: return m.minima ? with_byte_tiles<0, false>(m, with) : with_byte_tiles<128, false>(m, with);
-    case Format::int4: return m.minima ? with_byte_tiles<0, true>(m, with) : with_byte_tiles<8, true>(m, with);
+    case Format::int8:
+      if (m.minima) return with(ByteTiles<0, false, 32>{});
+      if (m.group == 32) return with(ByteTiles<128, false, 32>{});
+      return m.group == 64 ? with(ByteTiles<128, false, 64>{}) : with(ByteTiles<128, false, 128>{});
+    case Format::int4: return m.minima ? with(ByteTiles<0, true, 32>{}) : with(ByteTiles<8, true, 32>{});
   }
 }
 

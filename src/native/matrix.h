@@ -49,9 +49,14 @@ struct Matrix {
   Format format = Format::f32;
   bool minima = false;
   int rows = 0, columns = 0;  // of the model, without padding
-  int group = column_unit;    // columns that share a scale: 32, 64 or 128
+  int group = column_unit;    // columns that share a scale: 32; of int8 without minima also 64 or 128
   const std::byte* data = nullptr;
 
+  // Whether kernels have this form.
+  CLEARHEAD_INLINE bool sound() const {
+    const bool wide = format == Format::int8 && !minima && (group == 64 || group == 128);
+    return rows >= 1 && columns >= 1 && (group == 32 || wide);
+  }
   CLEARHEAD_INLINE bool quantised() const { return format == Format::int8 || format == Format::int4; }
   CLEARHEAD_INLINE int blocks() const { return (rows + lanes - 1) / lanes; }
   CLEARHEAD_INLINE int padded() const { return round_up(columns, quantised() ? group : column_unit); }
