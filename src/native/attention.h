@@ -233,7 +233,10 @@ class PairedQueries {
 
 template <KvFormat F>
 inline void attend_pages(const AttentionJob& job) {
-  in_tiles<query_tile>(0, job.queries, [&](auto n, int q) { attend_queries<F, n>(job, q); });
+  int q = 0;
+  for (; q + query_tile <= job.queries; q += query_tile) attend_queries<F, query_tile>(job, q);
+  for (; q + 3 <= job.queries && query_tile > 3; q += 3) attend_queries<F, 3>(job, q);
+  for (; q < job.queries; ++q) attend_queries<F, 1>(job, q);
 }
 
 // e^x of one number, by the same operations as everywhere.

@@ -8,9 +8,9 @@ namespace {
 
 inline Floats load_factors(const std::byte* at) { return load_float16(reinterpret_cast<const std::uint16_t*>(at)); }
 
-// T tokens times B blocks; take(t, b, sum) gets each sum.
-template <int T, int B, int Zero, bool Nibbles, int Group, class Take>
-inline void byte_tile(const Operand& x, int token, const Matrix& m, int block, Ahead& ahead, Take&& take) {
+// Sums of T tokens with B blocks, to [T, stride].
+template <int T, int B, int Zero, bool Nibbles, int Group>
+void byte_tile(const Operand& x, int token, const Matrix& m, int block, Ahead& ahead, float* to, int stride) {
   const int groups = m.padded() / Group;
   constexpr int vectors = Group / (Nibbles ? 8 : 4);
   const std::size_t next = m.block_bytes();
@@ -69,7 +69,7 @@ inline void byte_tile(const Operand& x, int token, const Matrix& m, int block, A
 #pragma GCC unroll 8
   for (int t = 0; t < T; ++t)
 #pragma GCC unroll 8
-    for (int b = 0; b < B; ++b) take(t, b, sums[t][b]);
+    for (int b = 0; b < B; ++b) store(to + t * stride + b * lanes, sums[t][b]);
 }
 
 // One token times one block. Memory is what limits it, so it reads one stream from end to end; the processor works on
@@ -107,11 +107,10 @@ inline Floats lone_byte_tile(const Operand& x, int token, const Matrix& m, int b
 
 template <int Zero, bool Nibbles, int Group>
 struct ByteTiles {
-  static constexpr int tokens = byte_tokens, blocks = byte_blocks;          // of the quickest tile
-  static constexpr int strip_tokens = byte_strip_tokens, strip_blocks = 2;  // of the quickest two blocks wide
-  template <int T, int B, class Take>
-  static void sum(const Operand& x, int token, const Matrix& m, int block, Ahead& ahead, Take&& take) {
-    byte_tile<T, B, Zero, Nibbles, Group>(x, token, m, block, ahead, take);
+  static constexpr int tokens = byte_tokens, blocks = byte_blocks;  // of the quickest tile
+  template <int T, int B>
+  static void sum(const Operand& x, int token, const Matrix& m, int block, Ahead& ahead, float* to, int stride) {
+    byte_tile<T, B, Zero, Nibbles, Group>(x, token, m, block, ahead, to, stride);
   }
   static int steps(const Matrix& m) { return m.padded() / Group; }
   static Floats lone(const Operand& x, int token, const Matrix& m, int block) {

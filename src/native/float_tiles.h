@@ -18,9 +18,9 @@ struct Bfloat16Dot {
 
 constexpr int vectors_of_a_step = 16;  // of a block: 16 or 32 columns
 
-// T tokens times B blocks; take(t, b, sum) gets each sum.
-template <class Dot, int T, int B, class Take>
-inline void float_tile(const Operand& x, int token, const Matrix& m, int block, Ahead& ahead, Take&& take) {
+// Sums of T tokens with B blocks, to [T, stride].
+template <class Dot, int T, int B>
+void float_tile(const Operand& x, int token, const Matrix& m, int block, Ahead& ahead, float* to, int stride) {
   const std::byte *w = m.block(block), *a = x.codes + x.stride * std::size_t(token);
   const std::size_t next = m.block_bytes();
   Floats sums[T][B];
@@ -45,7 +45,7 @@ inline void float_tile(const Operand& x, int token, const Matrix& m, int block, 
 #pragma GCC unroll 8
   for (int t = 0; t < T; ++t)
 #pragma GCC unroll 8
-    for (int b = 0; b < B; ++b) take(t, b, sums[t][b]);
+    for (int b = 0; b < B; ++b) store(to + t * stride + b * lanes, sums[t][b]);
 }
 
 // One token times one block, in one stream.
@@ -65,11 +65,10 @@ inline Floats lone_float_tile(const Operand& x, int token, const Matrix& m, int 
 
 template <class Dot>
 struct FloatTiles {
-  static constexpr int tokens = float_tokens, blocks = float_blocks;    // of the quickest tile
-  static constexpr int strip_tokens = float_tokens, strip_blocks = 2;   // of the quickest two blocks wide
-  template <int T, int B, class Take>
-  static void sum(const Operand& x, int token, const Matrix& m, int block, Ahead& ahead, Take&& take) {
-    float_tile<Dot, T, B>(x, token, m, block, ahead, take);
+  static constexpr int tokens = float_tokens, blocks = float_blocks;  // of the quickest tile
+  template <int T, int B>
+  static void sum(const Operand& x, int token, const Matrix& m, int block, Ahead& ahead, float* to, int stride) {
+    float_tile<Dot, T, B>(x, token, m, block, ahead, to, stride);
   }
   static int steps(const Matrix& m) { return m.padded() / Dot::columns / vectors_of_a_step; }
   static Floats lone(const Operand& x, int token, const Matrix& m, int block) {

@@ -15,12 +15,10 @@ constexpr int most_strip_blocks = strip_columns / lanes;
 template <class Tiles>
 void sum_strip(const Operand& x, int first_token, int last_token, const Matrix& m, int first, int last, bool ask,
                float* sums) {
-  in_tiles<Tiles::strip_blocks>(first, last, [&](auto blocks, int block) {
-    const auto keep = [&](int token, int b, Floats sum) __attribute__((always_inline)) {
-      store(sums + (token - first_token) * strip_columns + (b - first) * lanes, sum);
-    };
-    sum_blocks<Tiles, Tiles::strip_tokens, blocks>(x, first_token, last_token, m, block, ask, keep);
-  });
+  const auto into = [&](int token, int block) {
+    return sums + (token - first_token) * strip_columns + (block - first) * lanes;
+  };
+  sum_tiles<Tiles>(x, first_token, last_token, m, first, last, ask, strip_columns, into, [](int, int, int, int) {});
 }
 
 inline void add_bias(const float* bias, int first, int blocks, float* sums) {
@@ -45,7 +43,7 @@ inline void hand_over(const Activated& a, int token, int column, int columns, fl
 
 template <class Tiles>
 void activate_by_tiles(const Operand& x, int tokens, const Activated& a, int first, int last, Workspace& work) {
-  constexpr int step = 4 * Tiles::strip_tokens;  // tokens that pass a strip together
+  constexpr int step = 6 * Tiles::tokens;  // tokens that pass a strip together
   float* gates = reinterpret_cast<float*>(work.bytes(2 * step * strip_columns * sizeof(float)));
   float* factors = gates + step * strip_columns;
   in_slices(0, tokens, x.stride, [&](int from, int to) {

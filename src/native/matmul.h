@@ -35,11 +35,14 @@ void multiply_by_tiles(const Operand& x, int first_token, int last_token, const 
     for (int block = first; block < last; ++block) write(p, first_token, block, Tiles::lone(x, first_token, m, block));
     return;
   }
+  constexpr int stride = Tiles::blocks * lanes;
+  alignas(alignment) float sums[Tiles::tokens * stride];
+  const auto write_all = [&](int token, int tokens, int block, int blocks) {
+    for (int t = 0; t < tokens; ++t)
+      for (int b = 0; b < blocks; ++b) write(p, token + t, block + b, load(sums + t * stride + b * lanes));
+  };
   in_slices(first_token, last_token, x.stride, [&](int from, int to) {
-    in_tiles<Tiles::blocks>(first, last, [&](auto blocks, int block) {
-      const auto take = [&](int token, int b, Floats sum) __attribute__((always_inline)) { write(p, token, b, sum); };
-      sum_blocks<Tiles, Tiles::tokens, blocks>(x, from, to, m, block, true, take);
-    });
+    sum_tiles<Tiles>(x, from, to, m, first, last, true, stride, [&](int, int) { return sums; }, write_all);
   });
 }
 

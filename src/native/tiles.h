@@ -15,11 +15,11 @@ namespace {
 
 // Tiles as large as the registers hold: 32 of AVX-512, 16 of AVX2 with two to a vector.
 #if defined(__AVX512F__)
-constexpr int float_tokens = 8, float_blocks = 3, byte_tokens = 4, byte_blocks = 3, byte_strip_tokens = 6;
+constexpr int float_tokens = 8, float_blocks = 3, byte_tokens = 4, byte_blocks = 3;
 #elif defined(__AVX2__)
-constexpr int float_tokens = 4, float_blocks = 1, byte_tokens = 3, byte_blocks = 1, byte_strip_tokens = 2;
+constexpr int float_tokens = 4, float_blocks = 1, byte_tokens = 3, byte_blocks = 1;
 #else
-constexpr int float_tokens = 4, float_blocks = 1, byte_tokens = 2, byte_blocks = 1, byte_strip_tokens = 2;
+constexpr int float_tokens = 4, float_blocks = 1, byte_tokens = 2, byte_blocks = 1;
 #endif
 
 constexpr std::size_t slice_bytes = std::size_t(512) << 10;  // of activations that stay in the second-level cache
@@ -67,16 +67,17 @@ void in_tiles(int first, int last, Tile&& tile) {
     if (first < last) in_tiles<Most - 1>(first, last, tile);
 }
 
-// Sums of tokens with blocks [block, block + B) in tiles of at most T; take(token, block, sum) gets each. `ask` for the
-// blocks that come next, unless other tokens did.
-template <class Tiles, int T, int B, class Take>
-inline void sum_blocks(const Operand& x, int first_token, int last_token, const Matrix& m, int block, bool ask,
-                       Take&& take) {
-  const int tiles = (last_token - first_token + T - 1) / T;
-  Ahead ahead = ask ? Ahead(m, block, B, tiles, Tiles::steps(m)) : Ahead();
-  in_tiles<T>(first_token, last_token, [&](auto tokens, int token) {
-    Tiles::template sum<tokens, B>(x, token, m, block, ahead, [&](int t, int b, Floats sum) __attribute__((always_inline)) {
-      take(token + t, block + b, sum);
+// The products of tokens with blocks, tile by tile: into(token, block) says where a tile's sums go, [T, stride]; then
+// done(token, T, block, B) may look at them. `ask` for the blocks that come next, unless other tokens did.
+template <class Tiles, class Into, class Done>
+void sum_tiles(const Operand& x, int first_token, int last_token, const Matrix& m, int first, int last, bool ask,
+               int stride, Into&& into, Done&& done) {
+  in_tiles<Tiles::blocks>(first, last, [&](auto blocks, int block) {
+    const int tiles = (last_token - first_token + Tiles::tokens - 1) / Tiles::tokens;
+    Ahead ahead = ask ? Ahead(m, block, blocks, tiles, Tiles::steps(m)) : Ahead();
+    in_tiles<Tiles::tokens>(first_token, last_token, [&](auto tokens, int token) {
+      Tiles::template sum<tokens, blocks>(x, token, m, block, ahead, into(token, block), stride);
+      done(token, tokens, block, blocks);
     });
   });
 }
