@@ -117,6 +117,14 @@ def test_a_request_that_no_model_can_meet(case: str, folder: Path, cache: Path) 
     assert not snapshot(cache)
 
 
+@pytest.mark.parametrize("tokens", ["-5", "1"])
+def test_too_few_tokens_for_a_perplexity(tokens: str, folder: Path, cache: Path, tmp_path: Path) -> None:
+    text = tmp_path / "some.txt"
+    text.write_text("Sofia is the capital of Bulgaria.")
+    line = fails("quantize", folder, "--text", text, "--tokens", tokens)
+    assert f"the first {tokens} tokens" in line and "at least 2" in line
+
+
 @pytest.mark.parametrize("verb", ["complete", "tokenize", "inspect", "verify", "export", "chat"])
 def test_an_unknown_name_gets_near_ones_from_every_verb(verb: str, cache: Path, tmp_path: Path) -> None:
     wrong = "smollm2-135m-instuct"

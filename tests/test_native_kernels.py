@@ -219,7 +219,9 @@ def test_activations_in_bytes(group: int) -> None:
     assert (np.abs(values - x.reshape(-1, group)) <= 0.5001 * scales[:, None]).all()
 
 
-@pytest.mark.parametrize("shape", [("int4", False, 16, 128, 64), ("int8", True, 16, 128, 64), ("int8", False, 0, 32, 32)])
+@pytest.mark.parametrize(
+    "shape", [("int4", False, 16, 128, 64), ("int8", True, 16, 128, 64), ("int8", False, 0, 32, 32)]
+)
 def test_forms_that_no_kernel_has_are_refused(shape: tuple[str, bool, int, int, int]) -> None:
     with pytest.raises(ValueError, match="a packed matrix has rows, columns and groups of 32"):
         _native.packed_bytes(*shape)

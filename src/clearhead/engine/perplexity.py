@@ -38,6 +38,8 @@ def perplexity(
     """
     if model.config.kind != "decoder":
         raise UnsupportedError(f"perplexity is measured on a decoder; {model.name} is an {model.config.kind}")
+    if most is not None and most < 2:
+        raise OptionError(f"perplexity of the first {most} tokens is asked for; it needs at least 2")
     window = min(window, model.config.max_positions)
     ids = model.tokenizer.encode(text, add_special_tokens=False)[:most]
     if len(ids) < 2 or window < 2:
