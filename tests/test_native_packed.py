@@ -20,7 +20,7 @@ from clearhead.errors import CheckpointError, OptionError
 from clearhead.native import _native, store
 from clearhead.native.packed_file import PRELUDE, damaged, read_packed, write_packed
 from clearhead.native.packing import BLOCKS, Format, aligned, pack_matrix, pack_weights, packable
-from clearhead.native.store import open_packed
+from clearhead.native.store import drop_damaged, open_packed
 from models import BY_FAMILY, random_weights
 
 RANDOM = np.random.default_rng(3)
@@ -254,3 +254,15 @@ def test_small_models_leave_nothing_behind(tmp_path: Path) -> None:
     folder = tiny.gpt2_folder(tmp_path / "model")
     open_packed(open_checkpoint(folder))
     assert not (folder / ".clearhead").exists()
+
+
+def test_damage_is_found_by_who_asks_and_mended_at_the_next_start(folder: Path) -> None:
+    before = open_packed(open_checkpoint(folder), "int8")
+    assert before.file is not None and drop_damaged(before.file) == []
+    whole = before.file.read_bytes()
+    with before.file.open("r+b") as file:
+        file.seek(len(whole) // 2)
+        file.write(bytes(64) if whole[len(whole) // 2 :][:64] != bytes(64) else b"x" * 64)
+    assert len(drop_damaged(before.file)) == 1 and not before.file.exists()
+    after = open_packed(open_checkpoint(folder), "int8")
+    assert after.file == before.file and after.file.read_bytes() == whole

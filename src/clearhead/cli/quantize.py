@@ -66,8 +66,15 @@ def measured(
     """Size and, given a text, perplexity of one form of the model."""
     from clearhead.cli.opening import load_model, working
     from clearhead.engine.perplexity import perplexity
+    from clearhead.native.store import drop_damaged
 
-    loaded = load_model(model, executor="native", dtype=dtype, device="cpu", threads=threads, offline=offline)
+    def load() -> "Model":
+        return load_model(model, executor="native", dtype=dtype, device="cpu", threads=threads, offline=offline)
+
+    loaded = load()
+    file = getattr(loaded.executor, "packed_file", None)
+    if file is not None and drop_damaged(file):
+        loaded = load()
     found: dict[str, Any] = {"dtype": loaded.executor.dtype, "bytes": packed_bytes(loaded)}
     if text is not None:
         with working(f"perplexity in {loaded.executor.dtype}"):

@@ -37,7 +37,7 @@ def verify(
 
     loaded = load_model(model, executor=executor, dtype=dtype, device=device, threads=threads, offline=offline)
     done = []
-    for check in chain(check_files(model), checks(loaded)):
+    for check in chain(check_files(model), check_packed(loaded.executor), checks(loaded)):
         done.append(check)
         if not json:
             show(check)
@@ -64,6 +64,20 @@ def check_files(model: str) -> Iterator["Check"]:
     changed = [file.path.name for file in files if not file.right]
     detail = f"of {len(files)}" + (f"; the first is {changed[0]}" if changed else "")
     yield Check(name="files are as published", measures="files that changed", figure=len(changed), detail=detail)
+
+
+def check_packed(executor: Any) -> Iterator["Check"]:
+    """Whether the file that weights are mapped from holds what was packed; if not, the next start makes it anew."""
+    from clearhead.engine.verification import Check
+
+    file = getattr(executor, "packed_file", None)
+    if file is None:
+        return
+    from clearhead.native.store import drop_damaged
+
+    wrong = drop_damaged(file)
+    detail = f"of {file.name}" + (f"; the first is {wrong[0]}; run again, and they are packed anew" if wrong else "")
+    yield Check(name="packed weights are intact", measures="weights that changed", figure=len(wrong), detail=detail)
 
 
 def show(check: "Check") -> None:

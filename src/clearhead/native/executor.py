@@ -78,6 +78,7 @@ class NativeExecutor:
         kv: str | None = None,
     ) -> None:
         self.config, self.dtype, self.packed_bytes = config, dtype, packed.size
+        self.packed_file = packed.file
         available = _native.instruction_sets()
         instruction_set = instruction_set or available[-1]
         if instruction_set not in available:

@@ -130,7 +130,7 @@ def read_packed(path: Path, config: ModelConfig) -> tuple[PackedWeights, dict[st
         raise CheckpointError(f"{path.name}: packed weights that are damaged, or of another model ({error})") from None
     if shapes:
         raise CheckpointError(f"{path.name}: packed weights that lack {min(shapes)}")
-    return PackedWeights(matrices, arrays), table["made_from"]
+    return PackedWeights(matrices, arrays, path), table["made_from"]
 
 
 def place(data: Bytes, entry: Mapping[str, Any], shape: Shape) -> Bytes:

@@ -7,6 +7,7 @@ matrix of a product (norms, biases, tables of positions) stays float32.
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,10 +62,11 @@ class PackedMatrix:
 
 @dataclass(frozen=True, slots=True)
 class PackedWeights:
-    """All weights of a model, by the names of `families/layout.py`."""
+    """All weights of a model, by the names of `families/layout.py`; `file` is what they are mapped from, if any."""
 
     matrices: Mapping[str, PackedMatrix]
     arrays: Mapping[str, NDArray[np.float32]]
+    file: Path | None = None
 
     @property
     def dtype(self) -> str:

@@ -12,7 +12,7 @@ from clearhead.checkpoints.checkpoint import Checkpoint
 from clearhead.checkpoints.stored import Array, Blocks
 from clearhead.errors import CheckpointError
 from clearhead.families.layout import count, layout
-from clearhead.native.packed_file import read_packed, write_packed
+from clearhead.native.packed_file import damaged, read_packed, write_packed
 from clearhead.native.packing import PackedWeights, check_dtype, pack_weights, packable
 
 FOLDER = ".clearhead"
@@ -63,6 +63,19 @@ def kept(path: Path, checkpoint: Checkpoint, dtype: str, made_from: dict[str, An
         with suppress(OSError):
             path.parent.rmdir()  # which only an empty folder lets happen
     return read_packed(path, checkpoint.config)[0]
+
+
+def drop_damaged(path: Path) -> list[str]:
+    """The weights of a packed file whose bytes have changed since it was written. If there are any the file is removed,
+    so that the next start packs it anew. All of it is read, which no start does.
+    """
+    try:
+        wrong = damaged(path)
+    except CheckpointError:
+        wrong = ["the table"]
+    if wrong:
+        path.unlink(missing_ok=True)
+    return wrong
 
 
 def fresh(path: Path, checkpoint: Checkpoint, made_from: dict[str, Any]) -> PackedWeights | None:
