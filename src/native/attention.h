@@ -22,7 +22,9 @@ constexpr int block_pages = 4, block_keys = block_pages * page_keys;
 constexpr float nothing = -std::numeric_limits<float>::infinity();
 
 // Queries whose scores stay in registers together, and the vectors that each holds of scores or of its output.
-#if defined(__AVX512F__)
+#if defined(CLEARHEAD_SMALL_TILES)
+constexpr int query_tile = 2, vector_tile = 2;
+#elif defined(__AVX512F__)
 constexpr int query_tile = 6, vector_tile = 4;
 #elif defined(__AVX2__)
 constexpr int query_tile = 2, vector_tile = 2;
