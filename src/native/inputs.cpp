@@ -36,14 +36,18 @@ void Inputs::convert(const Kernels& kernels, const float* x, int row, int column
     const int group = group_of(slot), padded = round_up(columns, group);
     const auto first = std::size_t(row) * std::size_t(padded / group);  // rows of scales follow without gaps
     Bytes &to = bytes_[slot], &rest = remainders_[slot];
-    const bool twice = kinds & remainder_of(bytes_in(slot));
-    thread_local Buffer<float> left;
-    if (twice) left.grow(std::size_t(padded));
-    kernels.quantise(x, padded, group, to.codes.data() + at, to.scales.data() + first, to.sums.data() + first,
-                     twice ? left.data() : nullptr);
-    if (twice)
-      kernels.quantise(left.data(), padded, group, rest.codes.data() + at, rest.scales.data() + first,
-                       rest.sums.data() + first, nullptr);
+    if (!(kinds & remainder_of(bytes_in(slot)))) {
+      kernels.quantise(x, padded, group, to.codes.data() + at, to.scales.data() + first, to.sums.data() + first, nullptr);
+      continue;
+    }
+    alignas(alignment) float left[widest_group];
+    for (int g = 0; g < padded / group; ++g) {
+      const auto code = at + std::size_t(g * group), factor = first + std::size_t(g);
+      kernels.quantise(x + g * group, group, group, to.codes.data() + code, to.scales.data() + factor,
+                       to.sums.data() + factor, left);
+      kernels.quantise(left, group, group, rest.codes.data() + code, rest.scales.data() + factor,
+                       rest.sums.data() + factor, nullptr);
+    }
   }
 }
 
