@@ -1,8 +1,8 @@
 """Decoding on a GPU, in bfloat16 with random weights: Clearhead beside transformers, and both beside the memory.
 
-    PYTHONPATH=src python benchmarks/gpu.py                       # 1.5 billion parameters, batches of 1 and 32
-    PYTHONPATH=src python benchmarks/gpu.py --shape llama-3.2-1b --batch 1 --profile
-    PYTHONPATH=src python benchmarks/gpu.py --shape tiny --device cpu --tokens 8      # a trial of the script itself
+    PYTHONPATH=src python -m benchmarks.gpu                       # 1.5 billion parameters, batches of 1 and 32
+    PYTHONPATH=src python -m benchmarks.gpu --shape llama-3.2-1b --batch 1 --profile
+    PYTHONPATH=src python -m benchmarks.gpu --shape tiny --device cpu --tokens 8      # a trial of the script itself
 
 Both compute with the same weights and are held to the same logits first. A step must read every weight once, and the
 keys and values so far: those bytes, over the time of a step, as a part of what the same GPU reads or copies at best.
@@ -22,50 +22,12 @@ import ml_dtypes
 import numpy as np
 import torch
 
+from benchmarks.shapes import SHAPES, decoder
 from clearhead.config import GenerationConfig, ModelConfig, SpecialTokens
 from clearhead.families.layout import layout
 from clearhead.generation.generate import generate
 from clearhead.model.executor import TorchExecutor
 
-SHAPES: dict[str, dict[str, Any]] = {  # those of real models; the second without the biases of its queries and keys
-    "smollm2-1.7b": {
-        "vocab_size": 49152,
-        "d_model": 2048,
-        "d_ff": 8192,
-        "n_heads": 32,
-        "n_kv_heads": 32,
-        "n_decoder_layers": 24,
-        "head_dim": 64,
-    },
-    "qwen2.5-1.5b": {
-        "vocab_size": 151936,
-        "d_model": 1536,
-        "d_ff": 8960,
-        "n_heads": 12,
-        "n_kv_heads": 2,
-        "n_decoder_layers": 28,
-        "head_dim": 128,
-    },
-    "llama-3.2-1b": {
-        "vocab_size": 128256,
-        "d_model": 2048,
-        "d_ff": 8192,
-        "n_heads": 32,
-        "n_kv_heads": 8,
-        "n_decoder_layers": 16,
-        "head_dim": 64,
-    },
-    "tiny": {
-        "vocab_size": 512,
-        "d_model": 64,
-        "d_ff": 160,
-        "n_heads": 4,
-        "n_kv_heads": 2,
-        "n_decoder_layers": 2,
-        "head_dim": 16,
-    },
-}
-POSITIONS = 4096
 NAMES = {  # of modules, ours and those of transformers
     "embed.tokens": "model.embed_tokens",
     "decoder.norm": "model.norm",
@@ -85,7 +47,7 @@ NAMES = {  # of modules, ours and those of transformers
 def main() -> None:
     """Every row of the table, printed as soon as it is known."""
     asked = arguments()
-    device, config = torch.device(asked.device), model_config(asked.shape)
+    device, config = torch.device(asked.device), decoder(asked.shape)
     weights = dict(random_weights(config, device))
     size = sum(w.nbytes for w in weights.values())
     bandwidth = measured_bandwidth(device)
@@ -137,22 +99,6 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--no-peer", dest="peer", action="store_false", help="Clearhead alone")
     parser.add_argument("--profile", action="store_true", help="the kernels of a step")
     return parser.parse_args()
-
-
-def model_config(shape: str) -> ModelConfig:
-    """A decoder of the LLaMA architecture in one of the shapes."""
-    return ModelConfig(
-        family="llama",
-        **SHAPES[shape],
-        max_positions=POSITIONS,
-        norm="rms",
-        position="rotary",
-        attention_bias="none",
-        activation="silu",
-        mlp="gated",
-        mlp_bias=False,
-        tied=True,
-    )
 
 
 def random_weights(config: ModelConfig, device: torch.device) -> Iterator[tuple[str, torch.Tensor]]:

@@ -1,17 +1,11 @@
-"""Models of random weights, where only the shape matters."""
+"""Shapes of decoders of the LLaMA architecture, for weights drawn at random: only their size matters."""
 
-from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
-
 from clearhead.config import ModelConfig
-from clearhead.families.layout import layout
-from clearhead.native.executor import NativeExecutor
-from clearhead.native.packing import pack_weights
 
-RANDOM = "random:"
-SHAPES: dict[str, dict[str, Any]] = {
+POSITIONS = 8192
+SHAPES: dict[str, dict[str, Any]] = {  # those of real models; the second without the biases of its queries and keys
     "smollm2-1.7b": {
         "vocab_size": 49152,
         "d_model": 2048,
@@ -19,6 +13,24 @@ SHAPES: dict[str, dict[str, Any]] = {
         "n_heads": 32,
         "n_kv_heads": 32,
         "n_decoder_layers": 24,
+        "head_dim": 64,
+    },
+    "qwen2.5-1.5b": {
+        "vocab_size": 151936,
+        "d_model": 1536,
+        "d_ff": 8960,
+        "n_heads": 12,
+        "n_kv_heads": 2,
+        "n_decoder_layers": 28,
+        "head_dim": 128,
+    },
+    "llama-3.2-1b": {
+        "vocab_size": 128256,
+        "d_model": 2048,
+        "d_ff": 8192,
+        "n_heads": 32,
+        "n_kv_heads": 8,
+        "n_decoder_layers": 16,
         "head_dim": 64,
     },
     "tiny": {
@@ -33,12 +45,12 @@ SHAPES: dict[str, dict[str, Any]] = {
 }
 
 
-def random_executor(shape: str, dtype: str, threads: int) -> NativeExecutor:
-    """A decoder of the LLaMA architecture."""
-    config = ModelConfig(
+def decoder(shape: str) -> ModelConfig:
+    """The configuration of a shape."""
+    return ModelConfig(
         family="llama",
         **SHAPES[shape],
-        max_positions=8192,
+        max_positions=POSITIONS,
         norm="rms",
         position="rotary",
         attention_bias="none",
@@ -47,13 +59,3 @@ def random_executor(shape: str, dtype: str, threads: int) -> NativeExecutor:
         mlp_bias=False,
         tied=True,
     )
-    dtype = "float32" if dtype == "auto" else dtype
-    return NativeExecutor(config, pack_weights(config, random_weights(config), dtype), dtype, threads=threads)
-
-
-def random_weights(config: ModelConfig) -> Iterator[tuple[str, np.ndarray]]:
-    """Every weight; large ones repeat one million numbers, since drawing billions takes longer than all else."""
-    drawn = (np.random.default_rng(0).standard_normal(2**20) * 0.02).astype(np.float32)
-    for name, shape in layout(config).items():
-        values = np.resize(drawn, shape)
-        yield name, values + 1 if name.endswith("norm.weight") else values

@@ -2,15 +2,17 @@
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, cast
+
+import numpy as np
 
 import clearhead as ch
 from benchmarks import engine
 from benchmarks.engine import Rows, ids, timed
-from benchmarks.shapes import RANDOM, random_executor
-from clearhead.config import GenerationConfig, SpecialTokens
+from benchmarks.shapes import decoder
+from clearhead.config import GenerationConfig, ModelConfig, SpecialTokens
 from clearhead.executor import Executor
 from clearhead.families.layout import layout
 from clearhead.generation import decode
@@ -19,7 +21,10 @@ from clearhead.generation.prompts import encode_sources
 from clearhead.generation.row import choose_all
 from clearhead.native.cache import PagedCache
 from clearhead.native.executor import NativeExecutor
+from clearhead.native.packing import pack_weights
 from clearhead.trace import Trace
+
+RANDOM = "random:"
 
 
 class Engine(engine.Engine):
@@ -117,6 +122,20 @@ class Engine(engine.Engine):
         """Beside the model."""
         sources: Rows = json.loads((Path(self.model).parent / "sources.json").read_text())["ids"]
         return sources
+
+
+def random_executor(shape: str, dtype: str, threads: int) -> NativeExecutor:
+    """A decoder of random weights."""
+    config, dtype = decoder(shape), "float32" if dtype == "auto" else dtype
+    return NativeExecutor(config, pack_weights(config, random_weights(config), dtype), dtype, threads=threads)
+
+
+def random_weights(config: ModelConfig) -> Iterator[tuple[str, np.ndarray]]:
+    """Every weight; large ones repeat one million numbers, since drawing billions takes longer than all else."""
+    drawn = (np.random.default_rng(0).standard_normal(2**20) * 0.02).astype(np.float32)
+    for name, shape in layout(config).items():
+        values = np.resize(drawn, shape)
+        yield name, values + 1 if name.endswith("norm.weight") else values
 
 
 def position_bytes(executor: NativeExecutor) -> int:

@@ -276,7 +276,9 @@ def check_number(name: str, value: object, low: float, high: float, *, whole: bo
         return
     kind = int if whole else int | float
     if isinstance(value, bool) or not isinstance(value, kind) or not low <= value <= high:  # NaN is in no range
-        word, reach = ("a whole number", f"{low:.0f} to {high:.0f}") if whole else ("a number", f"{low:g} to {high:g}")
+        word, reach = (
+            ("a whole number", f"{int(low)} to {int(high)}") if whole else ("a number", f"{low:g} to {high:g}")
+        )
         raise OptionError(f"{name} is {value!r}; it must be {word} from {reach}")
 
 

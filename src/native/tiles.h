@@ -13,8 +13,8 @@
 namespace clearhead {
 namespace {
 
-// Tiles as large as the registers hold: 32 of AVX-512, 16 of AVX2 with two to a vector. Sanitized builds take small ones,
-// of the same code, for every size of tile is compiled by itself.
+// Tiles as large as the registers hold: 32 of AVX-512, 16 of AVX2 with two to a vector. The gate looks for races with
+// small ones, of the same code: every size of tile is compiled by itself.
 #if defined(CLEARHEAD_SMALL_TILES)
 constexpr int float_tokens = 3, float_blocks = 2, byte_tokens = 3, byte_blocks = 2;
 #elif defined(__AVX512F__)

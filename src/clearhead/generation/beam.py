@@ -19,6 +19,7 @@ R unfinished hypotheses of a prompt, V vocab_size.
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,13 +27,13 @@ from numpy.typing import NDArray
 from clearhead.config import GenerationConfig, ModelConfig, SpecialTokens
 from clearhead.executor import Executor, Floats, Memory, Tokens
 from clearhead.generation.decode import keep_rows
-from clearhead.generation.drawing import Ranked, rank
+from clearhead.generation.drawing import rank, rank_changed
 from clearhead.generation.ending import Ending, Stop, end_ids, no_stop
 from clearhead.generation.prefill import PREFILL_TOKENS, Cancelled, never, prefill, wanted
 from clearhead.generation.processors import Rules, rules
 from clearhead.generation.prompts import check_prompts, room
 from clearhead.generation.records import Alternatives, FinishReason, Generation, PromptLogprobs
-from clearhead.generation.sampling import Scores, alternatives_of, check_peak, largest, log_normaliser
+from clearhead.generation.sampling import Scores, alternatives_of, check_peak
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -251,7 +252,7 @@ def candidates(active: list[Search], logits: list[Floats], threads: int) -> Iter
     width = active[0].width
     owned = [(search, h) for search in active for h in search.running]
     if active[0].rules.changes:
-        ranked = rank_changed(owned, logits, width)
+        ranked = rank_changed(logits, width, [partial(search.processed, h) for search, h in owned])
     else:
         ranked = rank(logits, width, [search.rules.excluded(len(h.tokens)) for search, h in owned], threads)
     first = 0
@@ -259,17 +260,3 @@ def candidates(active: list[Search], logits: list[Floats], threads: int) -> Iter
         own = slice(first, first + len(search.running))
         yield Candidates(ranked.tokens[own], ranked.scores[own], ranked.normalisers[own], logits[own])
         first = own.stop
-
-
-def rank_changed(owned: list[tuple[Search, Hypothesis]], logits: list[Floats], width: int) -> Ranked:
-    """Where a request changes log-probabilities, by what was said or not, each row is gone through whole."""
-    ranked = Ranked(
-        np.full((len(owned), width), -1, dtype=np.int64), np.full((len(owned), width), -np.inf), np.zeros(len(owned))
-    )
-    for i, ((search, hypothesis), row) in enumerate(zip(owned, logits, strict=True)):
-        normaliser = log_normaliser(row)
-        scores = search.processed(hypothesis, row - normaliser)
-        tokens = largest(scores, width)
-        ranked.tokens[i, : len(tokens)], ranked.scores[i, : len(tokens)] = tokens, scores[tokens]
-        ranked.normalisers[i] = float(normaliser[0])
-    return ranked

@@ -4,14 +4,15 @@ What each step does, and what the tests hold this against, is written out in `pr
 `sampling.largest`, which also serve where scores are float64. R rows, V vocab_size.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from clearhead.config import GenerationConfig
-from clearhead.generation.processors import COLDEST, compose, warpers
+from clearhead.generation.processors import COLDEST, compose, suppress, warpers
 from clearhead.generation.sampling import Scores, check_peak, greedy, largest, log_normaliser, sample
 from clearhead.native import _native
 
@@ -80,14 +81,21 @@ def rank(logits: Sequence[Scores], count: int, excluded: Sequence[NDArray[np.int
 
 def rank_exactly(logits: Sequence[Scores], count: int, excluded: Sequence[NDArray[np.int64]]) -> Ranked:
     """The same in NumPy and float64."""
-    tokens = np.full((len(logits), count), -1, dtype=np.int64)
-    scores = np.full((len(logits), count), -np.inf)
-    normalisers = np.zeros(len(logits))
-    for i, (row, ids) in enumerate(zip(logits, excluded, strict=True)):
+    return rank_changed(logits, count, [partial(suppress, ids=ids) for ids in excluded])
+
+
+def rank_changed(logits: Sequence[Scores], count: int, changes: Sequence[Callable[[Scores], Scores]]) -> Ranked:
+    """The same where changes[i] changes row i's log-probabilities [V] in any way: each row is gone through whole.
+
+    Raises:
+        CheckpointError: the logits are not numbers.
+    """
+    R = len(logits)
+    ranked = Ranked(np.full((R, count), -1, dtype=np.int64), np.full((R, count), -np.inf), np.zeros(R))
+    for i, (row, change) in enumerate(zip(logits, changes, strict=True)):
         normaliser = log_normaliser(row)
-        logprobs = row - normaliser
-        normalisers[i] = float(normaliser[0])
-        logprobs[ids] = -np.inf
-        found = largest(logprobs, count)
-        tokens[i, : len(found)], scores[i, : len(found)] = found, logprobs[found]
-    return Ranked(tokens, scores, normalisers)
+        scores = change(row - normaliser)
+        found = largest(scores, count)
+        ranked.tokens[i, : len(found)], ranked.scores[i, : len(found)] = found, scores[found]
+        ranked.normalisers[i] = float(normaliser[0])
+    return ranked

@@ -73,7 +73,15 @@ def check_peak(peak: float) -> None:
     if peak == -math.inf:
         raise OptionError("every token is ruled out; loosen logit_bias or min_new_tokens, or check the suppressed ids")
     if not math.isfinite(peak):
-        raise CheckpointError(f"the model's largest logit is {peak}: weights are damaged, or their dtype is too narrow")
+        raise no_number(peak)
+
+
+def no_number(peak: float) -> CheckpointError:
+    """Why a largest logit is not finite."""
+    return CheckpointError(
+        f"the model's largest logit is {peak}: weights are damaged, or their dtype is too narrow; "
+        "clearhead verify tells whether files changed, and dtype float32 is wide enough"
+    )
 
 
 def log_normaliser(logits: Scores) -> NDArray[np.float64]:
@@ -85,9 +93,7 @@ def log_normaliser(logits: Scores) -> NDArray[np.float64]:
     peak = logits.max(axis=-1, keepdims=True)
     worst = peak[~np.isfinite(peak)]
     if worst.size:
-        raise CheckpointError(
-            f"the model's largest logit is {worst[0]}: weights are damaged, or their dtype is too narrow"
-        )
+        raise no_number(float(worst[0]))
     weights = logits - peak
     total = np.exp(weights, out=weights).sum(axis=-1, keepdims=True, dtype=np.float64)
     normaliser: NDArray[np.float64] = peak + np.log(total)
