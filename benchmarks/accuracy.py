@@ -1,4 +1,4 @@
-"""`python -m benchmarks.accuracy TEXT`: what fewer bits cost. The figures of docs/results.md are of WikiText-2's test set.
+"""`python -m benchmarks.accuracy TEXT`: what fewer bits cost. docs/results.md has the figures of WikiText-2's test set.
 
 Perplexity of SmolLM2 as shipped, in every type of weights and of keys and values; and how near MiniLM's embeddings in
 fewer bits are to those in float32.
