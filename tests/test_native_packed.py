@@ -103,6 +103,14 @@ def test_which_blocks_are_kept() -> None:
         pack_weights(BY_FAMILY["llama"], [], "float16")
 
 
+def test_encoders_have_wider_groups_than_decoders() -> None:
+    """So far as they divide a row."""
+    for family, wanted in (("bert", {384: 128, 192: 64, 96: 32}), ("llama", {384: 64, 192: 64, 96: 32})):
+        for columns, group in wanted.items():
+            matrix = np.zeros((16, columns), np.float32)
+            assert pack_weights(BY_FAMILY[family], [("w", matrix)], "int8").matrices["w"].format.group == group
+
+
 # The file
 
 
@@ -110,7 +118,7 @@ def test_which_blocks_are_kept() -> None:
 def path(tmp_path: Path) -> Path:
     """A packed file of a small model."""
     with (tmp_path / "model.packed").open("wb") as file:
-        write_packed(file, random_weights(BY_FAMILY["llama"]), "int8", {"files": []})
+        write_packed(file, BY_FAMILY["llama"], random_weights(BY_FAMILY["llama"]), "int8", {"files": []})
     return tmp_path / "model.packed"
 
 

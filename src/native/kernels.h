@@ -134,9 +134,9 @@ struct Kernels {
   // those above a limit.
   void (*sum_reaching)(const float* weights, int blocks, const float* least, float* sums);
   void (*sum_above)(const float* weights, int blocks, float above, double* sums);
-  // Both ways to take what lies around a threshold: each block's sum of weights that reach `high`, and the indices, in
-  // order, of those below that reach `low`; how many.
-  int (*split)(const float* weights, int blocks, float low, float high, double* sums, int* found);
+  // Adds weights that reach `high` to `reaching`; those below that reach `low` go to `between`, which may be `weights`, and
+  // their indices to `places`, both in order and with room for 16 more; how many.
+  int (*split)(const float* weights, int blocks, float low, float high, double& reaching, float* between, int* places);
   // The indices, in order, of finite logits [n] that reach `least`; how many.
   int (*find_reaching)(const float* logits, int n, float least, int* found);
 };

@@ -103,18 +103,19 @@ int find_reaching(const float* logits, int n, float least, int* found) {
   return count;
 }
 
-int split(const float* weights, int blocks, float low, float high, double* sums, int* found) {
+int split(const float* weights, int blocks, float low, float high, double& reaching, float* between, int* places) {
   int count = 0;
   const Floats from = fill(low), to = fill(high);
-  for (int block = 0; block < blocks; ++block, weights += vocabulary_block) {
+  for (int block = 0; block < blocks; ++block) {
     Floats total = zeros();
-    for (int i = 0; i < vocabulary_block; i += lanes) {
+    for (int i = block * vocabulary_block; i < (block + 1) * vocabulary_block; i += lanes) {
       const Floats w = load(weights + i);
       total = add_reaching(total, w, to);
-      for (unsigned bits = bits_less(w, to) & ~bits_less(w, from); bits; bits &= bits - 1)
-        found[count++] = block * vocabulary_block + i + __builtin_ctz(bits);
+      const unsigned bits = bits_less(w, to) & ~bits_less(w, from);
+      store_chosen(bits, w, i, between + count, places + count);
+      count += __builtin_popcount(bits);
     }
-    sums[block] = sum(total);
+    reaching += double(sum(total));
   }
   return count;
 }

@@ -43,15 +43,19 @@ LARGEST_TABLE = 2**26  # bytes
 
 
 def write_packed(
-    file: BinaryIO, weights: Iterable[tuple[str, Array | Blocks]], dtype: str, made_from: Mapping[str, Any]
+    file: BinaryIO,
+    config: ModelConfig,
+    weights: Iterable[tuple[str, Array | Blocks]],
+    dtype: str,
+    made_from: Mapping[str, Any],
 ) -> None:
-    """Pack weights into a file, one at a time."""
+    """Pack a model's weights into a file, one at a time."""
     file.write(bytes(ALIGNMENT))
     table: dict[str, Any] = {"made_from": dict(made_from), "weights": []}
     for name, value in weights:
         entry: dict[str, Any] = {"name": name, "shape": list(value.shape)}
         if is_matrix(name, value.shape):
-            form = format_for(name, value, dtype)
+            form = format_for(config, name, value, dtype)
             data = aligned(form.bytes(value.shape))
             pack_matrix(name, value, form, data)
             entry |= {"format": form.name, "minima": form.minima, "group": form.group}

@@ -55,7 +55,7 @@ def kept(path: Path, checkpoint: Checkpoint, dtype: str, made_from: dict[str, An
             if (found := fresh(path, checkpoint, made_from)) is not None:
                 return found
             with temporary.open("wb") as file:
-                write_packed(file, values(checkpoint, dtype), dtype, made_from)
+                write_packed(file, checkpoint.config, values(checkpoint, dtype), dtype, made_from)
             temporary.replace(path)
     finally:  # nothing is left of what failed
         temporary.unlink(missing_ok=True)
