@@ -6,11 +6,13 @@
 namespace clearhead {
 namespace {
 
+constexpr float log2_e = 1.44269504089f;
+
 // e^x to about 1 unit in the last place: 2^n times a polynomial on [-ln 2 / 2, ln 2 / 2]. 0 below -87.3, and
 // infinite from 88.8 at the latest.
 inline Floats exponential(Floats x) {
   const Floats clamped = max(fill(-87.3f), min(fill(89.0f), x));  // in this order, what is no number comes through
-  const Floats n = round(clamped * fill(1.44269504089f));
+  const Floats n = round(clamped * fill(log2_e));
   Floats r = fma(n, fill(-0.693359375f), clamped);  // ln 2 in two parts, the first of few bits
   r = fma(n, fill(2.12194440e-4f), r);
   Floats p = fill(1.9875691500e-4f);
@@ -21,6 +23,19 @@ inline Floats exponential(Floats x) {
   p = fma(p, r, fill(5.0000001201e-1f));
   p = fma(p, r * r, r + fill(1.0f));
   return where_less(x, fill(-87.3f), zeros(), times_power_of_two(p, n));
+}
+
+// 2^x for x up to 0, to about 1 unit in the last place; 0 below -126.
+inline Floats power_of_two_below(Floats x) {
+  const Floats y = where_less(x, fill(-126.0f), fill(-200.0f), x);  // which ends as 0
+  const Floats n = round(y), r = y - n;
+  Floats p = fill(1.5345808060e-4f);
+  p = fma(p, r, fill(1.3399932068e-3f));
+  p = fma(p, r, fill(9.6184890717e-3f));
+  p = fma(p, r, fill(5.5503286421e-2f));
+  p = fma(p, r, fill(2.4022646248e-1f));
+  p = fma(p, r, fill(6.9314718246e-1f));
+  return times_power_of_two(fma(p, r, fill(1.0f)), n);
 }
 
 inline Floats sigmoid(Floats x) { return fill(1.0f) / (fill(1.0f) + exponential(zeros() - x)); }

@@ -134,9 +134,11 @@ struct Kernels {
   // those above a limit.
   void (*sum_reaching)(const float* weights, int blocks, const float* least, float* sums);
   void (*sum_above)(const float* weights, int blocks, float above, double* sums);
-  // Adds weights that reach `high` to `reaching`; those below that reach `low` go to `between`, which may be `weights`, and
-  // their indices to `places`, both in order and with room for 16 more; how many.
-  int (*split)(const float* weights, int blocks, float low, float high, double& reaching, float* between, int* places);
+  // Two ways to take what lies around a threshold: the sum of weights that reach `high`, or that of each block; and the
+  // weights below that reach `low`, or their indices, in order. How many. `between` has room for 16 more, and may be
+  // `weights`.
+  int (*narrow)(const float* weights, int blocks, float low, float high, double& reaching, float* between);
+  int (*split)(const float* weights, int blocks, float low, float high, double* sums, int* found);
   // The indices, in order, of finite logits [n] that reach `least`; how many.
   int (*find_reaching)(const float* logits, int n, float least, int* found);
 };

@@ -53,43 +53,41 @@ void Sampler::keep_largest(const Kernels& kernels, int k) {
   sum_kept(kernels);
 }
 
-// The nucleus ends with some token. Rounds of eight thresholds close in on its weight; after each, only the tokens between
-// two of them are left. Sums are only roughly right, and so leave some room; the last few tokens are taken one by one.
+// The nucleus ends with some token. Rounds of eight thresholds close in on its weight, each among the weights that the round
+// before left between two of them. Sums are only roughly right, and so leave some room; then the few tokens between the
+// last two thresholds are taken one by one.
 void Sampler::keep_nucleus(const Kernels& kernels, double p) {
   const double total = mass(), goal = p * total;
   // Tokens below (1 - p) / n of the total sum to less than 1 - p even if every token were one of them.
   float low = std::max({std::nextafter(above_, infinite), float(total * (1 - p) / double(weights_.size()) * 0.999),
                         std::numeric_limits<float>::min()});
   float high = std::nextafter(1.0f, infinite);  // no weight reaches it
+  between_.resize(weights_.size() + vocabulary_block);
   const float* weights = weights_.data();
   int count = int(weights_.size());
-  double reached = 0;  // by tokens above those that are left
-  between_.resize(weights_.size() + vocabulary_block);
-  places_.resize(weights_.size() + lanes);
-  found_.resize(weights_.size());
-  int round = 0;
-  do {
-    const int blocks = (count + vocabulary_block - 1) / vocabulary_block;
+  double reached = 0;  // by weights above those that are left
+  for (int round = 0; round < 6 && count > 32 && high > low * 1.0001f; ++round) {
+    const int left = (count + vocabulary_block - 1) / vocabulary_block;
     float least[thresholds], sums[thresholds];
     const float step = std::pow(high / low, 1.0f / (thresholds + 1));
     for (int j = 0; j < thresholds; ++j) least[j] = j == 0 ? low * step : least[j - 1] * step;
-    kernels.sum_reaching(weights, blocks, least, sums);
+    kernels.sum_reaching(weights, left, least, sums);
     for (int j = 0; j < thresholds; ++j) {
       const double sum = reached + double(sums[j]);
       const double room = double(sums[j]) * double(count / lanes) * 0x1p-23 + total * 1e-6;  // what it may be wrong by
       if (sum > goal + room) low = std::max(low, least[j]);
       if (sum < goal - room) high = std::min(high, least[j]);
     }
-    count = kernels.split(weights, blocks, low, high, reached, between_.data(), places_.data());
-    for (int i = 0; i < count; ++i)
-      found_[std::size_t(i)] = round == 0 ? places_[std::size_t(i)] : found_[std::size_t(places_[std::size_t(i)])];
+    count = kernels.narrow(weights, left, low, high, reached, between_.data());
     std::fill_n(between_.begin() + count, vocabulary_block, 0.0f);
     weights = between_.data();
-  } while (++round < 6 && count > 32 && high > low * 1.0001f);
+  }
+  found_.resize(weights_.size());
+  count = kernels.split(weights_.data(), blocks(), low, high, sums_.data(), found_.data());
   equals_.clear();
   above_ = below(std::min(high, 1.0f));
+  reached = mass();
   if (count > 0 && reached < goal) end_nucleus(goal - reached, count);
-  sum_kept(kernels);
 }
 
 // The nucleus takes of the first `count` found what sums to `left`, the largest first.
@@ -115,8 +113,11 @@ void Sampler::end_nucleus(double left, int count) {
   while (next != to && left > 0) left -= double(weight(*next++));
   const int last = *(next - 1);
   above_ = weight(last);
-  for (auto i = found_.begin(); i != found_.begin() + count; ++i)
-    if (weight(*i) == above_ && *i <= last) equals_.push_back(*i);
+  for (auto i = found_.begin(); i != found_.begin() + count; ++i) {
+    if (before(last, *i)) continue;
+    sums_[std::size_t(*i / vocabulary_block)] += double(weight(*i));
+    if (weight(*i) == above_) equals_.push_back(*i);
+  }
   std::sort(equals_.begin(), equals_.end());
 }
 

@@ -38,8 +38,8 @@ class Sampler {
   // What the cuts so far have kept: weights above a limit, and some of those that equal it.
   float above_ = 0;
   std::vector<int> equals_;
-  std::vector<float> between_;       // weights among which the nucleus ends
-  std::vector<int> places_, found_;  // where they come from: in the round before, and in the vocabulary
+  std::vector<float> between_;  // weights among which the nucleus ends
+  std::vector<int> found_;      // as long as the weights; what is found fills its beginning
 };
 
 // The `count` largest of logits [n], largest first, the lowest id first among equals; fewer where there are fewer.

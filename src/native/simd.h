@@ -42,11 +42,9 @@ inline Floats add_reaching(Floats total, Floats x, Floats least) {
   return {_mm512_mask_add_ps(total.v, _mm512_cmp_ps_mask(x.v, least.v, _CMP_GE_OQ), total.v, x.v)};
 }
 inline unsigned bits_less(Floats a, Floats b) { return _mm512_cmp_ps_mask(a.v, b.v, _CMP_LT_OQ); }  // bit i: a[i] < b[i]
-// Elements whose bits are set, one after the other, and their places, counted from `first`; whole vectors may be written.
-inline void store_chosen(unsigned bits, Floats a, std::int32_t first, float* to, std::int32_t* places) {
-  const __m512i each = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+// The elements whose bits are set, one after the other; a whole vector may be written.
+inline void store_chosen(unsigned bits, Floats a, float* to) {
   _mm512_storeu_ps(to, _mm512_maskz_compress_ps(__mmask16(bits), a.v));
-  _mm512_storeu_si512(places, _mm512_maskz_compress_epi32(__mmask16(bits), _mm512_add_epi32(each, _mm512_set1_epi32(first))));
 }
 inline Floats times_power_of_two(Floats a, Floats n) { return {_mm512_scalef_ps(a.v, n.v)}; }
 inline Ints to_ints(Floats a) { return {_mm512_cvtps_epi32(a.v)}; }  // to nearest, ties to even
@@ -350,15 +348,11 @@ inline Floats times_power_of_two(Floats a, Floats n) {
   const Floats half = round(n * fill(0.5f));
   return a * power_of_two(half) * power_of_two(n - half);
 }
-// Elements whose bits are set, one after the other, and their places, counted from `first`; whole vectors may be written.
-inline void store_chosen(unsigned bits, Floats a, std::int32_t first, float* to, std::int32_t* places) {
+// The elements whose bits are set, one after the other; a whole vector may be written.
+inline void store_chosen(unsigned bits, Floats a, float* to) {
   float all[lanes];
   store(all, a);
-  for (; bits; bits &= bits - 1) {
-    const int place = __builtin_ctz(bits);
-    *to++ = all[place];
-    *places++ = first + place;
-  }
+  for (; bits; bits &= bits - 1) *to++ = all[__builtin_ctz(bits)];
 }
 #endif
 

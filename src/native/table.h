@@ -13,7 +13,7 @@ extern const Kernels CLEARHEAD_SET;
 const Kernels CLEARHEAD_SET = {
     CLEARHEAD_NAME, has_tiles,  fewest_for_halves, multiply, multiply_activated, quantise, to_bfloat16, unpack_row,
     layer_norm,     rms_norm,   activate,          rotate,   store_position,     load_position, attend, merge,
-    peak,           weigh,      survey,            sum_reaching, sum_above,      split,  find_reaching,
+    peak,           weigh,      survey,            sum_reaching, sum_above,      narrow, split,  find_reaching,
 };
 
 }  // namespace clearhead

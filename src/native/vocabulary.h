@@ -37,28 +37,32 @@ inline Floats load_logits(const float* logits, int i, int n) {
 
 void weigh(const float* logits, int n, float largest_logit, float inverse_temperature, float* weights, double* sums,
            float* maxima) {
-  const Floats top = fill(largest_logit), inverse = fill(inverse_temperature);
-  for (int start = 0; start < n; start += vocabulary_block) {
+  const Floats top = fill(largest_logit), factor = fill(inverse_temperature * log2_e);
+  const auto block = [&](int start, auto&& load_some) __attribute__((always_inline)) {
     Floats total = zeros(), most = zeros();
+#pragma GCC unroll 8
     for (int i = start; i < start + vocabulary_block; i += lanes) {
-      const Floats w = exponential((load_logits(logits, i, n) - top) * inverse);
+      const Floats w = power_of_two_below((load_some(i) - top) * factor);
       store(weights + i, w);
       total = total + w;
       most = max(w, most);
     }
     *sums++ = sum(total);
     *maxima++ = largest(most);
-  }
+  };
+  int start = 0;
+  for (; start + vocabulary_block <= n; start += vocabulary_block) block(start, [&](int i) { return load(logits + i); });
+  if (start < n) block(start, [&](int i) { return load_logits(logits, i, n); });
 }
 
 double survey(const float* logits, int n, float largest_logit, float* maxima) {
-  const Floats top = fill(largest_logit);
+  const Floats top = fill(largest_logit), factor = fill(log2_e);
   double all = 0;
   for (int start = 0; start < n; start += vocabulary_block) {
     Floats total = zeros(), most = fill(-std::numeric_limits<float>::infinity());
     for (int i = start; i < start + vocabulary_block && i < n; i += lanes) {
       const Floats x = load_logits(logits, i, n);
-      total = total + exponential(x - top);
+      total = total + power_of_two_below((x - top) * factor);
       most = max(x, most);
     }
     all += double(sum(total));
@@ -103,19 +107,35 @@ int find_reaching(const float* logits, int n, float least, int* found) {
   return count;
 }
 
-int split(const float* weights, int blocks, float low, float high, double& reaching, float* between, int* places) {
+int narrow(const float* weights, int blocks, float low, float high, double& reaching, float* between) {
   int count = 0;
   const Floats from = fill(low), to = fill(high);
-  for (int block = 0; block < blocks; ++block) {
+  for (int block = 0; block < blocks; ++block, weights += vocabulary_block) {
     Floats total = zeros();
-    for (int i = block * vocabulary_block; i < (block + 1) * vocabulary_block; i += lanes) {
+    for (int i = 0; i < vocabulary_block; i += lanes) {
       const Floats w = load(weights + i);
       total = add_reaching(total, w, to);
       const unsigned bits = bits_less(w, to) & ~bits_less(w, from);
-      store_chosen(bits, w, i, between + count, places + count);
+      store_chosen(bits, w, between + count);
       count += __builtin_popcount(bits);
     }
     reaching += double(sum(total));
+  }
+  return count;
+}
+
+int split(const float* weights, int blocks, float low, float high, double* sums, int* found) {
+  int count = 0;
+  const Floats from = fill(low), to = fill(high);
+  for (int block = 0; block < blocks; ++block, weights += vocabulary_block) {
+    Floats total = zeros();
+    for (int i = 0; i < vocabulary_block; i += lanes) {
+      const Floats w = load(weights + i);
+      total = add_reaching(total, w, to);
+      for (unsigned bits = bits_less(w, to) & ~bits_less(w, from); bits; bits &= bits - 1)
+        found[count++] = block * vocabulary_block + i + __builtin_ctz(bits);
+    }
+    sums[block] = sum(total);
   }
   return count;
 }
