@@ -60,11 +60,12 @@ inline void store_some(int n, float* to, Floats x) {
 template <int P>
 inline void soften_row(const AttentionJob& job, int query, int key, int q, QueryTile& t) {
   const int visible = std::min(job.limits[query + q], job.last_key) - key;
+  const Floats scale = fill(job.scale * log2_e);
   Floats scores[P], most = fill(nothing);
 #pragma GCC unroll 8
   for (int p = 0; p < P; ++p) {
-    scores[p] = load(t.scores[q] + p * page_keys) * fill(job.scale);
-    if (job.bias) scores[p] = scores[p] + load(job.bias[query + q] + key + p * page_keys);
+    scores[p] = load(t.scores[q] + p * page_keys) * scale;
+    if (job.bias) scores[p] = fma(load(job.bias[query + q] + key + p * page_keys), fill(log2_e), scores[p]);
     if (visible < P * page_keys)
       scores[p] = first(std::clamp(visible - p * page_keys, 0, lanes), scores[p], fill(nothing));
     most = max(scores[p], most);
@@ -78,13 +79,13 @@ inline void soften_row(const AttentionJob& job, int query, int key, int q, Query
   float keep = 1;
   if (before != now) {
     float powers[lanes];
-    store(powers, exponential(fill(before - now)));
+    store(powers, power_of_two_below(fill(before - now)));
     keep = powers[0];
   }
   Floats total = load(t.totals[q]) * fill(keep);
 #pragma GCC unroll 8
   for (int p = 0; p < P; ++p) {
-    const Floats e = exponential(scores[p] - peak);
+    const Floats e = power_of_two_below(scores[p] - peak);
     store_bfloat16(t.weights[q] + p * page_keys, e);
     total = total + e;
   }

@@ -144,14 +144,16 @@ inline void add_values(const AttentionJob& job, int query, int page, int pages, 
 }
 
 // Scores of a block to weights, in place; the running maximum and sum go on. Returns what earlier sums are multiplied by.
+// Scores are counted in units of ln 2, which makes their exponentials powers of two.
 inline float soften(const AttentionJob& job, int query, int first_key, int keys, float* scores, Running& running) {
   const int visible = std::min(job.limits[query], job.last_key) - first_key;
   float* kept = job.scores ? job.scores[query] : nullptr;
+  const Floats scale = fill(job.scale * log2_e);
   Floats most = fill(nothing);
   for (int i = 0; i < keys; i += lanes) {
-    Floats s = load(scores + i) * fill(job.scale);
-    if (job.bias) s = s + load(job.bias[query] + first_key + i);
-    s = first(std::clamp(visible - i, 0, lanes), s, fill(nothing));
+    Floats s = load(scores + i) * scale;
+    if (job.bias) s = fma(load(job.bias[query] + first_key + i), fill(log2_e), s);
+    if (visible < i + lanes) s = first(std::clamp(visible - i, 0, lanes), s, fill(nothing));
     store(scores + i, s);
     most = max(s, most);
   }
@@ -163,12 +165,12 @@ inline float soften(const AttentionJob& job, int query, int first_key, int keys,
   }
   Floats total = zeros();
   for (int i = 0; i < keys; i += lanes) {
-    const Floats e = exponential(load(scores + i) - fill(now));
+    const Floats e = power_of_two_below(load(scores + i) - fill(now));
     store(scores + i, e);
     total = total + e;
   }
   float powers[lanes];
-  store(powers, exponential(fill(before - now)));
+  store(powers, power_of_two_below(fill(before - now)));
   const float keep = before == now ? 1.0f : powers[0];
   running.largest = now;
   running.total = running.total * keep + sum(total);
@@ -241,10 +243,10 @@ inline void attend_pages(const AttentionJob& job) {
   for (; q < job.queries; ++q) attend_queries<F, 1>(job, q);
 }
 
-// e^x of one number, by the same operations as everywhere.
-inline float exponential(float x) {
+// 2^x of one number, by the same operations as everywhere.
+inline float power_of_two_below(float x) {
   float powers[lanes];
-  store(powers, exponential(fill(x)));
+  store(powers, power_of_two_below(fill(x)));
   return powers[0];
 }
 
@@ -260,7 +262,7 @@ void merge(const PageShape& shape, int parts, int queries, const float* largest,
       for (int p = 0; p < parts; ++p) {
         const auto at = std::size_t(p * queries + q);
         if (largest[at] == nothing) continue;
-        const float share = largest[at] == most ? 1.0f : exponential(largest[at] - most);
+        const float share = largest[at] == most ? 1.0f : power_of_two_below(largest[at] - most);
         sum_of_parts += total[at] * share;
         value = fma(load(mixed + at * std::size_t(padded) + d), fill(share), value);
       }
@@ -271,7 +273,7 @@ void merge(const PageShape& shape, int parts, int queries, const float* largest,
     for (int k = 0; k < keys[q]; k += lanes) {
       const Floats score = load_row(scores[q], k, keys[q]);
       store_row(scores[q], k, keys[q],
-                sum_of_parts != 0 ? exponential(score - fill(most)) / fill(sum_of_parts) : score);
+                sum_of_parts != 0 ? power_of_two_below(score - fill(most)) / fill(sum_of_parts) : score);
     }
   }
 }

@@ -74,7 +74,8 @@ struct AttentionJob {
   const int* limits = nullptr;          // [queries], never decreasing within the tokens of one head
   const float* const* bias = nullptr;   // [queries] or none: bias[i][key] is added; readable for whole pages
   int first_key = 0, last_key = 0;      // first_key a multiple of 16
-  // For each query: the largest score, the sum of exp(score - largest), and the weighted sum of values (not yet divided).
+  // For each query, with scores in units of ln 2: the largest, the sum of 2^(score - largest), and the weighted sum of
+  // values (not yet divided).
   float* largest = nullptr;             // [queries]; -infinity where no key is visible
   float* total = nullptr;               // [queries]
   float* mixed = nullptr;               // [queries][padded head_dim]
@@ -118,7 +119,7 @@ struct Kernels {
   void (*load)(const PageShape& shape, const std::byte* page, int slot, float* key, float* value);
   void (*attend)(const AttentionJob& job, Workspace& work);
   // Joins `parts` partial results [parts][queries] of attend over consecutive key ranges; writes out[i] [head_dim]; and
-  // turns kept scores into weights: scores[i][key] = exp(score - largest) / total for key < keys[i].
+  // turns kept scores into weights: scores[i][key] = 2^(score - largest) / total for key < keys[i].
   void (*merge)(const PageShape& shape, int parts, int queries, const float* largest, const float* total,
                 const float* mixed, float* const* out, float* const* scores, const int* keys);
 

@@ -1,6 +1,7 @@
 // Activations in the type that a product takes.
 #pragma once
 
+#include <algorithm>
 #include <limits>
 
 #include "simd.h"
@@ -17,12 +18,18 @@ void quantise(const float* x, int padded, int group, std::int8_t* codes, float* 
     const std::int32_t bits = largest(most);
     float peak;
     std::memcpy(&peak, &bits, sizeof peak);
-    const bool finite = peak < std::numeric_limits<float>::infinity();
-    scales[g] = finite ? peak / 127.0f : std::numeric_limits<float>::quiet_NaN();
-    const Floats inverse = fill(finite && peak > 1e-36f ? 127.0f / peak : 0.0f), back = fill(-scales[g]);
+    if (!(peak < std::numeric_limits<float>::infinity())) {
+      scales[g] = std::numeric_limits<float>::quiet_NaN();
+      sums[g] = 0;
+      std::fill_n(codes, group, std::int8_t(0));
+      if (left) std::fill_n(left + g * group, group, 0.0f);
+      continue;
+    }
+    scales[g] = peak / 127.0f;
+    const Floats inverse = fill(peak > 1e-36f ? 127.0f / peak : 0.0f), back = fill(-scales[g]);
     Ints total = fill(std::int32_t(0));
     for (int i = 0; i < group; i += lanes) {
-      const Ints code = to_ints(max(min(load(x + i) * inverse, fill(127.0f)), fill(-127.0f)));
+      const Ints code = to_ints(load(x + i) * inverse);
       store_bytes(codes + i, code);
       total = total + code;
       if (left) store(left + g * group + i, fma(to_floats(code), back, load(x + i)));

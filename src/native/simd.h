@@ -28,6 +28,11 @@ inline Floats operator-(Floats a, Floats b) { return {_mm512_sub_ps(a.v, b.v)}; 
 inline Floats operator*(Floats a, Floats b) { return {_mm512_mul_ps(a.v, b.v)}; }
 inline Floats operator/(Floats a, Floats b) { return {_mm512_div_ps(a.v, b.v)}; }
 inline Floats fma(Floats a, Floats b, Floats c) { return {_mm512_fmadd_ps(a.v, b.v, c.v)}; }  // a b + c
+// 1 / a to 1 unit in the last place, for finite a that are not zero
+inline Floats reciprocal(Floats a) {
+  const __m512 r = _mm512_rcp14_ps(a.v);
+  return {_mm512_fmadd_ps(r, _mm512_fnmadd_ps(a.v, r, _mm512_set1_ps(1.0f)), r)};
+}
 inline Floats max(Floats a, Floats b) { return {_mm512_max_ps(a.v, b.v)}; }
 inline Floats min(Floats a, Floats b) { return {_mm512_min_ps(a.v, b.v)}; }
 inline Floats round(Floats a) { return {_mm512_roundscale_ps(a.v, 8)}; }  // to nearest, ties to even, no exceptions
@@ -343,6 +348,7 @@ inline std::int32_t sum(Ints a) {
 inline Floats zeros() { return fill(0.0f); }
 
 #if !defined(__AVX512F__)
+inline Floats reciprocal(Floats a) { return fill(1.0f) / a; }
 // a 2^n for whole n in [-252, 254], in two factors: n may be 128, which one float cannot hold.
 inline Floats times_power_of_two(Floats a, Floats n) {
   const Floats half = round(n * fill(0.5f));
