@@ -47,6 +47,6 @@ def test_activations_of_tails(name: str, kind: str) -> None:
 
 @BOTH
 def test_activations_of_the_largest_values(name: str, kind: str) -> None:
-    x = np.array([-3.4e38, -1e30, -1e10, -1000, -120, -90, 90, 1000, 1e10, 1e30, 3.4e38, np.nan], dtype=np.float32)
+    x = np.array([-3.4e38, -1e30, -1e10, -1000, -120, -90, 90, 1000, 1e10, 1e30, 3.4e38, np.nan, np.inf], np.float32)
     expected = FUNCTIONS[kind](torch.from_numpy(x).double()).numpy()
     np.testing.assert_allclose(activated(name, kind, x), expected, rtol=1e-6, atol=1e-30)

@@ -208,6 +208,7 @@ def test_activations_in_bytes(group: int) -> None:
     x = activations(1, 512, seed=7)[0]
     x[:group] = 0
     x[group : 2 * group] *= 1e-30
+    x[2 * group : 3 * group] *= 5e37
     results = [_native.quantise(name, x, group) for name in SETS]
     codes, scales, sums = results[0]
     for other in results[1:]:

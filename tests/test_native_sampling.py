@@ -1,5 +1,8 @@
 """Sampling in C++ draws what the NumPy definition draws: the same token for the same number, cut by cut."""
 
+from functools import partial
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,9 +10,11 @@ from hypothesis import strategies as st
 
 from clearhead.config import GenerationConfig
 from clearhead.errors import CheckpointError, OptionError
+from clearhead.generation import drawing
 from clearhead.generation.drawing import NO_IDS, choose, rank, rank_exactly
 from clearhead.generation.processors import compose, warpers
 from clearhead.generation.sampling import sample
+from clearhead.native import _native
 
 
 def draw(scores: np.ndarray, config: GenerationConfig, generator: np.random.Generator) -> int:
@@ -119,15 +124,41 @@ def test_a_batch_draws_what_each_row_draws_alone() -> None:
         rank([np.array([1.0, np.nan], np.float32)], 1, [NO_IDS])
 
 
+@pytest.fixture(params=_native.instruction_sets())
+def kernels(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Choosing by the kernels of one instruction set."""
+    by_set = {name: partial(getattr(_native, name), instruction_set=request.param) for name in ("sample", "best")}
+    monkeypatch.setattr(drawing, "_native", SimpleNamespace(**by_set))
+
+
+@pytest.mark.usefixtures("kernels")
 @pytest.mark.parametrize("size", [40_001, 262_144])
 @pytest.mark.parametrize("spread", [0.0, 0.5, 3.0])
 def test_large_vocabularies_draw_what_the_definition_draws(size: int, spread: float) -> None:
     random = np.random.default_rng(size)
     scores = (random.normal(size=size) * spread).astype(np.float32)
-    for top_p, min_p in ((0.95, 0.0), (0.5, 0.0), (0.9999, 0.2)):
-        config = GenerationConfig(temperature=1.0, top_p=top_p, min_p=min_p)
+    for top_k, top_p, min_p in ((0, 0.95, 0.0), (0, 0.5, 0.0), (0, 0.9999, 0.2), (5000, 0.9, 0.0), (0, 1e-9, 0.0)):
+        config = GenerationConfig(temperature=1.0, top_k=top_k, top_p=top_p, min_p=min_p)
         for seed in range(4):
             assert draw(scores, config, np.random.default_rng(seed)) == defined(scores, config, seed)
+
+
+@pytest.mark.usefixtures("kernels")
+@pytest.mark.parametrize("top_p", [0.3, 0.5, 0.8, 0.999])
+def test_a_nucleus_may_end_among_thousands_of_equals(top_p: float) -> None:
+    scores = np.repeat(np.array([-2.0, 0.5, 0.0], np.float32), 15_000)
+    np.random.default_rng(0).shuffle(scores)
+    config = GenerationConfig(temperature=1.0, top_p=top_p)
+    for seed in range(8):
+        assert draw(scores, config, np.random.default_rng(seed)) == defined(scores, config, seed)
+
+
+@pytest.mark.usefixtures("kernels")
+def test_every_set_ranks_alike() -> None:
+    scores = np.random.default_rng(1).normal(size=5000).astype(np.float32)
+    ranked, exact = rank([scores], 8, [np.array([int(scores.argmax())])]), rank_exactly([scores], 8, [NO_IDS])
+    assert ranked.tokens[0, :7].tolist() == exact.tokens[0, 1:].tolist()
+    np.testing.assert_allclose(ranked.scores[0, :7], exact.scores[0, 1:], atol=2e-6)
 
 
 def test_rows_of_several_vocabularies_in_one_call() -> None:

@@ -76,16 +76,11 @@ inline void soften_row(const AttentionJob& job, int query, int key, int q, Query
                  scores[p]);
   const float before = t.largest[q], now = std::max(before, largest(most));
   const Floats peak = fill(now == nothing ? 0.0f : now);  // nothing to be seen yet: all weights are zero
-  float keep = 1;
-  if (before != now) {
-    float powers[lanes];
-    store(powers, power_of_two_below(fill(before - now)));
-    keep = powers[0];
-  }
+  const float keep = before == now ? 1.0f : two_to(before - now);
   Floats total = load(t.totals[q]) * fill(keep);
 #pragma GCC unroll 8
   for (int p = 0; p < P; ++p) {
-    const Floats e = power_of_two_below(scores[p] - peak);
+    const Floats e = two_to(scores[p] - peak);
     store_bfloat16(t.weights[q] + p * page_keys, e);
     total = total + e;
   }

@@ -165,13 +165,11 @@ inline float soften(const AttentionJob& job, int query, int first_key, int keys,
   }
   Floats total = zeros();
   for (int i = 0; i < keys; i += lanes) {
-    const Floats e = power_of_two_below(load(scores + i) - fill(now));
+    const Floats e = two_to(load(scores + i) - fill(now));
     store(scores + i, e);
     total = total + e;
   }
-  float powers[lanes];
-  store(powers, power_of_two_below(fill(before - now)));
-  const float keep = before == now ? 1.0f : powers[0];
+  const float keep = before == now ? 1.0f : two_to(before - now);
   running.largest = now;
   running.total = running.total * keep + sum(total);
   return keep;
@@ -243,13 +241,6 @@ inline void attend_pages(const AttentionJob& job) {
   for (; q < job.queries; ++q) attend_queries<F, 1>(job, q);
 }
 
-// 2^x of one number, by the same operations as everywhere.
-inline float power_of_two_below(float x) {
-  float powers[lanes];
-  store(powers, power_of_two_below(fill(x)));
-  return powers[0];
-}
-
 void merge(const PageShape& shape, int parts, int queries, const float* largest, const float* total, const float* mixed,
            float* const* out, float* const* scores, const int* keys) {
   const int padded = shape.padded();
@@ -262,7 +253,7 @@ void merge(const PageShape& shape, int parts, int queries, const float* largest,
       for (int p = 0; p < parts; ++p) {
         const auto at = std::size_t(p * queries + q);
         if (largest[at] == nothing) continue;
-        const float share = largest[at] == most ? 1.0f : power_of_two_below(largest[at] - most);
+        const float share = largest[at] == most ? 1.0f : two_to(largest[at] - most);
         sum_of_parts += total[at] * share;
         value = fma(load(mixed + at * std::size_t(padded) + d), fill(share), value);
       }
@@ -273,7 +264,7 @@ void merge(const PageShape& shape, int parts, int queries, const float* largest,
     for (int k = 0; k < keys[q]; k += lanes) {
       const Floats score = load_row(scores[q], k, keys[q]);
       store_row(scores[q], k, keys[q],
-                sum_of_parts != 0 ? power_of_two_below(score - fill(most)) / fill(sum_of_parts) : score);
+                sum_of_parts != 0 ? two_to(min(zeros(), score - fill(most))) / fill(sum_of_parts) : score);
     }
   }
 }

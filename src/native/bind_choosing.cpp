@@ -1,5 +1,6 @@
 // Choosing tokens from logits, for all rows of a batch at once and by all threads of a pool.
 #include <nanobind/ndarray.h>
+#include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
 #include <algorithm>
@@ -21,9 +22,10 @@ namespace {
 
 using Logits = nb::ndarray<const float, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 
-const Kernels& best_kernels() {
+// Those of an instruction set, of the best where none is named.
+const Kernels& chosen_kernels(const std::string& instruction_set) {
   static const Kernels& best = kernels(instruction_sets().back());
-  return best;
+  return instruction_set.empty() ? best : kernels(instruction_set);
 }
 
 void check(const std::vector<Logits>& rows) {
@@ -56,22 +58,26 @@ void for_rows(std::size_t rows, int threads, Each&& each) {
 // One token of each row's logits [V]; -1 if their largest is not finite.
 std::vector<int> sample(const std::vector<Logits>& rows, const std::vector<double>& temperatures,
                         const std::vector<int>& top_k, const std::vector<double>& top_p,
-                        const std::vector<double>& min_p, const std::vector<double>& uniforms, int threads) {
+                        const std::vector<double>& min_p, const std::vector<double>& uniforms, int threads,
+                        const std::string& instruction_set) {
   check(rows);
+  const Kernels& kernels = chosen_kernels(instruction_set);
   for (const std::size_t size : {temperatures.size(), top_k.size(), top_p.size(), min_p.size(), uniforms.size()})
     if (size != rows.size()) throw std::invalid_argument("one setting of each kind for each row");
   std::vector<int> tokens(rows.size());
   for_rows<Sampler>(rows.size(), threads, [&](Sampler& sampler, std::size_t i) {
     const Sampling how{temperatures[i], top_k[i], top_p[i], min_p[i]};
-    tokens[i] = sampler.draw(best_kernels(), rows[i].data(), int(rows[i].size()), how, uniforms[i]);
+    tokens[i] = sampler.draw(kernels, rows[i].data(), int(rows[i].size()), how, uniforms[i]);
   });
   return tokens;
 }
 
 // Of each row's logits [V]: the ids [rows, count] of the largest that are not banned, best first, their logits, and log of
 // the sum of exp over all. Where there are fewer, ids are -1 and logits -infinity.
-nb::tuple best(const std::vector<Logits>& rows, int count, std::vector<std::vector<int>> banned, int threads) {
+nb::tuple best(const std::vector<Logits>& rows, int count, std::vector<std::vector<int>> banned, int threads,
+               const std::string& instruction_set) {
   check(rows);
+  const Kernels& kernels = chosen_kernels(instruction_set);
   if (count < 1) throw std::invalid_argument("how many are the best must be at least 1");
   if (banned.size() != rows.size()) throw std::invalid_argument("one list of banned ids for each row");
   for (std::size_t i = 0; i < rows.size(); ++i)
@@ -82,7 +88,7 @@ nb::tuple best(const std::vector<Logits>& rows, int count, std::vector<std::vect
   std::vector<std::int64_t> ids(all, -1);
   std::vector<double> logits(all, -std::numeric_limits<double>::infinity()), normalisers(rows.size());
   for_rows<Ranking>(rows.size(), threads, [&](Ranking& ranking, std::size_t i) {
-    normalisers[i] = ranking.rank(best_kernels(), rows[i].data(), int(rows[i].size()), count, banned[i]);
+    normalisers[i] = ranking.rank(kernels, rows[i].data(), int(rows[i].size()), count, banned[i]);
     std::size_t at = i * std::size_t(count);
     for (const Ranking::Place& place : ranking.places()) {
       ids[at] = place.id;
@@ -101,8 +107,9 @@ nb::tuple best(const std::vector<Logits>& rows, int count, std::vector<std::vect
 }  // namespace
 
 void bind_choosing(nb::module_& m) {
-  m.def("sample", &sample, "rows"_a, "temperatures"_a, "top_k"_a, "top_p"_a, "min_p"_a, "uniforms"_a, "threads"_a);
-  m.def("best", &best, "rows"_a, "count"_a, "banned"_a, "threads"_a);
+  m.def("sample", &sample, "rows"_a, "temperatures"_a, "top_k"_a, "top_p"_a, "min_p"_a, "uniforms"_a, "threads"_a,
+        "instruction_set"_a = "");
+  m.def("best", &best, "rows"_a, "count"_a, "banned"_a, "threads"_a, "instruction_set"_a = "");
 }
 
 }  // namespace clearhead

@@ -135,9 +135,9 @@ struct Kernels {
   // those above a limit.
   void (*sum_reaching)(const float* weights, int blocks, const float* least, float* sums);
   void (*sum_above)(const float* weights, int blocks, float above, double* sums);
-  // Two ways to take what lies around a threshold: the sum of weights that reach `high`, or that of each block; and the
-  // weights below that reach `low`, or their indices, in order. How many. `between` has room for 16 more, and may be
-  // `weights`.
+  // What lies around a threshold. `narrow` adds the weights that reach `high` to `reaching`, and writes those in
+  // [low, high) to `between`, which may be `weights`, in whole vectors: up to 16 more than there are. `split` gives each
+  // block's sum of the former, and the indices of the latter. Both return how many lie between.
   int (*narrow)(const float* weights, int blocks, float low, float high, double& reaching, float* between);
   int (*split)(const float* weights, int blocks, float low, float high, double* sums, int* found);
   // The indices, in order, of finite logits [n] that reach `least`; how many.

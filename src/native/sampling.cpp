@@ -67,18 +67,19 @@ void Sampler::keep_nucleus(const Kernels& kernels, double p) {
   int count = int(weights_.size());
   double reached = 0;  // by weights above those that are left
   for (int round = 0; round < 6 && count > 32 && high > low * 1.0001f; ++round) {
-    const int left = (count + vocabulary_block - 1) / vocabulary_block;
+    const int blocks_left = (count + vocabulary_block - 1) / vocabulary_block;
     float least[thresholds], sums[thresholds];
     const float step = std::pow(high / low, 1.0f / (thresholds + 1));
     for (int j = 0; j < thresholds; ++j) least[j] = j == 0 ? low * step : least[j - 1] * step;
-    kernels.sum_reaching(weights, left, least, sums);
+    kernels.sum_reaching(weights, blocks_left, least, sums);
     for (int j = 0; j < thresholds; ++j) {
       const double sum = reached + double(sums[j]);
-      const double room = double(sums[j]) * double(count / lanes) * 0x1p-23 + total * 1e-6;  // what it may be wrong by
+      // What it may be wrong by.
+      const double room = double(sums[j]) * double(count / lanes) * 0x1p-23 + total * 1e-6;
       if (sum > goal + room) low = std::max(low, least[j]);
       if (sum < goal - room) high = std::min(high, least[j]);
     }
-    count = kernels.narrow(weights, left, low, high, reached, between_.data());
+    count = kernels.narrow(weights, blocks_left, low, high, reached, between_.data());
     std::fill_n(between_.begin() + count, vocabulary_block, 0.0f);
     weights = between_.data();
   }

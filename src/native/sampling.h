@@ -29,8 +29,8 @@ class Sampler {
   // The cuts, in this order.
   void keep_largest(const Kernels& kernels, int k);
   void keep_nucleus(const Kernels& kernels, double p);
-  void end_nucleus(double left, int count);
   void keep_reaching(const Kernels& kernels, double least);
+  void end_nucleus(double left, int count);  // the end of keep_nucleus
   int locate(double uniform) const;
 
   std::vector<float> weights_, maxima_, candidates_, order_;

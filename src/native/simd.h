@@ -28,7 +28,7 @@ inline Floats operator-(Floats a, Floats b) { return {_mm512_sub_ps(a.v, b.v)}; 
 inline Floats operator*(Floats a, Floats b) { return {_mm512_mul_ps(a.v, b.v)}; }
 inline Floats operator/(Floats a, Floats b) { return {_mm512_div_ps(a.v, b.v)}; }
 inline Floats fma(Floats a, Floats b, Floats c) { return {_mm512_fmadd_ps(a.v, b.v, c.v)}; }  // a b + c
-// 1 / a to 1 unit in the last place, for finite a that are not zero
+// 1 / a to 1 unit in the last place, where that is neither nearly 0 nor nearly infinite
 inline Floats reciprocal(Floats a) {
   const __m512 r = _mm512_rcp14_ps(a.v);
   return {_mm512_fmadd_ps(r, _mm512_fnmadd_ps(a.v, r, _mm512_set1_ps(1.0f)), r)};

@@ -42,7 +42,7 @@ void weigh(const float* logits, int n, float largest_logit, float inverse_temper
     Floats total = zeros(), most = zeros();
 #pragma GCC unroll 8
     for (int i = start; i < start + vocabulary_block; i += lanes) {
-      const Floats w = power_of_two_below((load_some(i) - top) * factor);
+      const Floats w = two_to((load_some(i) - top) * factor);
       store(weights + i, w);
       total = total + w;
       most = max(w, most);
@@ -62,7 +62,7 @@ double survey(const float* logits, int n, float largest_logit, float* maxima) {
     Floats total = zeros(), most = fill(-std::numeric_limits<float>::infinity());
     for (int i = start; i < start + vocabulary_block && i < n; i += lanes) {
       const Floats x = load_logits(logits, i, n);
-      total = total + power_of_two_below((x - top) * factor);
+      total = total + two_to((x - top) * factor);
       most = max(x, most);
     }
     all += double(sum(total));

@@ -1,7 +1,7 @@
 """The lists of a GGUF file's vocabulary, checked before any library sees them."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,12 +42,18 @@ class Pieces:
 
     def special(self, roles: frozenset[int]) -> dict[str, int]:
         """Control and unknown tokens, and those of `roles`, by spelling."""
-        kinds = (PieceType.CONTROL, PieceType.UNKNOWN)
-        return {t: i for i, t in enumerate(self.tokens) if self.types[i] in kinds or i in roles}
+        return {self.tokens[i]: i for i in sorted(roles.union(self.of(PieceType.CONTROL), self.of(PieceType.UNKNOWN)))}
 
     def literal(self, roles: frozenset[int]) -> dict[str, int]:
         """Tokens a user defined, matched whole in any text, by spelling."""
-        return {t: i for i, t in enumerate(self.tokens) if self.types[i] == PieceType.USER_DEFINED and i not in roles}
+        return {self.tokens[i]: i for i in self.of(PieceType.USER_DEFINED) if i not in roles}
+
+    def of(self, kind: PieceType) -> Iterator[int]:
+        """The ids of one type, in order. Few, in a long list: the list looks for them."""
+        at = -1
+        for _ in range(self.types.count(kind)):
+            at = self.types.index(kind, at + 1)
+            yield at
 
 
 def read_pieces(metadata: Mapping[str, Any]) -> Pieces:
@@ -59,13 +65,14 @@ def read_pieces(metadata: Mapping[str, Any]) -> Pieces:
     tokens = read_tokens(metadata)
     scores = read_numbers(metadata, "scores", len(tokens), "f")
     types = read_numbers(metadata, "token_type", len(tokens), "i")
-    kinds = guess_types(tokens) if types is None else [t if 1 <= t <= 6 else 1 for t in types.astype(int).tolist()]
-    for i, (token, kind) in enumerate(zip(tokens, kinds, strict=True)):
-        if kind == PieceType.BYTE and not BYTE.fullmatch(token):
+    kinds = guess_types(tokens) if types is None else known_types(types)
+    pieces = Pieces(tokens=tokens, scores=[0.0] * len(tokens) if scores is None else scores.tolist(), types=kinds)
+    for i in pieces.of(PieceType.BYTE):
+        if not BYTE.fullmatch(tokens[i]):
             raise TokenizerError(
-                f"token {i} is marked a byte but spelled {token[:20]!r}; a byte is spelled like <0x0A>"
+                f"token {i} is marked a byte but spelled {tokens[i][:20]!r}; a byte is spelled like <0x0A>"
             )
-    return Pieces(tokens=tokens, scores=[0.0] * len(tokens) if scores is None else scores.tolist(), types=kinds)
+    return pieces
 
 
 def read_tokens(metadata: Mapping[str, Any]) -> list[str]:
@@ -77,10 +84,10 @@ def read_tokens(metadata: Mapping[str, Any]) -> list[str]:
         raise TokenizerError(
             f"tokenizer.ggml.tokens has {len(raw)} entries; a vocabulary has at most {LARGEST_VOCABULARY}"
         )
-    for i, token in enumerate(raw):
-        if not isinstance(token, str):
-            raise TokenizerError(f"tokenizer.ggml.tokens[{i}] is {type(token).__name__}; every token is a string")
-    tokens = [token or f"[EMPTY_{i}]" for i, token in enumerate(raw)]
+    if set(map(type, raw)) != {str}:
+        i, other = next((i, type(token)) for i, token in enumerate(raw) if type(token) is not str)
+        raise TokenizerError(f"tokenizer.ggml.tokens[{i}] is {other.__name__}; every token is a string")
+    tokens = list(raw) if all(raw) else [token or f"[EMPTY_{i}]" for i, token in enumerate(raw)]
     utf8("\n".join(tokens), "tokenizer.ggml.tokens")
     if len(set(tokens)) != len(tokens):
         seen: dict[str, int] = {}
@@ -103,6 +110,12 @@ def read_numbers(metadata: Mapping[str, Any], name: str, size: int, kind: str) -
     if len(values) != size:
         raise TokenizerError(f"{PREFIX}{name} has {len(values)} entries for {size} tokens; there must be one each")
     return values
+
+
+def known_types(types: "np.ndarray[Any, Any]") -> list[int]:
+    """Types as a file gives them; one that nobody knows is a normal piece."""
+    known: list[int] = np.where((types >= 1) & (types <= max(PieceType)), types, PieceType.NORMAL).tolist()
+    return known
 
 
 def guess_types(tokens: list[str]) -> list[int]:

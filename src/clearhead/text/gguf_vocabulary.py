@@ -4,7 +4,7 @@ A GGUF carries no program, only lists: tokens, scores, types and merges, and the
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -123,10 +123,11 @@ def read_merges(metadata: Mapping[str, Any]) -> list[tuple[str, str]]:
     raw = metadata.get(PREFIX + "merges")
     if not isinstance(raw, list | tuple | np.ndarray):
         raise TokenizerError("the file has no tokenizer.ggml.merges; byte-pair encoding cannot do without")
-    merges = [(left, right) for left, _, right in (str(entry).partition(" ") for entry in raw)]
-    for i in (i for i, pair in enumerate(merges) if not all(pair) or not isinstance(raw[i], str)):
+    merges = [tuple(str(entry).split(" ", 1)) for entry in raw]
+    if not set(map(type, raw)) <= {str} or not set(map(len, merges)) <= {2} or not all(map(all, merges)):
+        i = next(i for i, pair in enumerate(merges) if type(raw[i]) is not str or len(pair) != 2 or not all(pair))
         raise TokenizerError(f"tokenizer.ggml.merges[{i}] is {str(raw[i])[:40]!r}, not two pieces with a space between")
-    return merges
+    return cast(list[tuple[str, str]], merges)
 
 
 def read_charsmap(metadata: Mapping[str, Any]) -> bytes:
