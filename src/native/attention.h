@@ -143,31 +143,35 @@ inline void add_values(const AttentionJob& job, int query, int page, int pages, 
     for (int v = 0; v < V; ++v) store(mixed[q] + v * lanes, sums[q][v]);
 }
 
-// Scores of a block to weights, in place; the running maximum and sum go on. Returns what earlier sums are multiplied by.
-// Scores are counted in units of ln 2, which makes their exponentials powers of two.
-inline float soften(const AttentionJob& job, int query, int first_key, int keys, float* scores, Running& running) {
+// Scores of P pages to weights, in place, as floats or as bfloat16; the running maximum and sum go on. Returns what earlier
+// sums are multiplied by. Scores are counted in units of ln 2, which makes their exponentials powers of two.
+template <bool Pairs, int P>
+inline float soften(const AttentionJob& job, int query, int first_key, float* row, Running& running) {
   const int visible = std::min(job.limits[query], job.last_key) - first_key;
-  float* kept = job.scores ? job.scores[query] : nullptr;
   const Floats scale = fill(job.scale * log2_e);
-  Floats most = fill(nothing);
-  for (int i = 0; i < keys; i += lanes) {
-    Floats s = load(scores + i) * scale;
-    if (job.bias) s = fma(load(job.bias[query] + first_key + i), fill(log2_e), s);
-    if (visible < i + lanes) s = first(std::clamp(visible - i, 0, lanes), s, fill(nothing));
-    store(scores + i, s);
-    most = max(s, most);
+  Floats scores[P], most = fill(nothing);
+#pragma GCC unroll 8
+  for (int p = 0; p < P; ++p) {
+    scores[p] = load(row + p * page_keys) * scale;
+    if (job.bias) scores[p] = fma(load(job.bias[query] + first_key + p * page_keys), fill(log2_e), scores[p]);
+    if (visible < (p + 1) * page_keys)
+      scores[p] = first(std::clamp(visible - p * page_keys, 0, page_keys), scores[p], fill(nothing));
+    most = max(scores[p], most);
   }
-  if (kept) std::memcpy(kept + first_key, scores, std::size_t(std::min(keys, job.last_key - first_key)) * sizeof(float));
+  if (job.scores && job.scores[query])
+    for (int p = 0; p < P; ++p)
+      store_row(job.scores[query], first_key + p * page_keys, job.last_key, scores[p]);
   const float before = running.largest, now = std::max(before, largest(most));
-  if (now == nothing) {  // nothing to be seen yet
-    std::fill_n(scores, keys, 0.0f);
-    return 1;
-  }
+  const Floats peak = fill(now == nothing ? 0.0f : now);  // nothing to be seen yet: all weights are zero
   Floats total = zeros();
-  for (int i = 0; i < keys; i += lanes) {
-    const Floats e = two_to(load(scores + i) - fill(now));
-    store(scores + i, e);
-    total = total + e;
+#pragma GCC unroll 8
+  for (int p = 0; p < P; ++p) {
+    const Floats weight = two_to(scores[p] - peak);
+    total = total + weight;
+    if constexpr (Pairs)
+      store_bfloat16(reinterpret_cast<std::uint16_t*>(row) + p * page_keys, weight);
+    else
+      store(row + p * page_keys, weight);
   }
   const float keep = before == now ? 1.0f : two_to(before - now);
   running.largest = now;
@@ -175,9 +179,15 @@ inline float soften(const AttentionJob& job, int query, int first_key, int keys,
   return keep;
 }
 
-// Numbers to bfloat16, a whole number of vectors; `to` may be where they are.
-inline void round_to_pairs(const float* x, int n, std::uint16_t* to) {
-  for (int i = 0; i < n; i += lanes) store_bfloat16(to + i, load(x + i));
+// Calls with(P) for 1 to 4 pages, P known to the compiler.
+template <class With>
+inline void with_pages(int pages, With&& with) {
+  switch (pages) {
+    case 1: return with(std::integral_constant<int, 1>{});
+    case 2: return with(std::integral_constant<int, 2>{});
+    case 3: return with(std::integral_constant<int, 3>{});
+    default: return with(std::integral_constant<int, block_pages>{});
+  }
 }
 
 template <KvFormat F, int Q>
@@ -195,10 +205,9 @@ inline void attend_queries(const AttentionJob& job, int query) {
     in_tiles<vector_tile>(0, pages, [&](auto n, int p) {
       dot_keys<F, Q, n>(job, query, page + p, reinterpret_cast<float(*)[block_keys]>(&scores[0][p * page_keys]));
     });
-    for (int q = 0; q < Q; ++q) {
-      keep[q] = soften(job, query + q, key, pages * page_keys, scores[q], running[q]);
-      if constexpr (in_pairs<F>) round_to_pairs(scores[q], pages * page_keys, reinterpret_cast<std::uint16_t*>(scores[q]));
-    }
+    with_pages(pages, [&](auto n) {
+      for (int q = 0; q < Q; ++q) keep[q] = soften<in_pairs<F>, n>(job, query + q, key, scores[q], running[q]);
+    });
     in_tiles<vector_tile>(0, padded / lanes, [&](auto n, int v) {
       add_values<F, Q, n>(job, query, page, pages, v, scores, keep);
     });
@@ -245,26 +254,25 @@ void merge(const PageShape& shape, int parts, int queries, const float* largest,
            float* const* out, float* const* scores, const int* keys) {
   const int padded = shape.padded();
   for (int q = 0; q < queries; ++q) {
+    const auto at = [&](int part) { return std::size_t(part * queries + q); };
     float most = nothing, sum_of_parts = 0;
-    for (int p = 0; p < parts; ++p) most = std::max(most, largest[p * queries + q]);
+    for (int p = 0; p < parts; ++p) most = std::max(most, largest[at(p)]);
+    const auto share = [&](int part) {
+      const float own = largest[at(part)];
+      return own == nothing ? 0.0f : own == most ? 1.0f : two_to(own - most);
+    };
+    for (int p = 0; p < parts; ++p) sum_of_parts += total[at(p)] * share(p);
+    const float inverse = sum_of_parts != 0 ? 1.0f / sum_of_parts : 1.0f;
     for (int d = 0; d < padded; d += lanes) {
       Floats value = zeros();
-      sum_of_parts = 0;
-      for (int p = 0; p < parts; ++p) {
-        const auto at = std::size_t(p * queries + q);
-        if (largest[at] == nothing) continue;
-        const float share = largest[at] == most ? 1.0f : two_to(largest[at] - most);
-        sum_of_parts += total[at] * share;
-        value = fma(load(mixed + at * std::size_t(padded) + d), fill(share), value);
-      }
-      if (sum_of_parts != 0) value = value / fill(sum_of_parts);
+      for (int p = 0; p < parts; ++p)
+        value = fma(load(mixed + at(p) * std::size_t(padded) + d), fill(parts == 1 ? inverse : share(p) * inverse), value);
       store_row(out[q], d, shape.head_dim, value);
     }
-    if (scores == nullptr || scores[q] == nullptr) continue;
+    if (scores == nullptr || scores[q] == nullptr || sum_of_parts == 0) continue;
     for (int k = 0; k < keys[q]; k += lanes) {
       const Floats score = load_row(scores[q], k, keys[q]);
-      store_row(scores[q], k, keys[q],
-                sum_of_parts != 0 ? two_to(min(zeros(), score - fill(most))) / fill(sum_of_parts) : score);
+      store_row(scores[q], k, keys[q], two_to(min(zeros(), score - fill(most))) * fill(inverse));
     }
   }
 }
