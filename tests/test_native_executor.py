@@ -196,6 +196,36 @@ def test_attention_in_parts_is_attention() -> None:
     assert np.array_equal(model.decode([row[-1:]], cache)[0][0], whole[-1])
 
 
+@pytest.mark.parametrize("kv", ["float32", "bfloat16", "float16", "int8"])
+@pytest.mark.parametrize("instruction_set", SETS)
+def test_weights_of_several_parts_of_keys(instruction_set: str, kv: str) -> None:
+    """Two parts, the last page not full; read in pieces that meet where the parts do not."""
+    row = [(11 * i) % 31 for i in range(603)]
+    model, seen, expected = native(LONG, "float32", instruction_set, kv=kv), Trace(kinds=["weights"]), Trace()
+    cache = model.new_cache(1, 603)
+    for first, last in ((0, 500), (500, 530), (530, 602)):
+        model.decode([row[first:last]], cache)
+    model.decode([row[602:]], cache, trace=seen)
+    executor(LONG, "float32").decode([row], trace=expected)
+    for path, weights in seen.arrays.items():
+        assert np.allclose(weights.sum(-1), 1, atol=1e-5)
+        assert relative(weights[:, 0], expected.arrays[path][:, 602]) < (1e-4 if kv == "float32" else 0.05)
+
+
+@pytest.mark.parametrize("instruction_set", SETS)
+def test_a_part_of_keys_that_a_token_does_not_see_cannot_spoil_it(instruction_set: str) -> None:
+    weights = dict(random_weights(LONG))
+    weights["embed.tokens.weight"][30] = np.nan
+    packed = pack_weights(LONG, weights.items(), "float32")
+    model = NativeExecutor(LONG, packed, "float32", threads=2, instruction_set=instruction_set)
+    row = [i % 30 for i in range(600)]
+    row[590] = 30
+    cache = model.new_cache(1, 600)
+    model.decode([row[:500]], cache)
+    [logits] = model.decode([row[500:]], cache, want="all")
+    assert np.isfinite(logits[:12]).all() and np.isnan(logits[90:]).all()
+
+
 def test_rows_share_pages_until_they_part() -> None:
     model, row = native(BY_FAMILY["llama"]), ROWS[2][:20]
     cache = model.new_cache(1, 32)

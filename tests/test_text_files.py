@@ -5,11 +5,12 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from clearhead.config import SpecialTokens
 from clearhead.errors import TokenizerError
-from clearhead.text.gguf_pieces import gguf_special_tokens
+from clearhead.text.gguf_pieces import Pieces, gguf_special_tokens, known_types
 from clearhead.text.gguf_vocabulary import gguf_tokenizer
 from clearhead.text.legacy import has_tokenizer, load_tokenizer_folder
 from clearhead.text.llama2c import read_llama2c
@@ -219,14 +220,22 @@ def test_gguf_special_tokens_are_named_and_turn_ends_recognised() -> None:
 
 
 def test_gguf_lists_may_be_numpy_arrays() -> None:
-    import numpy as np
+    for types, texts in (("<i4", object), ("<u8", "U")):
+        metadata = spm_metadata()
+        for name, dtype in (("scores", "<f4"), ("token_type", types), ("tokens", texts)):
+            metadata[f"tokenizer.ggml.{name}"] = np.array(metadata[f"tokenizer.ggml.{name}"], dtype=dtype)
+        metadata["tokenizer.ggml.bos_token_id"] = np.uint32(1)
+        metadata["tokenizer.ggml.add_bos_token"] = np.bool_(True)
+        assert gguf_tokenizer(metadata).encode("Sofia") == gguf_tokenizer(spm_metadata()).encode("Sofia")
 
-    metadata = spm_metadata()
-    for name, dtype in (("scores", "<f4"), ("token_type", "<i4"), ("tokens", object)):
-        metadata[f"tokenizer.ggml.{name}"] = np.array(metadata[f"tokenizer.ggml.{name}"], dtype=dtype)
-    metadata["tokenizer.ggml.bos_token_id"] = np.uint32(1)
-    metadata["tokenizer.ggml.add_bos_token"] = np.bool_(True)
-    assert gguf_tokenizer(metadata).encode("Sofia") == gguf_tokenizer(spm_metadata()).encode("Sofia")
+
+def test_gguf_types_that_nobody_knows_are_normal_pieces() -> None:
+    types = known_types(np.array([0, 1, 3, 6, 7, -1]))
+    assert types == [1, 1, 3, 6, 1, 1]
+    assert known_types(np.array([2**63, 3], np.uint64)) == [1, 3]
+    pieces = Pieces(tokens=list("abcdef"), scores=[0.0] * 6, types=[4, 2, 1, 3, 4, 3])
+    assert list(pieces.special(frozenset((4, 0))).items()) == [("a", 0), ("b", 1), ("d", 3), ("e", 4), ("f", 5)]
+    assert pieces.literal(frozenset((4,))) == {"a": 0}
 
 
 def test_gguf_framing_and_prefix_follow_the_file() -> None:

@@ -49,12 +49,6 @@ inline void score_pages(const AttentionJob& job, const std::uint16_t* queries, i
   each_tile<P>([&](auto p) { store_tile<p>(&t.scores[0][(first + p) * page_keys], sizeof t.scores[0]); });
 }
 
-inline void store_some(int n, float* to, Floats x) {
-  float values[lanes];
-  store(values, x);
-  std::memcpy(to, values, std::size_t(n) * sizeof(float));
-}
-
 // Scores of row q over P pages to weights; the running maximum and sums go on, and `keep` is what earlier sums are
 // multiplied by.
 template <int P>
@@ -71,9 +65,10 @@ inline void soften_row(const AttentionJob& job, int query, int key, int q, Query
     most = max(scores[p], most);
   }
   if (job.scores && job.scores[query + q])
+#pragma GCC unroll 8
     for (int p = 0; p < P; ++p)
-      store_some(std::clamp(job.last_key - key - p * page_keys, 0, lanes), job.scores[query + q] + key + p * page_keys,
-                 scores[p]);
+      if (key + p * page_keys < job.last_key)
+        store_row(job.scores[query + q], key + p * page_keys, job.last_key, scores[p]);
   const float before = t.largest[q], now = std::max(before, largest(most));
   const Floats peak = fill(now == nothing ? 0.0f : now);  // nothing to be seen yet: all weights are zero
   const float keep = before == now ? 1.0f : two_to(before - now);

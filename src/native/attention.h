@@ -159,6 +159,7 @@ inline float soften(const AttentionJob& job, int query, int first_key, float* ro
     most = max(scores[p], most);
   }
   if (job.scores && job.scores[query])
+#pragma GCC unroll 8
     for (int p = 0; p < P; ++p)
       store_row(job.scores[query], first_key + p * page_keys, job.last_key, scores[p]);
   const float before = running.largest, now = std::max(before, largest(most));
@@ -179,17 +180,6 @@ inline float soften(const AttentionJob& job, int query, int first_key, float* ro
   return keep;
 }
 
-// Calls with(P) for 1 to 4 pages, P known to the compiler.
-template <class With>
-inline void with_pages(int pages, With&& with) {
-  switch (pages) {
-    case 1: return with(std::integral_constant<int, 1>{});
-    case 2: return with(std::integral_constant<int, 2>{});
-    case 3: return with(std::integral_constant<int, 3>{});
-    default: return with(std::integral_constant<int, block_pages>{});
-  }
-}
-
 template <KvFormat F, int Q>
 inline void attend_queries(const AttentionJob& job, int query) {
   const int padded = job.shape.padded();
@@ -205,7 +195,7 @@ inline void attend_queries(const AttentionJob& job, int query) {
     in_tiles<vector_tile>(0, pages, [&](auto n, int p) {
       dot_keys<F, Q, n>(job, query, page + p, reinterpret_cast<float(*)[block_keys]>(&scores[0][p * page_keys]));
     });
-    with_pages(pages, [&](auto n) {
+    in_tiles<block_pages>(0, pages, [&](auto n, int) {
       for (int q = 0; q < Q; ++q) keep[q] = soften<in_pairs<F>, n>(job, query + q, key, scores[q], running[q]);
     });
     in_tiles<vector_tile>(0, padded / lanes, [&](auto n, int v) {
@@ -257,22 +247,21 @@ void merge(const PageShape& shape, int parts, int queries, const float* largest,
     const auto at = [&](int part) { return std::size_t(part * queries + q); };
     float most = nothing, sum_of_parts = 0;
     for (int p = 0; p < parts; ++p) most = std::max(most, largest[at(p)]);
-    const auto share = [&](int part) {
-      const float own = largest[at(part)];
-      return own == nothing ? 0.0f : own == most ? 1.0f : two_to(own - most);
-    };
-    for (int p = 0; p < parts; ++p) sum_of_parts += total[at(p)] * share(p);
+    const auto seen = [&](int part) { return largest[at(part)] != nothing; };
+    const auto share = [&](int part) { return largest[at(part)] == most ? 1.0f : two_to(largest[at(part)] - most); };
+    for (int p = 0; p < parts; ++p)
+      if (seen(p)) sum_of_parts += total[at(p)] * share(p);
     const float inverse = sum_of_parts != 0 ? 1.0f / sum_of_parts : 1.0f;
     for (int d = 0; d < padded; d += lanes) {
       Floats value = zeros();
       for (int p = 0; p < parts; ++p)
-        value = fma(load(mixed + at(p) * std::size_t(padded) + d), fill(parts == 1 ? inverse : share(p) * inverse), value);
+        if (seen(p)) value = fma(load(mixed + at(p) * std::size_t(padded) + d), fill(share(p) * inverse), value);
       store_row(out[q], d, shape.head_dim, value);
     }
     if (scores == nullptr || scores[q] == nullptr || sum_of_parts == 0) continue;
     for (int k = 0; k < keys[q]; k += lanes) {
-      const Floats score = load_row(scores[q], k, keys[q]);
-      store_row(scores[q], k, keys[q], two_to(min(zeros(), score - fill(most))) * fill(inverse));
+      const Floats score = load_row(scores[q], k, keys[q]) - fill(most);  // beyond the row's end this may be large
+      store_row(scores[q], k, keys[q], two_to(min(zeros(), score)) * fill(inverse));
     }
   }
 }

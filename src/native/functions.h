@@ -23,7 +23,7 @@ inline Floats exponential(Floats x) {
   return where_less(x, fill(-87.3f), zeros(), times_power_of_two(p, n));
 }
 
-// 2^x for x up to 0; 0 below -126. What becomes 0 is not computed: some processors take long over what is nearly 0.
+// 2^x for x up to 0; 0 below -126, so that no result is nearly 0, which some processors take long to compute.
 inline Floats two_to(Floats x) {
   const Floats y = max(fill(-126.0f), x);  // in this order, what is no number comes through
   const Floats n = round(y), r = y - n;
@@ -53,6 +53,7 @@ inline Floats gelu_tanh(Floats x) {
 // x (1 + erf(x / sqrt(2))) / 2. The tail of the normal distribution beyond |x| is exp(-x^2 / 2) times a smooth function,
 // here a polynomial in t = 1 / (1 + 0.4 |x| / sqrt(2)), of degree 9, fitted to the least relative error, 1.3e-7.
 inline Floats gelu(Floats x) {
+  // An infinite argument has no reciprocal by Newton's method.
   const Floats z = min(fill(1e30f), max(x, zeros() - x) * fill(0.70710678118f));
   const Floats t = reciprocal(fma(z, fill(0.4f), fill(1.0f)));
   Floats p = fill(0.025136238f);

@@ -119,7 +119,8 @@ struct Kernels {
   void (*load)(const PageShape& shape, const std::byte* page, int slot, float* key, float* value);
   void (*attend)(const AttentionJob& job, Workspace& work);
   // Joins `parts` partial results [parts][queries] of attend over consecutive key ranges; writes out[i] [head_dim]; and
-  // turns kept scores into weights: scores[i][key] = 2^(score - largest) / total for key < keys[i].
+  // turns kept scores into weights: scores[i][key] = 2^(score - largest) / total for key < keys[i]. Where nothing is visible
+  // they stay -infinity.
   void (*merge)(const PageShape& shape, int parts, int queries, const float* largest, const float* total,
                 const float* mixed, float* const* out, float* const* scores, const int* keys);
 

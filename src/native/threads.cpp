@@ -133,8 +133,8 @@ void Pool::work(int thread) {
   }
 }
 
-bool Pool::wait(const std::atomic<std::uint32_t>& value, std::uint32_t old, int spins) {
-  for (int i = 0; i < spins; ++i) {
+bool Pool::wait(const std::atomic<std::uint32_t>& value, std::uint32_t old, int most_spins) {
+  for (int i = 0; i < most_spins; ++i) {
     if (value.load(std::memory_order_acquire) != old) return false;
     pause();
   }

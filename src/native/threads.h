@@ -77,7 +77,7 @@ class Pool {
   friend class Team;
   void work(int thread);
   // True if it had to sleep.
-  static bool wait(const std::atomic<std::uint32_t>& value, std::uint32_t old, int spins);
+  static bool wait(const std::atomic<std::uint32_t>& value, std::uint32_t old, int most_spins);
   void judge(std::int64_t nanoseconds);
 
   const int size_;

@@ -1,4 +1,4 @@
-"""Types of the extension module (`src/native/bindings.cpp`, `bind_kernels.cpp`)."""
+"""Types of the extension module (`src/native/bindings.cpp`, `bind_choosing.cpp`, `bind_kernels.cpp`)."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -28,9 +28,10 @@ def sample(
     min_p: Sequence[float],
     uniforms: Sequence[float],
     threads: int,
+    instruction_set: str = "",
 ) -> list[int]: ...
 def best(
-    rows: Sequence[Floats], count: int, banned: Sequence[list[int]], threads: int
+    rows: Sequence[Floats], count: int, banned: Sequence[list[int]], threads: int, instruction_set: str = ""
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]: ...
 def multiply(
     instruction_set: str,

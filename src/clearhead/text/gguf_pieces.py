@@ -84,8 +84,8 @@ def read_tokens(metadata: Mapping[str, Any]) -> list[str]:
         raise TokenizerError(
             f"tokenizer.ggml.tokens has {len(raw)} entries; a vocabulary has at most {LARGEST_VOCABULARY}"
         )
-    if set(map(type, raw)) != {str}:
-        i, other = next((i, type(token)) for i, token in enumerate(raw) if type(token) is not str)
+    if not all(issubclass(kind, str) for kind in set(map(type, raw))):
+        i, other = next((i, type(token)) for i, token in enumerate(raw) if not isinstance(token, str))
         raise TokenizerError(f"tokenizer.ggml.tokens[{i}] is {other.__name__}; every token is a string")
     tokens = list(raw) if all(raw) else [token or f"[EMPTY_{i}]" for i, token in enumerate(raw)]
     utf8("\n".join(tokens), "tokenizer.ggml.tokens")
@@ -114,7 +114,7 @@ def read_numbers(metadata: Mapping[str, Any], name: str, size: int, kind: str) -
 
 def known_types(types: "np.ndarray[Any, Any]") -> list[int]:
     """Types as a file gives them; one that nobody knows is a normal piece."""
-    known: list[int] = np.where((types >= 1) & (types <= max(PieceType)), types, PieceType.NORMAL).tolist()
+    known: list[int] = np.where((types >= 1) & (types <= max(PieceType)), types, PieceType.NORMAL).astype(int).tolist()
     return known
 
 

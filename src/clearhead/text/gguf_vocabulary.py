@@ -124,8 +124,9 @@ def read_merges(metadata: Mapping[str, Any]) -> list[tuple[str, str]]:
     if not isinstance(raw, list | tuple | np.ndarray):
         raise TokenizerError("the file has no tokenizer.ggml.merges; byte-pair encoding cannot do without")
     merges = [tuple(str(entry).split(" ", 1)) for entry in raw]
-    if not set(map(type, raw)) <= {str} or not set(map(len, merges)) <= {2} or not all(map(all, merges)):
-        i = next(i for i, pair in enumerate(merges) if type(raw[i]) is not str or len(pair) != 2 or not all(pair))
+    texts = all(issubclass(kind, str) for kind in set(map(type, raw)))
+    if not texts or not set(map(len, merges)) <= {2} or not all(map(all, merges)):
+        i = next(i for i, pair in enumerate(merges) if not isinstance(raw[i], str) or len(pair) != 2 or not all(pair))
         raise TokenizerError(f"tokenizer.ggml.merges[{i}] is {str(raw[i])[:40]!r}, not two pieces with a space between")
     return cast(list[tuple[str, str]], merges)
 
