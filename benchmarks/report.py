@@ -31,6 +31,7 @@ def record(contest: Contest, rows: list[Result], skipped: list[str], where: Reco
                 "ratio": row.ratio,
                 "shares": row.shares,
                 "likeness": row.likeness,
+                "facts": row.facts,
             }
             for row in rows
         ],

@@ -255,6 +255,7 @@ def test_without_torch_the_remedy_is_named_before_anything_is_fetched(tmp_path: 
         check=False,
     )
     assert (done.returncode, done.stdout) == (2, "")
+    assert "executor 'torch' needs torch" in done.stderr
     assert "pip install 'clearhead[train]'" in done.stderr and done.stderr.count("\n") == 1
     assert not snapshot(tmp_path / "cache")
     healthy = subprocess.run(

@@ -107,36 +107,38 @@ int find_reaching(const float* logits, int n, float least, int* found) {
   return count;
 }
 
-int narrow(const float* weights, int blocks, float low, float high, double& reaching, float* between) {
-  int count = 0;
+// For what lies around a threshold: chosen(bits, weights, index) for each vector, bit i of which says that weight i is in
+// [low, high); and reaching(block, sum) for each block's sum of the weights that reach `high`.
+template <class Chosen, class Reaching>
+inline void around(const float* weights, int blocks, float low, float high, Chosen&& chosen, Reaching&& reaching) {
   const Floats from = fill(low), to = fill(high);
-  for (int block = 0; block < blocks; ++block, weights += vocabulary_block) {
+  for (int block = 0; block < blocks; ++block) {
     Floats total = zeros();
-    for (int i = 0; i < vocabulary_block; i += lanes) {
+    for (int i = block * vocabulary_block; i < (block + 1) * vocabulary_block; i += lanes) {
       const Floats w = load(weights + i);
       total = add_reaching(total, w, to);
-      const unsigned bits = bits_less(w, to) & ~bits_less(w, from);
-      store_chosen(bits, w, between + count);
-      count += __builtin_popcount(bits);
+      chosen(bits_less(w, to) & ~bits_less(w, from), w, i);
     }
-    reaching += double(sum(total));
+    reaching(block, sum(total));
   }
+}
+
+int narrow(const float* weights, int blocks, float low, float high, double& reaching, float* between) {
+  int count = 0;
+  const auto keep = [&](unsigned bits, Floats w, int) {
+    store_chosen(bits, w, between + count);
+    count += __builtin_popcount(bits);
+  };
+  around(weights, blocks, low, high, keep, [&](int, float sum) { reaching += double(sum); });
   return count;
 }
 
 int split(const float* weights, int blocks, float low, float high, double* sums, int* found) {
   int count = 0;
-  const Floats from = fill(low), to = fill(high);
-  for (int block = 0; block < blocks; ++block, weights += vocabulary_block) {
-    Floats total = zeros();
-    for (int i = 0; i < vocabulary_block; i += lanes) {
-      const Floats w = load(weights + i);
-      total = add_reaching(total, w, to);
-      for (unsigned bits = bits_less(w, to) & ~bits_less(w, from); bits; bits &= bits - 1)
-        found[count++] = block * vocabulary_block + i + __builtin_ctz(bits);
-    }
-    sums[block] = sum(total);
-  }
+  const auto keep = [&](unsigned bits, Floats, int i) {
+    for (; bits; bits &= bits - 1) found[count++] = i + __builtin_ctz(bits);
+  };
+  around(weights, blocks, low, high, keep, [&](int block, float sum) { sums[block] = sum; });
   return count;
 }
 

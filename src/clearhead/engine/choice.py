@@ -68,7 +68,9 @@ def choose(executor: str = "auto", dtype: str = "auto", device: str = "auto", th
 def torch_choice(dtype: str, device: str, threads: int | None) -> Choice:
     """torch's numbers and device: bfloat16 on a GPU, float32 on a processor."""
     if find_spec("torch") is None:
-        raise MissingDependencyError("the torch executor needs torch; install it with: pip install 'clearhead[train]'")
+        asked = f"dtype {dtype!r}" if dtype in TORCH_ONLY else "executor 'torch'"
+        asked = f"device {device!r}" if device not in ("auto", "cpu") else asked
+        raise MissingDependencyError(f"{asked} needs torch; install it with: pip install 'clearhead[train]'")
     from clearhead.model.loading import check_arithmetic
 
     if device == "auto":
