@@ -64,12 +64,19 @@ class MockExecutor:
         assert 0 < capacity <= self.config.max_positions
         return MockCache(capacity, [[] for _ in range(rows)])
 
-    def encode(self, tokens: Any, token_types: Any = None, trace: Any = None) -> MockMemory:
+    def encode(self, tokens: Any, token_types: Any = None, trace: Any = None, edits: Any = None) -> MockMemory:
         assert self.config.n_encoder_layers > 0
         return MockMemory([tuple(row) for row in tokens])
 
     def decode(
-        self, tokens: Any, cache: Any = None, memory: Any = None, *, want: str = "last", trace: Any = None
+        self,
+        tokens: Any,
+        cache: Any = None,
+        memory: Any = None,
+        *,
+        want: str = "last",
+        trace: Any = None,
+        edits: Any = None,
     ) -> list[Any]:
         cache = cache or self.new_cache(len(tokens), self.config.max_positions)
         assert len(tokens) == len(cache.rows), f"{len(tokens)} rows for a cache of {len(cache.rows)}"
@@ -93,6 +100,12 @@ class MockExecutor:
         ]
 
     def pool(self, memory: Any) -> Any:
+        raise NotImplementedError
+
+    def read(self, states: Any) -> Any:
+        raise NotImplementedError
+
+    def embeddings(self) -> Any:
         raise NotImplementedError
 
 

@@ -107,7 +107,7 @@ def test_a_row_is_the_same_alone_and_in_a_batch(family: str, make: Make) -> None
 @EXECUTORS
 @pytest.mark.parametrize("family", BY_FAMILY)
 def test_traced_equals_untraced_and_attention_rows_sum_to_one(family: str, make: Make) -> None:
-    model, trace = make(BY_FAMILY[family]), Trace()
+    model, trace = make(BY_FAMILY[family]), Trace(BY_FAMILY[family])
     row, source = [[5, 6, 7, 8]], [[3, 4, 9]]
     plain = full(model, source, row)
     encoded = source if model.config.kind == "encoder-decoder" else row

@@ -217,7 +217,7 @@ def test_a_trace_shows_prompt_and_new_tokens(base: ch.Model) -> None:
     trace = base.trace("Hello", max_new_tokens=3, layers=[1], kinds=["weights", "logits"])
     assert set(trace.arrays) == {"decoder.layers.1.attention.weights", "head.logits"}
     assert trace.attention("decoder.layers.1.attention").shape == (6, 8, 8)
-    assert len(trace.pieces) == 8
+    assert len(trace.pieces["decoder"]) == 8 and trace.n_prompt == 5
     with pytest.raises(OptionError, match=r"holds no 'decoder\.layers\.0\.attention\.weights'.*decoder\.layers\.1"):
         trace.attention("decoder.layers.0.attention")
     some = base.trace("Hello", heads=[0, 2], kinds=["weights"])
@@ -228,10 +228,15 @@ def test_a_trace_shows_prompt_and_new_tokens(base: ch.Model) -> None:
     ("choice", "message"),
     [
         ({"heads": [6]}, "heads names 6; this model has heads 0 to 5"),
-        ({"heads": [-1]}, "heads names -1"),
+        ({"heads": [-7]}, "heads names -7"),
+        ({"layers": [-3]}, "layers names -3; this model has layers 0 to 1"),
         ({"layers": [2]}, "layers names 2; this model has layers 0 to 1"),
         ({"kinds": "weights"}, "kinds is 'weights'; it must be a list"),
-        ({"kinds": ["attention"]}, "kinds names 'attention'; a kind ends with one of heads"),
+        ({"kinds": ["attention"]}, "kinds names 'attention', which no path ends with; a kind ends with one of bias"),
+        (
+            {"kinds": ["cross_attention.weights"]},
+            "kinds names 'cross_attention.weights', which this model does not have",
+        ),
         ({"target": "Hallo"}, "reads one text and writes another"),
     ],
 )

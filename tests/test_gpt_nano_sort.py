@@ -27,8 +27,8 @@ CONFIG = {
 }
 FIRST = "decoder.layers.0."
 PLACES = {
-    "tok_emb": "embed.tokens",
-    "x": "embed.output",
+    "tok_emb": "decoder.embed.tokens",
+    "x": "decoder.embed.output",
     "q": f"{FIRST}attention.query",
     "k": f"{FIRST}attention.key",
     "v": f"{FIRST}attention.value",
@@ -73,7 +73,7 @@ def model(data: Path, tmp_path_factory: pytest.TempPathFactory) -> TorchExecutor
 
 @pytest.mark.parametrize("row", range(3))
 def test_every_stored_activation_is_reproduced(model: TorchExecutor, stored: dict[str, np.ndarray], row: int) -> None:
-    trace = Trace()
+    trace = Trace(model.config)
     model.decode([stored["idx"][row].astype(int).tolist()], want="all", trace=trace)
     for name, path in PLACES.items():
         np.testing.assert_allclose(trace[path], stored[name][row], rtol=0, atol=2e-5, err_msg=path)

@@ -66,11 +66,11 @@ def test_the_states_of_every_layer_and_the_pooler_equal_those_of_transformers(
     ours: Model, bert: torch.nn.Module, rows: list[list[int]]
 ) -> None:
     for ids in rows[::5]:
-        trace = Trace()
+        trace = Trace(ours.config)
         memory = ours.executor.encode([ids], trace=trace)
         with torch.inference_mode():
             wanted = bert(torch.tensor([ids]), output_hidden_states=True)
-        places = ["embed.output", *(f"encoder.layers.{i}.output" for i in range(6))]
+        places = ["encoder.embed.output", *(f"encoder.layers.{i}.output" for i in range(6))]
         for place, states in zip(places, wanted.hidden_states, strict=True):
             np.testing.assert_allclose(trace[place], states[0].numpy(), rtol=0, atol=2e-5, err_msg=place)
         np.testing.assert_allclose(memory.states[0], wanted.last_hidden_state[0].numpy(), rtol=0, atol=2e-5)

@@ -237,7 +237,7 @@ def test_no_room_is_an_error_that_changes_nothing() -> None:
 
 
 def test_a_traced_step_is_an_eager_one_on_the_same_cache() -> None:
-    model, trace = stepping(BY_FAMILY["bloom"]), Trace()
+    model, trace = stepping(BY_FAMILY["bloom"]), Trace(BY_FAMILY["bloom"])
     cache = model.new_cache(1, 16)
     model.decode([[5, 6]], cache)
     model.decode([[7]], cache)

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 from clearhead.config import ModelConfig
+from clearhead.edits import Edits
 from clearhead.errors import ContextWindowError, OptionError, UnsupportedError
-from clearhead.executor import Tokens
+from clearhead.executor import Floats, Tokens
 from clearhead.trace import Trace
 
 T = TypeVar("T")
@@ -28,13 +29,22 @@ def check_capacity(capacity: int, config: ModelConfig) -> None:
         raise OptionError(f"cache capacity is {capacity}; it must be from 1 to {config.max_positions}")
 
 
-def check_traced(tokens: Tokens, trace: Trace | None, config: ModelConfig) -> None:
-    """A trace shows one sequence, and only what the model has."""
-    if trace is None:
-        return
-    if len(tokens) != 1:
-        raise OptionError(f"a trace shows one sequence at a time, not {len(tokens)}")
-    trace.check(config)
+def check_watched(tokens: Tokens, trace: Trace | None, edits: Edits | None, config: ModelConfig) -> None:
+    """A trace shows one sequence, edits change one, and both were made for this model."""
+    if (trace or edits) is not None and len(tokens) != 1:
+        raise OptionError(f"a trace shows one sequence at a time, and edits change one, not {len(tokens)}")
+    if trace is not None:
+        trace.check(config)
+    if edits is not None and edits.config != config:
+        raise OptionError("the edits were made for another model; make them from this model's configuration")
+
+
+def check_read(states: Floats, config: ModelConfig) -> None:
+    """The head reads states [T, C], if it scores tokens or labels of tokens."""
+    if config.head in ("none", "sequence_labels"):
+        raise UnsupportedError(f"this checkpoint's head is {config.head!r}; it scores no single token")
+    if states.ndim != 2 or states.shape[1] != config.d_model or len(states) == 0:
+        raise OptionError(f"states have shape {states.shape}; the head reads [tokens, {config.d_model}]")
 
 
 def check_rows(tokens: Tokens, **held: Sequence[int] | None) -> None:

@@ -31,6 +31,10 @@ class OptionError(ClearheadError):
     """A generation option outside its range, or two that contradict each other."""
 
 
+class TraceBudgetError(OptionError):
+    """A trace that would take more memory than it may."""
+
+
 class ContextWindowError(ClearheadError):
     """A prompt that does not fit in the model's context window."""
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clearhead.config import ModelConfig
+from clearhead.edits import Edits
 from clearhead.trace import Trace
 
 Floats = NDArray[np.float32]
@@ -60,8 +61,14 @@ class Executor(Protocol):
     def new_cache(self, rows: int, capacity: int) -> Cache:
         """An empty cache; `capacity` may not exceed config.max_positions."""
 
-    def encode(self, tokens: Tokens, token_types: Tokens | None = None, trace: Trace | None = None) -> Memory:
-        """Run the encoder."""
+    def encode(
+        self,
+        tokens: Tokens,
+        token_types: Tokens | None = None,
+        trace: Trace | None = None,
+        edits: Edits | None = None,
+    ) -> Memory:
+        """Run the encoder. A trace, and edits, are for one row."""
 
     def decode(
         self,
@@ -71,11 +78,13 @@ class Executor(Protocol):
         *,
         want: Literal["last", "all"] = "last",
         trace: Trace | None = None,
+        edits: Edits | None = None,
     ) -> list[Floats]:
         """Run the decoder over new tokens; float32 logits per row: [1, V] of the last token, or [T_i, V] of all.
 
         A row may bring no tokens at all; it then keeps its place in the cache and gives [0, V]. Without a cache the
-        rows start at position 0 and are forgotten.
+        rows start at position 0 and are forgotten. A trace keeps what the call shows, edits change what it computes;
+        both are for one row.
         """
 
     def head(self, memory: Memory, trace: Trace | None = None) -> list[Floats]:
@@ -84,3 +93,10 @@ class Executor(Protocol):
 
     def pool(self, memory: Memory) -> Floats:
         """[B, C] from the pooler of an encoder-only model."""
+
+    def read(self, states: Floats) -> Floats:
+        """What the head makes of states of any layer: [T, C] -> logits [T, V], after the last norm where norms come
+        first (the logit lens: nostalgebraist 2020)."""
+
+    def embeddings(self) -> Floats:
+        """[V, C]: the vector of every token, as the model keeps it."""

@@ -40,7 +40,6 @@ void Walk::point(const Unit& unit, const View& view) {
   const Sequence& sequence = pass_.sequences[std::size_t(unit.sequence)];
   const Positions& positions = pass_.positions;
   const int group = c_.n_heads / c_.n_kv_heads, D = c_.head_dim, S = keys(unit, view);
-  const int all = view.cross ? S : sequence.keys();
   own.queries.clear(), own.outputs.clear(), own.limits.clear(), own.keys.clear(), own.biases.clear(), own.scores.clear();
   for (int t = 0; t < unit.count; ++t)
     for (int h = unit.kv_head * group; h < (unit.kv_head + 1) * group; ++h) {
@@ -52,11 +51,11 @@ void Walk::point(const Unit& unit, const View& view) {
       if (positions.bias.data && !view.cross)
         own.biases.push_back(positions.bias.data + std::size_t(h) * std::size_t(positions.bias.columns) +
                              (positions.origin - position));
-      if (view.capture.weights) {
-        const auto& heads = pass_.capture->heads;
-        const auto at = std::find(heads.begin(), heads.end(), h);
-        const auto row = std::size_t(at - heads.begin()) * std::size_t(sequence.count) + std::size_t(unit.first + t);
-        own.scores.push_back(at == heads.end() ? nullptr : view.capture.weights + row * std::size_t(all));
+      if (view.weights) {
+        const auto at = std::find(view.heads->begin(), view.heads->end(), h);
+        float* const head = view.weights + std::size_t(at - view.heads->begin()) * view.head_step;
+        const auto row = std::size_t(view.row + unit.first + t) * view.row_step;
+        own.scores.push_back(at == view.heads->end() ? nullptr : head + row);
       }
     }
 }
@@ -68,7 +67,7 @@ void Walk::attend_part(const Unit& unit, const View& view, int part, float* larg
   const int row = view.cross ? sequence.memory_row : sequence.cache_row;
   AttentionJob job;
   job.shape = cache.pool().shape();
-  job.pages = cache.pool().view(cache.table(row).data(), view.layer, unit.kv_head);
+  job.pages = cache.pool().view(cache.table(row).data(), view.pages, unit.kv_head);
   job.scale = c_.score_scale;
   job.queries = int(own.queries.size());
   job.query = own.queries.data();
@@ -149,6 +148,9 @@ void Walk::attend(const View& view) {
       }
     });
   }
+  if (edits(view.name("attention.weights", "cross_attention.weights"), view.layer)) edit_weights(view);
+  edit(view.name("attention.heads", "cross_attention.heads"), view.layer, s_.heads.row(0), pass_.tokens(),
+       c_.n_heads * c_.head_dim, s_.heads.stride());
   const Capture::Attending& c = view.capture;
   if (c.query || c.heads || c.key || c.value) {
     record_heads(view);
@@ -156,33 +158,97 @@ void Walk::attend(const View& view) {
   }
 }
 
-Capture::Attending Walk::chosen(const Capture::Attending& all, int keys) const {
-  const auto T = std::size_t(pass_.tokens()), S = std::size_t(keys), D = std::size_t(c_.head_dim);
-  const auto heads = pass_.capture->heads.size(), kv = std::size_t(c_.n_kv_heads);
-  return {chosen(all.weights, heads * T * S), chosen(all.query, heads * T * D), chosen(all.heads, heads * T * D),
-          chosen(all.key, kv * S * D),        chosen(all.value, kv * S * D),    chosen(all.output, T * std::size_t(c_.d_model))};
+int Walk::all_keys(const View& view) const {
+  const Sequence& first = pass_.sequences[0];
+  return view.cross ? first.memory->lengths()[std::size_t(first.memory_row)] : first.keys();
+}
+
+// The view of the attention module under way, with the places where its weights go.
+Walk::View Walk::view(bool cross, bool causal, int pages) {
+  View view{cross, causal, layer_, pages, cross ? captured_->cross_attention : captured_->attention};
+  if (pass_.capture) {
+    view.weights = view.capture.weights;
+    view.heads = &pass_.capture->heads;
+    view.row = pass_.capture->row;
+    view.row_step = std::size_t(cross ? pass_.capture->memory : pass_.capture->keys);
+    view.head_step = view.row_step * std::size_t(pass_.capture->rows);
+  }
+  if (edits(view.name("attention.weights", "cross_attention.weights"), layer_)) {  // then all heads', by themselves
+    const auto S = std::size_t(all_keys(view)), T = std::size_t(pass_.tokens());
+    team_.barrier();
+    if (team_.thread() == 0) {
+      s_.weights.grow(std::size_t(c_.n_heads) * T * S);
+      std::fill_n(s_.weights.data(), std::size_t(c_.n_heads) * T * S, 0.0f);
+      s_.every_head.resize(std::size_t(c_.n_heads));
+      for (int h = 0; h < c_.n_heads; ++h) s_.every_head[std::size_t(h)] = h;
+    }
+    team_.barrier();
+    view.weights = s_.weights.data(), view.heads = &s_.every_head;
+    view.row = 0, view.row_step = S, view.head_step = T * S;
+  }
+  return view;
+}
+
+void Walk::edit_weights(const View& view) {
+  const int T = pass_.tokens(), S = all_keys(view);
+  edit(view.name("attention.weights", "cross_attention.weights"), view.layer, view.weights, c_.n_heads * T, S,
+       std::size_t(S));
+  mix(view);
+  if (view.capture.weights == nullptr || team_.thread() != 0) return;
+  const Capture& capture = *pass_.capture;
+  const auto step = std::size_t(view.cross ? capture.memory : capture.keys);
+  for (std::size_t i = 0; i < capture.heads.size(); ++i)
+    for (int t = 0; t < T; ++t)
+      std::copy_n(view.weights + std::size_t(capture.heads[i]) * view.head_step + std::size_t(t) * view.row_step, S,
+                  view.capture.weights + (i * std::size_t(capture.rows) + std::size_t(capture.row + t)) * step);
+}
+
+void Walk::mix(const View& view) {
+  const Sequence& sequence = pass_.sequences[0];
+  const Cache& cache = view.cross ? *sequence.memory : *sequence.cache;
+  const int row = view.cross ? sequence.memory_row : sequence.cache_row;
+  const int D = c_.head_dim, S = all_keys(view), group = c_.n_heads / c_.n_kv_heads;
+  team_.share(c_.n_heads, 1, [&](int first, int last) {
+    Buffer<float> key{std::size_t(D)}, value{std::size_t(D)};
+    for (int h = first; h < last; ++h) {
+      const PageView pages = cache.pool().view(cache.table(row).data(), view.pages, h / group);
+      for (int t = 0; t < sequence.count; ++t) std::fill_n(s_.heads.row(t) + h * D, D, 0.0f);
+      for (int s = 0; s < S; ++s) {
+        k_.load(cache.pool().shape(), pages[s / page_keys], s % page_keys, key.data(), value.data());
+        for (int t = 0; t < sequence.count; ++t) {
+          const float weight = view.weights[std::size_t(h) * view.head_step + std::size_t(t) * view.row_step + std::size_t(s)];
+          for (int j = 0; j < D; ++j) s_.heads.row(t)[h * D + j] += weight * value.data()[j];
+        }
+      }
+    }
+  });
 }
 
 // Queries, keys, values and head outputs of the one row that is traced; by one thread.
 void Walk::record_heads(const View& view) {
   if (team_.thread() != 0) return;
   const Sequence& sequence = pass_.sequences[0];
+  const Capture& capture = *pass_.capture;
   const auto D = std::size_t(c_.head_dim);
-  std::size_t at = 0;
-  for (int h : pass_.capture->heads)
-    for (int t = 0; t < sequence.count; ++t, at += D) {
-      if (view.capture.query) std::copy_n(s_.query.row(t) + std::size_t(h) * D, D, view.capture.query + at);
-      if (view.capture.heads) std::copy_n(s_.heads.row(t) + std::size_t(h) * D, D, view.capture.heads + at);
+  for (std::size_t i = 0; i < capture.heads.size(); ++i) {
+    const std::size_t from = std::size_t(capture.heads[i]) * D;
+    for (int t = 0; t < sequence.count; ++t) {
+      const std::size_t at = (i * std::size_t(capture.rows) + std::size_t(capture.row + t)) * D;
+      if (view.capture.query) std::copy_n(s_.query.row(t) + from, D, view.capture.query + at);
+      if (view.capture.heads) std::copy_n(s_.heads.row(t) + from, D, view.capture.heads + at);
     }
+  }
+  // What earlier passes of the same trace kept is there; the encoder's keys are all kept by the first.
+  const int begin = view.cross && capture.row > 0 ? capture.memory : view.cross ? 0 : capture.first_key;
   if (view.capture.key == nullptr && view.capture.value == nullptr) return;
   const Cache& cache = view.cross ? *sequence.memory : *sequence.cache;
-  const int row = view.cross ? sequence.memory_row : sequence.cache_row;
-  const int S = view.cross ? cache.lengths()[std::size_t(row)] : sequence.keys();
+  const int row = view.cross ? sequence.memory_row : sequence.cache_row, S = all_keys(view);
+  const auto kept = std::size_t(view.cross ? capture.memory : capture.keys);
   Buffer<float> key(D), value(D);
-  at = 0;
   for (int h = 0; h < c_.n_kv_heads; ++h) {
-    const PageView pages = cache.pool().view(cache.table(row).data(), view.layer, h);
-    for (int s = 0; s < S; ++s, at += D) {
+    const PageView pages = cache.pool().view(cache.table(row).data(), view.pages, h);
+    for (int s = begin; s < S; ++s) {
+      const std::size_t at = (std::size_t(h) * kept + std::size_t(s)) * D;
       k_.load(cache.pool().shape(), pages[s / page_keys], s % page_keys, key.data(), value.data());
       if (view.capture.key) std::copy_n(key.data(), D, view.capture.key + at);
       if (view.capture.value) std::copy_n(value.data(), D, view.capture.value + at);

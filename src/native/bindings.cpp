@@ -3,6 +3,7 @@
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/map.h>
+#include <nanobind/stl/pair.h>
 #include <nanobind/stl/shared_ptr.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/tuple.h>
@@ -107,66 +108,104 @@ class PositionTables {
   Positions positions_;
 };
 
-// Places of a trace by name, each an array of exactly the size that the call writes.
+// The arrays of a trace by kind and layer (-1 for those of a whole stack), with room for `rows` tokens, `keys` keys and
+// `memory` tokens of the encoder. Kept for a whole run; `at` says where the next call's tokens go.
 class CaptureTables {
  public:
-  CaptureTables(std::vector<int> layers, std::vector<int> heads, const std::map<std::string, Output>& places) {
-    capture_.layers = std::move(layers);
+  CaptureTables(int n_layers, std::vector<int> heads, int rows, int keys, int memory,
+                std::vector<std::tuple<std::string, int, Output>> places)
+      : places_(std::move(places)) {
+    if (rows < 1 || keys < rows || memory < 0 || n_layers < 0) throw std::invalid_argument("a trace of no tokens");
+    capture_.layers.resize(std::size_t(n_layers));
     capture_.heads = std::move(heads);
-    for (const auto& [name, array] : places) {
-      place(name) = array.data();
-      arrays_.emplace(name, array);
-    }
+    capture_.rows = rows, capture_.keys = keys, capture_.memory = memory;
+    for (const auto& [kind, layer, array] : places_) place(kind, layer) = array.data();
   }
-  const Capture& get() const { return capture_; }
 
-  // T new tokens of a row that then has S keys, and M of the encoder's.
-  void check(const Config& c, std::size_t T, std::size_t S, std::size_t M) const {
-    for (const auto& [name, array] : arrays_) {
-      const std::size_t expected = size(name, c, T, name.starts_with("cross_attention") ? M : S);
-      if (array.size() != expected)
-        throw std::invalid_argument("the trace's array for " + name + " holds " + std::to_string(array.size()) +
-                                    " numbers; the call writes " + std::to_string(expected));
-    }
+  void at(int row, int first_key) { capture_.row = row, capture_.first_key = first_key; }
+
+  // For a call of T tokens, after which the row has S keys beside M of the encoder's.
+  const Capture* checked(const Config& c, int T, int S, int M) {
+    if (capture_.row < 0 || capture_.row + T > capture_.rows || S > capture_.keys || M != capture_.memory ||
+        capture_.first_key < 0 || capture_.first_key > S)
+      throw std::invalid_argument("the trace has no room for this call");
+    if (&c == checked_) return &capture_;
+    for (const auto& [kind, layer, array] : places_)
+      if (array.size() != size(kind, c))
+        throw std::invalid_argument("the trace's array for " + kind + " holds " + std::to_string(array.size()) +
+                                    " numbers; the run writes " + std::to_string(size(kind, c)));
     for (int h : capture_.heads)
       if (h < 0 || h >= c.n_heads) throw std::out_of_range("a traced head that the model lacks");
+    checked_ = &c;
+    return &capture_;
   }
+
+  std::size_t layers() const { return capture_.layers.size(); }
 
  private:
-  float*& place(const std::string& name) {
-    const bool cross = name.starts_with("cross_");
-    Capture::Attending& a = cross ? capture_.cross_attention : capture_.attention;
-    const std::string kind = cross ? name.substr(6) : name;
-    if (kind == "attention.weights") return a.weights;
-    if (kind == "attention.query") return a.query;
-    if (kind == "attention.key") return a.key;
-    if (kind == "attention.value") return a.value;
-    if (kind == "attention.heads") return a.heads;
-    if (kind == "attention.output") return a.output;
-    if (kind == "input") return capture_.input;
-    if (kind == "output") return capture_.output;
-    if (kind == "mlp.hidden") return capture_.hidden;
-    if (kind == "mlp.output") return capture_.mlp_output;
+  float*& place(const std::string& kind, int layer) {
     if (kind == "embed.tokens") return capture_.tokens;
+    if (kind == "embed.positions") return capture_.positions;
+    if (kind == "embed.sum") return capture_.sum;
     if (kind == "embed.output") return capture_.embedded;
     if (kind == "last") return capture_.last;
-    throw std::invalid_argument("nothing of a pass is called " + name);
+    Capture::Layer& l = capture_.layers.at(std::size_t(layer));
+    if (kind == "input") return l.input;
+    if (kind == "output") return l.output;
+    if (kind == "mlp.hidden") return l.hidden;
+    if (kind == "mlp.output") return l.mlp_output;
+    const bool cross = kind.starts_with("cross_");
+    Capture::Attending& a = cross ? l.cross_attention : l.attention;
+    const std::string of = cross ? kind.substr(6) : kind;
+    if (of == "attention.weights") return a.weights;
+    if (of == "attention.query") return a.query;
+    if (of == "attention.key") return a.key;
+    if (of == "attention.value") return a.value;
+    if (of == "attention.heads") return a.heads;
+    if (of == "attention.output") return a.output;
+    throw std::invalid_argument("nothing of a pass is called " + kind);
   }
 
-  std::size_t size(const std::string& name, const Config& c, std::size_t T, std::size_t S) const {
-    const auto C = std::size_t(c.d_model), D = std::size_t(c.head_dim), L = capture_.layers.size();
-    const std::size_t H = capture_.heads.size();
-    const auto ends = [&](const char* end) { return name.ends_with(end); };
-    if (ends("attention.weights")) return L * H * T * S;
-    if (ends("attention.query") || ends("attention.heads")) return L * H * T * D;
-    if (ends("attention.key") || ends("attention.value")) return L * std::size_t(c.n_kv_heads) * S * D;
-    if (ends("mlp.hidden")) return L * T * std::size_t(c.d_ff);
-    if (name.starts_with("embed.") || name == "last") return T * C;
-    return L * T * C;
+  std::size_t size(const std::string& kind, const Config& c) const {
+    const auto T = std::size_t(capture_.rows), H = capture_.heads.size(), D = std::size_t(c.head_dim);
+    const auto S = std::size_t(kind.starts_with("cross_") ? capture_.memory : capture_.keys);
+    const auto ends = [&](const char* end) { return kind.ends_with(end); };
+    if (ends("attention.weights")) return H * T * S;
+    if (ends("attention.query") || ends("attention.heads")) return H * T * D;
+    if (ends("attention.key") || ends("attention.value")) return std::size_t(c.n_kv_heads) * S * D;
+    return T * std::size_t(ends("mlp.hidden") ? c.d_ff : c.d_model);
   }
 
   Capture capture_;
-  std::map<std::string, Output> arrays_;
+  const Config* checked_ = nullptr;  // of the model that the arrays were held against
+  std::vector<std::tuple<std::string, int, Output>> places_;
+};
+
+// Places whose values a Python function changes: it gets (kind, layer, rows [rows, columns], in place). What it raises
+// ends the call, and goes on to the caller.
+class Edits {
+ public:
+  Edits(const std::vector<std::pair<std::string, int>>& places, nb::callable change) {
+    editor_.places.insert(places.begin(), places.end());
+    editor_.change = [change = std::move(change)](const char* kind, int layer, float* data, int rows, int columns,
+                                                  std::size_t stride) {
+      const nb::gil_scoped_acquire held;
+      try {
+        const std::size_t shape[2] = {std::size_t(rows), std::size_t(columns)};
+        const std::int64_t strides[2] = {std::int64_t(stride), 1};
+        const nb::ndarray<nb::numpy, float> view(data, 2, shape, nb::handle(), strides);
+        change(kind, layer, nb::cast(view, nb::rv_policy::reference));
+      } catch (nb::python_error& error) {
+        error.restore();
+        return false;
+      }
+      return true;
+    };
+  }
+  const Editor& get() const { return editor_; }
+
+ private:
+  Editor editor_;
 };
 
 // Asks Python, at most every 20 ms, whether Ctrl-C was pressed; and the model's own flag every time.
@@ -221,30 +260,44 @@ class PyModel {
 
   bool decode(const std::vector<int>& ids, const std::vector<int>& counts, const std::shared_ptr<Cache>& cache,
               const std::shared_ptr<Memory>& memory, bool all, const PositionTables& positions,
-              const CaptureTables* capture, Output logits) {
+              CaptureTables* capture, const Edits* edits, Output logits) {
     check_counts(ids, counts);
     const int end = check_rows(counts, cache.get(), memory.get());
     std::size_t rows = all ? ids.size() : 0;
     for (int count : all ? std::vector<int>() : counts) rows += count > 0;
     if (logits.size() != rows * model_->logit_stride()) throw std::invalid_argument("logits have another size");
-    if (capture) capture->check(model_->config(), ids.size(), std::size_t(end), memory ? std::size_t(memory->rows[0].length) : 0);
+    check_watched(counts, capture, edits, model_->config().n_decoder_layers);
+    const int T = counts[0], M = memory ? memory->rows[0].length : 0;
+    const Watch watch{capture ? capture->checked(model_->config(), T, end, M) : nullptr, edits ? &edits->get() : nullptr};
     return run([&](const Interrupted& interrupted) {
       return model_->decode(ids, counts, cache.get(), memory.get(), all, positions.get(),
-                            capture ? &capture->get() : nullptr, logits.data(), interrupted);
+                            watch, logits.data(), interrupted);
     });
   }
 
   std::shared_ptr<Memory> encode(const std::vector<int>& ids, const std::vector<int>& counts,
                                  const std::vector<int>& types, const PositionTables& positions,
-                                 const CaptureTables* capture) {
+                                 CaptureTables* capture, const Edits* edits) {
     check_counts(ids, counts);
     for (int count : counts)
       if (count < 1) throw std::invalid_argument("an encoder needs at least one token in every row");
     if (!types.empty() && types.size() != ids.size()) throw std::invalid_argument("one token type for each token");
-    if (capture) capture->check(model_->config(), ids.size(), ids.size(), 0);
+    check_watched(counts, capture, edits, model_->config().n_encoder_layers);
+    const Watch watch{capture ? capture->checked(model_->config(), counts[0], counts[0], 0) : nullptr,
+                      edits ? &edits->get() : nullptr};
     return run([&](const Interrupted& interrupted) {
-      return model_->encode(ids, counts, types, positions.get(), capture ? &capture->get() : nullptr, interrupted);
+      return model_->encode(ids, counts, types, positions.get(), watch, interrupted);
     });
+  }
+
+  void read(const Array& states, Output logits) {
+    const Config& c = model_->config();
+    const auto rows = states.ndim() == 2 ? states.shape(0) : 0;
+    if (rows == 0 || states.shape(1) != std::size_t(c.d_model) || c.head == Config::Head::none ||
+        c.head == Config::Head::sequence_labels || logits.size() != rows * model_->logit_stride())
+      throw std::invalid_argument("states or logits have another size, or the model has no head for them");
+    const nb::gil_scoped_release released;
+    model_->read(states.data(), int(rows), logits.data());
   }
 
   void head(const Memory& memory, Output logits) {
@@ -280,6 +333,11 @@ class PyModel {
       all += std::size_t(count);
     }
     if (all != ids.size() || ids.empty()) throw std::invalid_argument("counts do not add up to the tokens, or there are none");
+  }
+
+  static void check_watched(const std::vector<int>& counts, const CaptureTables* capture, const Edits* edits, int layers) {
+    if ((capture || edits) && counts.size() != 1) throw std::invalid_argument("one sequence is watched at a time");
+    if (capture && int(capture->layers()) != layers) throw std::invalid_argument("the trace is of another stack");
   }
 
   // The number of keys the first row has afterwards.
@@ -344,16 +402,21 @@ NB_MODULE(_native, m) {
       .def(nb::init<const nb::object&, const nb::object&, const nb::object&, const nb::object&, int>(), "added"_a.none(),
            "cosines"_a.none(), "sines"_a.none(), "bias"_a.none(), "origin"_a);
   nb::class_<CaptureTables>(m, "Capture")
-      .def(nb::init<std::vector<int>, std::vector<int>, const std::map<std::string, Output>&>(), "layers"_a, "heads"_a,
-           "places"_a);
+      .def(nb::init<int, std::vector<int>, int, int, int, std::vector<std::tuple<std::string, int, Output>>>(),
+           "n_layers"_a, "heads"_a, "rows"_a, "keys"_a, "memory"_a, "places"_a)
+      .def("at", &CaptureTables::at, "row"_a, "first_key"_a);
+  nb::class_<Edits>(m, "Edits")
+      .def(nb::init<const std::vector<std::pair<std::string, int>>&, nb::callable>(), "places"_a, "change"_a);
 
   nb::class_<PyModel>(m, "Model")
       .def(nb::init<const nb::dict&, const std::map<std::string, PackedMatrix>&, const std::map<std::string, Array>&,
                     const std::string&, int, const std::string&>(),
            "config"_a, "matrices"_a, "arrays"_a, "instruction_set"_a, "threads"_a, "kv"_a)
       .def("decode", &PyModel::decode, "ids"_a, "counts"_a, "cache"_a.none(), "memory"_a.none(), "all"_a, "positions"_a,
-           "capture"_a.none(), "logits"_a)
-      .def("encode", &PyModel::encode, "ids"_a, "counts"_a, "types"_a, "positions"_a, "capture"_a.none())
+           "capture"_a.none(), "edits"_a.none(), "logits"_a)
+      .def("encode", &PyModel::encode, "ids"_a, "counts"_a, "types"_a, "positions"_a, "capture"_a.none(),
+           "edits"_a.none())
+      .def("read", &PyModel::read, "states"_a, "logits"_a)
       .def("head", &PyModel::head, "memory"_a, "logits"_a)
       .def("pool", &PyModel::pool, "memory"_a, "out"_a)
       .def("cancel", &PyModel::cancel)

@@ -101,14 +101,14 @@ void Model::make_room(int tokens, int threads) {
 }
 
 Pass Model::start(const std::vector<int>& ids, const std::vector<int>& counts, const Positions& positions,
-                  const Capture* capture, const Interrupted& interrupted) {
+                  const Watch& watch, const Interrupted& interrupted) {
   make_room(int(ids.size()), threads_);
-  if (capture) scratch_.added.resize(int(ids.size()), config().d_model);
+  if (watch.capture || watch.editor) scratch_.added.resize(int(ids.size()), config().d_model);
   std::vector<Sequence> sequences;
   int first = 0;
   for (std::size_t row = 0; row < counts.size(); first += counts[row], ++row)
     if (counts[row] > 0) sequences.push_back({first, counts[row], 0, nullptr, int(row), nullptr, int(row)});
-  return {weights_, kernels_, scratch_, positions, std::move(sequences), {}, ids, {}, capture, interrupted};
+  return {weights_, kernels_, scratch_, positions, std::move(sequences), {}, ids, {}, watch.capture, watch.editor, interrupted};
 }
 
 bool Model::run(Pass& pass, const std::function<void(Team&)>& job) {
@@ -117,10 +117,10 @@ bool Model::run(Pass& pass, const std::function<void(Team&)>& job) {
 }
 
 bool Model::decode(const std::vector<int>& ids, const std::vector<int>& counts, Cache* cache, const Memory* memory,
-                   bool all, const Positions& positions, const Capture* capture, float* logits,
+                   bool all, const Positions& positions, const Watch& watch, float* logits,
                    const Interrupted& interrupted) {
   const std::lock_guard lock(turn_);
-  Pass pass = start(ids, counts, positions, capture, interrupted);
+  Pass pass = start(ids, counts, positions, watch, interrupted);
   Cache own(scratch_pool_, cache ? 0 : int(counts.size()), int(ids.size()));
   Cache& kept = cache ? *cache : own;
   std::vector<int> wanted;
@@ -140,11 +140,11 @@ bool Model::decode(const std::vector<int>& ids, const std::vector<int>& counts, 
 }
 
 std::shared_ptr<Memory> Model::encode(const std::vector<int>& ids, const std::vector<int>& counts,
-                                      const std::vector<int>& types, const Positions& positions, const Capture* capture,
+                                      const std::vector<int>& types, const Positions& positions, const Watch& watch,
                                       const Interrupted& interrupted) {
   const std::lock_guard lock(turn_);
   const Config& c = config();
-  Pass pass = start(ids, counts, positions, capture, interrupted);
+  Pass pass = start(ids, counts, positions, watch, interrupted);
   pass.types = types;
   Cache own(scratch_pool_, int(counts.size()), int(ids.size()));
   auto memory = std::make_shared<Memory>();
@@ -177,16 +177,27 @@ void Model::pool(const Memory& memory, float* out, std::size_t stride) {
   make_room(rows, threads_);
   for (int i = 0; i < rows; ++i) std::copy_n(memory.state(i), memory.stride, scratch_.normed.row(i));
   const Positions none;
-  Pass pass{weights_, kernels_, scratch_, none, {}, {}, {}, {}, nullptr, {}};
+  Pass pass{weights_, kernels_, scratch_, none, {}, {}, {}, {}, nullptr, nullptr, {}};
   run(pass, [&](Team& team) {
     clearhead::pool(team, pass, scratch_.normed.row(0), scratch_.normed.stride(), rows, out, stride);
+  });
+}
+
+void Model::read(const float* states, int rows, float* logits) {
+  const std::lock_guard lock(turn_);
+  make_room(rows, threads_);
+  const Stack& stack = config().n_decoder_layers ? weights_.decoder : weights_.encoder;
+  const Positions none;
+  Pass pass{weights_, kernels_, scratch_, none, {}, {}, {}, {}, nullptr, nullptr, {}};
+  run(pass, [&](Team& team) {
+    clearhead::read(team, pass, stack, states, std::size_t(config().d_model), rows, logits, logit_stride());
   });
 }
 
 void Model::head(const Memory& memory, float* logits) {
   const auto over = [&](const float* states, int rows) {
     const Positions none;
-    Pass pass{weights_, kernels_, scratch_, none, {}, {}, {}, {}, nullptr, {}};
+    Pass pass{weights_, kernels_, scratch_, none, {}, {}, {}, {}, nullptr, nullptr, {}};
     run(pass, [&](Team& team) {
       clearhead::head(team, pass, states, memory.stride, rows, logits, logit_stride());
     });

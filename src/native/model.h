@@ -27,6 +27,12 @@ struct Memory {
 
 using Interrupted = std::function<bool()>;
 
+// Who looks at a call, and who changes what it computes. Only for calls of one row.
+struct Watch {
+  const Capture* capture = nullptr;
+  const Editor* editor = nullptr;
+};
+
 class Model {
  public:
   Model(Weights weights, const Kernels& kernels, int threads, KvFormat kv);
@@ -44,20 +50,23 @@ class Model {
   // logits of each row's last token or of all tokens, [rows that bring tokens, or M; logit_stride]. Rows of the cache are
   // longer afterwards, unless the call was interrupted: then it returns false and nothing has changed.
   bool decode(const std::vector<int>& ids, const std::vector<int>& counts, Cache* cache, const Memory* memory, bool all,
-              const Positions& positions, const Capture* capture, float* logits, const Interrupted& interrupted);
+              const Positions& positions, const Watch& watch, float* logits, const Interrupted& interrupted);
 
   // Null if interrupted.
   std::shared_ptr<Memory> encode(const std::vector<int>& ids, const std::vector<int>& counts,
-                                 const std::vector<int>& types, const Positions& positions, const Capture* capture,
+                                 const std::vector<int>& types, const Positions& positions, const Watch& watch,
                                  const Interrupted& interrupted);
 
   // An encoder's head over every state of each row, or, for a head over whole texts, over the pooled rows.
   void head(const Memory& memory, float* logits);
   void pool(const Memory& memory, float* out, std::size_t stride);
 
+  // What the head makes of states of any layer [rows, C], after the last norm: logits [rows, logit_stride].
+  void read(const float* states, int rows, float* logits);
+
  private:
   Pass start(const std::vector<int>& ids, const std::vector<int>& counts, const Positions& positions,
-             const Capture* capture, const Interrupted& interrupted);
+             const Watch& watch, const Interrupted& interrupted);
   void make_room(int tokens, int threads);
   bool run(Pass& pass, const std::function<void(Team&)>& job);
 

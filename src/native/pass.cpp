@@ -30,13 +30,28 @@ int chunk_of(int blocks, int rows, int threads) {
 
 }  // namespace
 
+const Capture::Layer Walk::nothing_{};
+
 void Walk::record(float* to, const float* from, std::size_t stride, int columns) const {
   if (to == nullptr || team_.thread() != 0) return;
+  to += std::size_t(pass_.capture->row) * std::size_t(columns);
   for (int i = 0; i < pass_.tokens(); ++i, to += columns, from += stride) std::copy_n(from, columns, to);
 }
 
-float* Walk::chosen(float* all, std::size_t size) const {
-  return all == nullptr || captured_layer_ < 0 ? nullptr : all + size * std::size_t(captured_layer_);
+void Walk::record_row(float* to, const float* from, int token) const {
+  if (to) std::copy_n(from, c_.d_model, to + std::size_t(pass_.capture->row + token) * std::size_t(c_.d_model));
+}
+
+bool Walk::edits(const char* kind, int layer) const {
+  return pass_.editor && pass_.editor->places.contains({kind, layer});
+}
+
+void Walk::edit(const char* kind, int layer, float* data, int rows, int columns, std::size_t stride) {
+  if (!edits(kind, layer)) return;
+  team_.barrier();
+  if (team_.thread() == 0 && !pass_.stopped && !pass_.editor->change(kind, layer, data, rows, columns, stride))
+    pass_.stopped = true;
+  team_.barrier();
 }
 
 void Walk::normalise(const Norm& norm, const float* x, float* y) const {
@@ -48,7 +63,7 @@ void Walk::normalise(const Norm& norm, const float* x, float* y) const {
 
 void Walk::embed() {
   const Weights& w = pass_.weights;
-  const Capture* capture = pass_.capture;
+  const Capture none, &show = pass_.capture ? *pass_.capture : none;
   team_.share(pass_.tokens(), 8, [&](int first, int last) {
     for (int i = first; i < last; ++i) {
       float* x = s_.x.row(i);
@@ -56,27 +71,28 @@ void Walk::embed() {
       for (int j = 0; j < c_.d_model; ++j) x[j] *= c_.embedding_scale;
     }
   });
-  if (capture && capture->tokens) {
-    record(capture->tokens, s_.x.row(0), s_.x.stride(), c_.d_model);
-    team_.barrier();
-  }
+  const auto add_row = [&](const Table& table, int row, float* x) -> const float* {
+    if (table.data == nullptr) return nullptr;
+    const float* from = table.data + std::size_t(row) * std::size_t(table.columns);
+    for (int j = 0; j < c_.d_model; ++j) x[j] += from[j];
+    return from;
+  };
   team_.share(int(pass_.sequences.size()), 1, [&](int first, int last) {
     for (int r = first; r < last; ++r) {
       const Sequence& sequence = pass_.sequences[std::size_t(r)];
       for (int t = 0; t < sequence.count; ++t) {
         float* x = s_.x.row(sequence.first + t);
-        const auto add_row = [&](const Table& table, int row) {
-          if (table.data == nullptr) return;
-          const float* from = table.data + std::size_t(row) * std::size_t(table.columns);
-          for (int j = 0; j < c_.d_model; ++j) x[j] += from[j];
-        };
-        add_row(pass_.positions.added, sequence.start + t);
-        add_row(w.token_types, pass_.types.empty() ? 0 : pass_.types[std::size_t(sequence.first + t)]);
+        record_row(show.tokens, x, t);
+        const float* position = add_row(pass_.positions.added, sequence.start + t, x);
+        if (position) record_row(show.positions, position, t);
+        add_row(w.token_types, pass_.types.empty() ? 0 : pass_.types[std::size_t(sequence.first + t)], x);
+        record_row(show.sum, x, t);
         if (c_.embedding_norm) normalise(w.embedding_norm, x, x);
       }
     }
   });
-  if (capture) record(capture->embedded, s_.x.row(0), s_.x.stride(), c_.d_model);
+  edit("embed.output", -1, s_.x.row(0), pass_.tokens(), c_.d_model, s_.x.stride());
+  record(show.embedded, s_.x.row(0), s_.x.stride(), c_.d_model);
 }
 
 bool Walk::stack(const Stack& stack) {
@@ -100,30 +116,26 @@ void Walk::finish(const Stack& stack, const std::vector<int>& tokens, float* out
 
 bool Walk::block(const Stack& stack, const Block& block, int layer) {
   if (team_.thread() == 0 && pass_.interrupted && pass_.interrupted()) pass_.stopped = true;
-  captured_layer_ = -1;
-  if (pass_.capture) {
-    const auto& layers = pass_.capture->layers;
-    const auto at = std::find(layers.begin(), layers.end(), layer);
-    captured_layer_ = at == layers.end() ? -1 : int(at - layers.begin());
-    record(chosen(pass_.capture->input, std::size_t(pass_.tokens()) * c_.d_model), s_.x.row(0), s_.x.stride(),
-           c_.d_model);
-  }
-  self_attention(stack, block, layer);
+  layer_ = layer;
+  const int rows = pass_.tokens();
+  captured_ = pass_.capture ? &pass_.capture->layers[std::size_t(layer)] : &nothing_;
+  edit("input", layer, s_.x.row(0), rows, c_.d_model, s_.x.stride());
+  record(captured_->input, s_.x.row(0), s_.x.stride(), c_.d_model);
+  self_attention(stack, block);
   if (pass_.stopped) return false;
-  if (stack.cross) cross_attention(block, layer);
+  if (stack.cross) cross_attention(block);
   if (can_fuse(block)) {
     fused_mlp(block);
   } else {
     if (!c_.parallel) mlp_inputs(block);
     mlp_output(block);
   }
-  if (pass_.capture)
-    record(chosen(pass_.capture->output, std::size_t(pass_.tokens()) * c_.d_model), s_.x.row(0), s_.x.stride(),
-           c_.d_model);
+  edit("output", layer, s_.x.row(0), rows, c_.d_model, s_.x.stride());
+  record(captured_->output, s_.x.row(0), s_.x.stride(), c_.d_model);
   return true;
 }
 
-void Walk::self_attention(const Stack& stack, const Block& block, int layer) {
+void Walk::self_attention(const Stack& stack, const Block& block) {
   const Attention& a = block.attention;
   const Step x = normed(block.attention_norm);
   const Product q = product(a.query, s_.query), k = product(a.key, s_.key), v = values(a.value, s_.value, stack.causal);
@@ -134,24 +146,22 @@ void Walk::self_attention(const Stack& stack, const Block& block, int layer) {
     products(x, {q, k, v, gate, up});
   else
     products(x, {q, k, v, up});
-  const int pages = pass_.sequences[0].cache->pool().layers() == 1 ? 0 : layer;  // one layer's pages serve all in turn
+  const int pages = pass_.sequences[0].cache->pool().layers() == 1 ? 0 : layer_;  // one layer's pages serve all in turn
   place(pages);
-  View view{false, stack.causal, pages, {}};
-  if (pass_.capture) view.capture = chosen(pass_.capture->attention, pass_.sequences[0].keys());
-  attend(view);
-  add({s_.heads.row(0), s_.heads.stride(), pass_.tokens(), c_.n_heads * c_.head_dim}, a.output, view.capture.output);
+  attend(view(false, stack.causal, pages));
+  add({s_.heads.row(0), s_.heads.stride(), pass_.tokens(), c_.n_heads * c_.head_dim}, a.output, "attention.output",
+      captured_->attention.output);
   settle(block.attention_norm);
 }
 
-void Walk::cross_attention(const Block& block, int layer) {
+void Walk::cross_attention(const Block& block) {
   const Attention& a = block.cross_attention;
+  const int width = c_.n_heads * c_.head_dim;
   products(normed(block.cross_attention_norm), {product(a.query, s_.query)});
-  View view{true, false, layer, {}};
-  const Sequence& first = pass_.sequences[0];
-  if (pass_.capture)
-    view.capture = chosen(pass_.capture->cross_attention, first.memory->lengths()[std::size_t(first.memory_row)]);
-  attend(view);
-  add({s_.heads.row(0), s_.heads.stride(), pass_.tokens(), c_.n_heads * c_.head_dim}, a.output, view.capture.output);
+  edit("cross_attention.query", layer_, s_.query.row(0), pass_.tokens(), width, s_.query.stride());
+  attend(view(true, false, layer_));
+  add({s_.heads.row(0), s_.heads.stride(), pass_.tokens(), width}, a.output, "cross_attention.output",
+      captured_->cross_attention.output);
   settle(block.cross_attention_norm);
 }
 
@@ -165,13 +175,22 @@ void Walk::mlp_inputs(const Block& block) {
 
 void Walk::mlp_output(const Block& block) {
   Rows& from = c_.gated ? s_.gate : s_.up;
-  const bool wanted = pass_.capture != nullptr;
-  const Step step{from.row(0), from.stride(), pass_.tokens(), c_.d_ff, nullptr, c_.activation,
-                  c_.gated ? s_.up.row(0) : nullptr, &from, wanted && pass_.capture->hidden};
-  add(step, block.down, wanted ? chosen(pass_.capture->mlp_output, std::size_t(pass_.tokens()) * c_.d_model) : nullptr);
-  if (wanted && pass_.capture->hidden) {
-    const Rows& hidden = pass_.tokens() == 1 ? s_.own[0].floats : from;
-    record(chosen(pass_.capture->hidden, std::size_t(pass_.tokens()) * c_.d_ff), hidden.row(0), hidden.stride(), c_.d_ff);
+  const int rows = pass_.tokens();
+  float* const shown = captured_->hidden;
+  Step step{from.row(0), from.stride(), rows, c_.d_ff, nullptr, c_.activation, c_.gated ? s_.up.row(0) : nullptr, &from,
+            shown != nullptr};
+  if (edits("mlp.hidden", layer_)) {  // then the activation is a step of its own
+    team_.share(rows, 4, [&](int first, int last) {
+      for (int i = first; i < last; ++i) prepare_row(step, i, from, i);
+    });
+    edit("mlp.hidden", layer_, from.row(0), rows, c_.d_ff, from.stride());
+    record(shown, from.row(0), from.stride(), c_.d_ff);
+    step = Step{from.row(0), from.stride(), rows, c_.d_ff};
+  }
+  add(step, block.down, "mlp.output", captured_->mlp_output);
+  if (shown && step.kept) {
+    const Rows& hidden = rows == 1 ? s_.own[0].floats : from;
+    record(shown, hidden.row(0), hidden.stride(), c_.d_ff);
     team_.barrier();
   }
   if (!c_.parallel) settle(block.mlp_norm);
@@ -182,7 +201,7 @@ bool Walk::can_fuse(const Block& block) const {
   const Matrix &up = block.up.matrix, &gate = c_.gated ? block.gate.matrix : up;
   const bool alike = up.format == gate.format && up.minima == gate.minima && up.group == gate.group;
   const bool in_tiles = kind(up, rows) == halves && kind(block.down.matrix, rows) == halves;
-  return rows > 1 && alike && !c_.parallel && (pass_.capture == nullptr || pass_.capture->hidden == nullptr) &&
+  return rows > 1 && alike && !c_.parallel && captured_->hidden == nullptr && !edits("mlp.hidden", layer_) &&
          (!k_.has_tiles || (rows >= k_.fewest_for_halves && in_tiles));
 }
 
@@ -204,8 +223,7 @@ void Walk::fused_mlp(const Block& block) {
     k_.multiply_activated(x.inputs->operand(main.matrix, given, x.floats, x.stride), rows, a, first * strip,
                           std::min(blocks, last * strip), team_.workspace());
   });
-  float* captured = pass_.capture ? chosen(pass_.capture->mlp_output, std::size_t(rows) * c_.d_model) : nullptr;
-  add(Prepared{&s_.hidden, s_.gate.row(0), s_.gate.stride(), rows}, block.down, captured);
+  add(Prepared{&s_.hidden, s_.gate.row(0), s_.gate.stride(), rows}, block.down, "mlp.output", captured_->mlp_output);
   settle(block.mlp_norm);
 }
 
@@ -225,17 +243,18 @@ void Walk::settle(const Norm& norm) {
   });
 }
 
-void Walk::add(const Step& step, const Linear& linear, float* captured) {
-  const Kinds own = kind(linear.matrix, step.rows);
-  add(prepare(step, own, own == 0), linear, captured);
+void Walk::add(const Step& step, const Linear& linear, const char* kind, float* captured) {
+  const Kinds own = kind_of(linear.matrix, step.rows, k_);
+  add(prepare(step, own, own == 0), linear, kind, captured);
 }
 
-void Walk::add(const Prepared& x, const Linear& linear, float* captured) {
+void Walk::add(const Prepared& x, const Linear& linear, const char* kind, float* captured) {
   Product sum = product(linear, s_.x);
   sum.add = true;
-  if (captured == nullptr) return multiply(x, {sum});
+  if (captured == nullptr && !edits(kind, layer_)) return multiply(x, {sum});
   // Shown by itself first. The sum is the same: a product's bias is added to it before it is added to x.
   multiply(x, {product(linear, s_.added)});
+  edit(kind, layer_, s_.added.row(0), pass_.tokens(), c_.d_model, s_.added.stride());
   record(captured, s_.added.row(0), s_.added.stride(), c_.d_model);
   team_.share(pass_.tokens(), 4, [&](int first, int last) {
     for (int i = first; i < last; ++i)
@@ -303,58 +322,71 @@ void Walk::multiply(const Prepared& x, std::initializer_list<Product> products) 
   });
 }
 
-void Walk::place(int layer) {
-  const Table &cosines = pass_.positions.cosines, &sines = pass_.positions.sines;
-  const int D = c_.head_dim;
-  const auto turn = [&](float* head, int position) {
-    const std::size_t at = std::size_t(position) * std::size_t(cosines.columns);
-    k_.rotate(head, D, cosines.data + at, sines.data + at);
-  };
-  const auto place_token = [&](const Sequence& sequence, int t) {
-    const int position = sequence.start + t;
-    float *q = s_.query.row(sequence.first + t), *k = s_.key.row(sequence.first + t);
-    const float* v = s_.value.row(sequence.first + t);
-    for (int h = 0; cosines.data && h < c_.n_heads; ++h) turn(q + h * D, position);
-    for (int h = 0; h < c_.n_kv_heads; ++h) {
-      if (cosines.data) turn(k + h * D, position);
-      const PagePool& pool = sequence.cache->pool();
-      const PageView pages = pool.view(sequence.cache->table(sequence.cache_row).data(), layer, h);
-      k_.store(pool.shape(), pages[position / page_keys], position % page_keys, k + h * D, v + h * D);
-    }
-  };
-  // Tokens in sixteens: two threads must not write to one page.
-  for (const Sequence& sequence : pass_.sequences) {
+// Tokens in sixteens: two threads must not write to one page.
+template <class Each>
+void Walk::each_token(Each&& each) {
+  if (pass_.sequences.size() == 1) {
+    const Sequence& sequence = pass_.sequences[0];
     const int before = sequence.start % page_keys;
-    if (pass_.sequences.size() > 1) break;
-    team_.share((before + sequence.count + page_keys - 1) / page_keys, 1, [&](int first, int last) {
+    return team_.share((before + sequence.count + page_keys - 1) / page_keys, 1, [&](int first, int last) {
       for (int t = std::max(0, first * page_keys - before); t < std::min(sequence.count, last * page_keys - before); ++t)
-        place_token(sequence, t);
+        each(sequence, t);
     });
-    return;
   }
   team_.share(int(pass_.sequences.size()), 1, [&](int first, int last) {
     for (int r = first; r < last; ++r)
-      for (int t = 0; t < pass_.sequences[std::size_t(r)].count; ++t) place_token(pass_.sequences[std::size_t(r)], t);
+      for (int t = 0; t < pass_.sequences[std::size_t(r)].count; ++t) each(pass_.sequences[std::size_t(r)], t);
   });
+}
+
+void Walk::place(int pages_layer) {
+  const Table &cosines = pass_.positions.cosines, &sines = pass_.positions.sines;
+  const int D = c_.head_dim;
+  const auto turn = [&](const Sequence& sequence, int t) {
+    if (!cosines.data) return;
+    const int row = sequence.first + t;
+    const std::size_t at = std::size_t(sequence.start + t) * std::size_t(cosines.columns);
+    for (int h = 0; h < c_.n_heads; ++h) k_.rotate(s_.query.row(row) + h * D, D, cosines.data + at, sines.data + at);
+    for (int h = 0; h < c_.n_kv_heads; ++h) k_.rotate(s_.key.row(row) + h * D, D, cosines.data + at, sines.data + at);
+  };
+  const auto store = [&](const Sequence& sequence, int t) {
+    const int position = sequence.start + t;
+    const PagePool& pool = sequence.cache->pool();
+    for (int h = 0; h < c_.n_kv_heads; ++h) {
+      const PageView pages = pool.view(sequence.cache->table(sequence.cache_row).data(), pages_layer, h);
+      k_.store(pool.shape(), pages[position / page_keys], position % page_keys, s_.key.row(sequence.first + t) + h * D,
+               s_.value.row(sequence.first + t) + h * D);
+    }
+  };
+  if (pass_.editor == nullptr)
+    return each_token([&](const Sequence& sequence, int t) { turn(sequence, t), store(sequence, t); });
+  each_token(turn);
+  const int rows = pass_.tokens(), kv_width = c_.n_kv_heads * D;
+  edit("attention.query", layer_, s_.query.row(0), rows, c_.n_heads * D, s_.query.stride());
+  edit("attention.key", layer_, s_.key.row(0), rows, kv_width, s_.key.stride());
+  edit("attention.value", layer_, s_.value.row(0), rows, kv_width, s_.value.stride());
+  each_token(store);
 }
 
 namespace {
 
-// The last norm of all tokens, for a trace, and of the wanted ones.
+// The last norm of the wanted tokens and, for a trace, of all. An editor sees them only if all are wanted.
 void finish(Walk& walk, Team& team, Pass& pass, const Stack& stack, const std::vector<int>& tokens, float* out,
             std::size_t stride) {
+  const int C = pass.weights.config.d_model, all = pass.tokens();
   walk.finish(stack, tokens, out, stride);
-  if (pass.capture == nullptr || pass.capture->last == nullptr || team.thread() != 0) return;
-  const int C = pass.weights.config.d_model;
-  std::vector<float> row(stride);
-  for (int i = 0; i < pass.tokens(); ++i) {
-    const float* x = pass.scratch.x.row(i);
-    if (pass.weights.config.pre) {
-      walk.normalise(stack.norm, x, pass.scratch.own[0].floats.row(0));
-      x = pass.scratch.own[0].floats.row(0);
+  if (int(tokens.size()) == all) walk.edit("last", -1, out, all, C, stride);
+  if (pass.capture == nullptr || pass.capture->last == nullptr) return;
+  Rows& own = pass.scratch.own[0].floats;
+  for (int i = 0; team.thread() == 0 && i < all; ++i) {
+    const float* x = out + stride * std::size_t(i);
+    if (int(tokens.size()) < all) {
+      x = pass.scratch.x.row(i);
+      if (pass.weights.config.pre) walk.normalise(stack.norm, x, own.row(0)), x = own.row(0);
     }
-    std::copy_n(x, C, pass.capture->last + std::size_t(i) * std::size_t(C));
+    std::copy_n(x, C, pass.capture->last + std::size_t(pass.capture->row + i) * std::size_t(C));
   }
+  team.barrier();  // the head may scale them in place
 }
 
 void apply(Team& team, int rows, const std::function<void(int)>& each) {
@@ -402,6 +434,9 @@ void project_memory(Team& team, Pass& pass, const float* states, std::size_t str
   for (int layer = 0; layer < c.n_decoder_layers; ++layer) {
     const Attention& a = pass.weights.decoder.layers[std::size_t(layer)].cross_attention;
     walk.products({states, stride, pass.tokens(), c.d_model}, {product(a.key, s.key), values(a.value, s.value)});
+    const int width = c.n_kv_heads * c.head_dim;
+    walk.edit("cross_attention.key", layer, s.key.row(0), pass.tokens(), width, s.key.stride());
+    walk.edit("cross_attention.value", layer, s.value.row(0), pass.tokens(), width, s.value.stride());
     apply(team, int(pass.sequences.size()), [&](int r) {
       const Sequence& sequence = pass.sequences[std::size_t(r)];
       for (int t = 0; t < sequence.count; ++t)
@@ -413,6 +448,20 @@ void project_memory(Team& team, Pass& pass, const float* states, std::size_t str
         }
     });
   }
+}
+
+void read(Team& team, Pass& pass, const Stack& stack, const float* states, std::size_t stride, int rows, float* logits,
+          std::size_t out_stride) {
+  Walk walk(team, pass);
+  Rows& x = pass.scratch.normed;
+  apply(team, rows, [&](int i) {
+    const float* from = states + stride * std::size_t(i);
+    if (pass.weights.config.pre)
+      walk.normalise(stack.norm, from, x.row(i));
+    else
+      std::copy_n(from, pass.weights.config.d_model, x.row(i));
+  });
+  head(team, pass, x.row(0), x.stride(), rows, logits, out_stride);
 }
 
 void pool(Team& team, Pass& pass, const float* states, std::size_t stride, int rows, float* out,

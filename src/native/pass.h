@@ -6,6 +6,9 @@
 
 #include <atomic>
 #include <functional>
+#include <set>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "cache.h"
@@ -42,19 +45,34 @@ struct Unit {
 };
 std::vector<Unit> units_of(const std::vector<Sequence>& sequences, const Config& config);
 
-// Places that a trace wants, each [chosen layers, ...] or null. Only for calls of one row.
+// Where a trace keeps what passes show. Its arrays hold the rows of a whole run; this pass brings those from `row` on.
 struct Capture {
   struct Attending {
-    float* weights = nullptr;                                       // [chosen heads, T, S]
-    float *query = nullptr, *heads = nullptr;                       // [chosen heads, T, D]
-    float *key = nullptr, *value = nullptr;                         // [K, S, D]
-    float* output = nullptr;                                        // [T, C]
+    float* weights = nullptr;                                        // [chosen heads, rows, keys]
+    float *query = nullptr, *heads = nullptr;                        // [chosen heads, rows, D]
+    float *key = nullptr, *value = nullptr;                          // [K, keys, D]
+    float* output = nullptr;                                         // [rows, C]
+    bool any() const { return weights || query || heads || key || value || output; }
   };
-  std::vector<int> layers, heads;                                   // chosen, ascending
-  Attending attention, cross_attention;
-  float *input = nullptr, *output = nullptr, *mlp_output = nullptr; // [T, C]
-  float* hidden = nullptr;                                          // [T, F]
-  float *tokens = nullptr, *embedded = nullptr, *last = nullptr;    // [T, C], of the whole model
+  struct Layer {
+    Attending attention, cross_attention;
+    float *input = nullptr, *output = nullptr, *mlp_output = nullptr;  // [rows, C]
+    float* hidden = nullptr;                                         // [rows, F]
+  };
+  std::vector<int> heads;                                            // chosen, ascending
+  std::vector<Layer> layers;
+  float *tokens = nullptr, *positions = nullptr, *sum = nullptr;     // [rows, C], of the embedding
+  float *embedded = nullptr, *last = nullptr;                        // [rows, C]: after it, and after the last norm
+  int rows = 0, keys = 0, memory = 0;                                // that the arrays have room for
+  int row = 0;                                                       // of the pass's first token
+  int first_key = 0;                                                 // those before it were kept by earlier passes
+};
+
+// Changes what a pass computes on its way, at places that someone asked for. `change` gets rows of floats in place, and
+// says whether the pass may go on.
+struct Editor {
+  std::set<std::pair<std::string, int>> places;                      // kind and layer, -1 for those of a whole stack
+  std::function<bool(const char* kind, int layer, float* data, int rows, int columns, std::size_t stride)> change;
 };
 
 // What a pass works in, kept from pass to pass.
@@ -71,6 +89,8 @@ struct Scratch {
   };
   std::vector<Own> own;
   Buffer<float> largest, total, mixed;  // parts of one attention that several threads work on
+  Buffer<float> weights;                // [H, T, S] of one attention that is being edited
+  std::vector<int> every_head;          // 0 .. H - 1
 };
 
 // The work of a call: everything the threads of a team share while they walk through it.
@@ -83,6 +103,7 @@ struct Pass {
   std::vector<Unit> units;                    // of attention
   std::vector<int> ids, types;                // [M]; types may be empty: all of type 0
   const Capture* capture = nullptr;
+  const Editor* editor = nullptr;
   std::function<bool()> interrupted;          // asked once a layer, by one thread
   std::atomic<bool> stopped = false;          // it said yes: the pass ended early and its results mean nothing
 
@@ -100,6 +121,9 @@ void encode(Team& team, Pass& pass, float* states, std::size_t stride);
 void project_memory(Team& team, Pass& pass, const float* states, std::size_t stride, Cache& memory);
 // An encoder's head over states [M, stride]: logits [M, out_stride].
 void head(Team& team, Pass& pass, const float* states, std::size_t stride, int rows, float* logits,
+          std::size_t out_stride);
+// The last norm of the model, where norms come first, and the head over states [rows, stride]: logits [rows, out_stride].
+void read(Team& team, Pass& pass, const Stack& stack, const float* states, std::size_t stride, int rows, float* logits,
           std::size_t out_stride);
 // The pooler over states [rows, stride]: tanh of a dense layer [rows, out_stride].
 void pool(Team& team, Pass& pass, const float* states, std::size_t stride, int rows, float* out,

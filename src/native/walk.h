@@ -18,6 +18,9 @@ class Walk {
   // out[i] = the last norm of x[tokens[i]], or x itself where norms come after.
   void finish(const Stack& stack, const std::vector<int>& tokens, float* out, std::size_t stride);
   void normalise(const Norm& norm, const float* x, float* y) const;  // one row
+  // Lets the editor change rows in place, if it asked for this place. Every thread waits.
+  void edit(const char* kind, int layer, float* data, int rows, int columns, std::size_t stride);
+  bool edits(const char* kind, int layer) const;
 
   // Floats [rows, columns] on their way to a product: as they are, normed, or activated (and multiplied by `up`).
   struct Step {
@@ -41,17 +44,18 @@ class Walk {
   };
 
   bool block(const Stack& stack, const Block& block, int layer);
-  void self_attention(const Stack& stack, const Block& block, int layer);
-  void cross_attention(const Block& block, int layer);
+  void self_attention(const Stack& stack, const Block& block);
+  void cross_attention(const Block& block);
   void mlp_inputs(const Block& block);
   void mlp_output(const Block& block);
   bool can_fuse(const Block& block) const;
   void fused_mlp(const Block& block);  // both, with the activation on the way: nothing between them is written as floats
-  void place(int layer);  // turns queries and keys by their angles, and puts keys and values in their pages
+  void place(int pages);  // turns queries and keys by their angles, and puts keys and values in their pages
 
   Step normed(const Norm& norm);  // x for a sublayer: through its norm, where norms come before
-  void add(const Step& step, const Linear& linear, float* captured);  // x += what a sublayer gives
-  void add(const Prepared& x, const Linear& linear, float* captured);
+  // x += what a sublayer gives, which is what this place shows
+  void add(const Step& step, const Linear& linear, const char* kind, float* captured);
+  void add(const Prepared& x, const Linear& linear, const char* kind, float* captured);
   void settle(const Norm& norm);  // x = norm(x), where norms come after
   Prepared prepare(const Step& step, Kinds kinds, bool floats);
   const float* prepare_row(const Step& step, int row, Rows& to, int place) const;
@@ -61,27 +65,42 @@ class Walk {
   // attending.cpp
   struct View {  // of one attention module
     bool cross = false, causal = false;
-    int layer = 0;  // of the pages
+    int layer = 0;  // of the model
+    int pages = 0;  // that layer's place in the cache
     Capture::Attending capture;
+    // Where weights go, if anywhere: [heads, rows, keys] with these steps, of the heads that `heads` lists, from `row` on.
+    float* weights = nullptr;
+    const std::vector<int>* heads = nullptr;
+    std::size_t head_step = 0, row_step = 0;
+    int row = 0;
+
+    const char* name(const char* own, const char* across) const { return cross ? across : own; }
   };
+  View view(bool cross, bool causal, int pages);
+  template <class Each>
+  void each_token(Each&& each);  // of the call, in parts that no two threads share a page of
   void attend(const View& view);
   int keys(const Unit& unit, const View& view) const;
   void attend_part(const Unit& unit, const View& view, int part, float* largest, float* total, float* mixed);
   void merge_parts(const Unit& unit, const View& view, const float* largest, const float* total, const float* mixed);
   void point(const Unit& unit, const View& view);
+  int all_keys(const View& view) const;  // that the one row which is looked at has
+  void edit_weights(const View& view);   // and what follows from them
+  void mix(const View& view);            // the sum of values that weights [H, T, S] make
   void record_heads(const View& view);
 
   // Copies rows for the trace; by one thread, complete at the next barrier.
   void record(float* to, const float* from, std::size_t stride, int columns) const;
-  Capture::Attending chosen(const Capture::Attending& all, int keys) const;  // of the layer under way
-  float* chosen(float* all, std::size_t size) const;
+  void record_row(float* to, const float* from, int token) const;  // [C], by whoever calls
 
   Team& team_;
   Pass& pass_;
   const Config& c_;
   const Kernels& k_;
   Scratch& s_;
-  int captured_layer_ = -1;  // among the chosen; -1: this layer is not recorded
+  int layer_ = 0;                                   // under way
+  static const Capture::Layer nothing_;
+  const Capture::Layer* captured_ = &nothing_;     // what is recorded of it
 };
 
 }  // namespace clearhead

@@ -14,22 +14,23 @@ import numpy as np
 from clearhead.checkpoints.checkpoint import Checkpoint, Pooling
 from clearhead.checkpoints.export import export
 from clearhead.config import GenerationConfig, ModelConfig, SpecialTokens
+from clearhead.edits import Edit, flat
 from clearhead.engine.completion import Completion
 from clearhead.engine.context_window import Overflow, prompt_limit
 from clearhead.engine.options import Options, read_options
 from clearhead.engine.prompt import Message, Prompt, Prompter
 from clearhead.engine.request import Request
 from clearhead.engine.stream import Stream
-from clearhead.errors import ContextWindowError, OptionError, TokenizerError, UnsupportedError
-from clearhead.executor import Executor, Floats, Memory
+from clearhead.engine.tracing import BUDGET, Looking, Text, check_target, trace_text
+from clearhead.errors import OptionError, TokenizerError, UnsupportedError
+from clearhead.executor import Executor, Floats
 from clearhead.families.layout import count, layout
 from clearhead.generation.fill_mask import Filling, fill_mask
-from clearhead.generation.generate import generate
 from clearhead.generation.prefill import Cancelled, never
-from clearhead.generation.prompts import check_ids, encode_sources
+from clearhead.generation.prompts import check_ids, decoder_start
 from clearhead.generation.sampling import fresh_seed
+from clearhead.lens.seen import Trace
 from clearhead.text.tokenizer import Tokenizer
-from clearhead.trace import Trace
 
 POOLINGS: dict[Pooling, Callable[[Floats], Floats]] = {  # [T, C] -> [C]
     "mean": lambda states: states.mean(axis=0),
@@ -177,7 +178,7 @@ class Model:
             OptionError: an id outside the vocabulary, or decoder tokens missing or out of place.
             ContextWindowError: too many tokens.
         """
-        return self.forward(tokens, decoder_tokens, None)
+        return self.forward(tokens, decoder_tokens)
 
     def trace(
         self,
@@ -188,31 +189,42 @@ class Model:
         layers: Sequence[int] | None = None,
         heads: Sequence[int] | None = None,
         kinds: Sequence[str] | None = None,
+        edits: Sequence[Edit | Sequence[Edit]] = (),
+        chat: bool = False,
+        budget: int = BUDGET,
+        spill: str | Path | None = None,
     ) -> Trace:
-        """What one pass over `text` shows of itself, with `max_new_tokens` generated greedily and traced as well.
+        """What reading `text` and writing `max_new_tokens` more (greedily) shows of itself: one array per place.
 
-        Where an encoder reads `text`, `target` is what the decoder is given to say; without it, what it says itself.
+        Every token is seen, those that were written too. `layers`, `heads` (both may count from the end) and `kinds`
+        choose what is kept; `clearhead.trace.schema` names all places. `edits` change what is computed meanwhile
+        (`clearhead.edits`). `chat` puts the chat template around the text, as `complete` does. Where an encoder reads
+        `text`, `target` is what the decoder is given to say; without it, what it says itself. A trace of more than
+        `budget` bytes is refused; with `spill`, a file to be written, it goes there instead.
 
         Raises:
             ContextWindowError: text and new tokens do not fit.
-            OptionError: a layer or head that the model lacks, an unknown kind, or a target without an encoder.
+            OptionError: a layer, head, kind or place that the model lacks, or a target without an encoder.
+            TraceBudgetError: a trace larger than its budget.
         """
-        if target is not None and self.config.kind != "encoder-decoder":
-            raise OptionError(f"target is for a model that reads one text and writes another, not {self.config.kind}s")
-        tokens = check_ids(self.tokenizer.encode(text), self.config, "text")
-        trace = Trace(layers=layers, heads=heads, kinds=kinds)
-        decoder_tokens: list[int] | None = None
-        if self.config.kind == "encoder-decoder":
-            [prompt], memory = encode_sources(self.executor, [tokens], self.special)
-            said = self.tokenizer.encode_target(target) if target is not None else []
-            decoder_tokens = [*prompt, *said]
-            trace.memory_tokens, trace.memory_pieces = tokens, self.tokenizer.pieces(tokens)
-            decoder_tokens += self.continuation(decoder_tokens, memory, max_new_tokens)
+        check_target(target, self.config)
+        if chat:
+            limit = self.config.max_positions - max_new_tokens
+            prompt = self.prompter.text(text, system=None, raw=False, limit=limit, strategy="error").ids
+        else:
+            prompt = self.tokenizer.encode(text)
+        ids = check_ids(prompt, self.config, "text")
+        generation = GenerationConfig(max_new_tokens=max_new_tokens) if max_new_tokens else None
+        if self.config.kind == "encoder":
+            read = Text(encoder=ids)
         elif self.config.kind == "decoder":
-            tokens = tokens + self.continuation(tokens, None, max_new_tokens)
-        trace.tokens = tokens if decoder_tokens is None else decoder_tokens
-        trace.pieces = self.tokenizer.pieces(trace.tokens)
-        self.forward(tokens, decoder_tokens, trace)
+            read = Text(decoder=ids, generation=generation)
+        else:
+            said = self.tokenizer.encode_target(target) if target is not None else []
+            read = Text(encoder=ids, decoder=[decoder_start(self.special), *said], generation=generation)
+        look = Looking(layers=layers, heads=heads, kinds=kinds, edits=flat(edits), budget=budget, spill=spill)
+        trace = trace_text(self.executor, self.tokenizer, self.special, read, look, self.name)
+        trace.source = self
         return trace
 
     def save(self, folder: str | Path, *, dtype: str = "float32") -> None:
@@ -271,29 +283,16 @@ class Model:
         shared = self.config.kind == "decoder"
         return prompt_limit(self.config.max_positions, config.max_new_tokens if shared else 0, strategy)
 
-    def continuation(self, tokens: Sequence[int], memory: Memory | None, max_new_tokens: int) -> list[int]:
-        """What the model says next, greedily."""
-        if max_new_tokens == 0:
-            return []
-        config = GenerationConfig(max_new_tokens=max_new_tokens)
-        if len(tokens) + max_new_tokens > self.config.max_positions:
-            raise ContextWindowError(
-                f"{len(tokens)} tokens and {max_new_tokens} new ones do not fit the context window of "
-                f"{self.config.max_positions}; ask for at most {max(0, self.config.max_positions - len(tokens))}"
-            )
-        [[done]] = generate(self.executor, [list(tokens)], config, self.special, memory=memory)
-        return list(done.tokens)
-
-    def forward(self, tokens: Sequence[int], decoder_tokens: Sequence[int] | None, trace: Trace | None) -> Floats:
+    def forward(self, tokens: Sequence[int], decoder_tokens: Sequence[int] | None) -> Floats:
         """One pass without a cache."""
         ids = check_ids(tokens, self.config, "tokens")
         both = self.config.kind == "encoder-decoder"
         if (decoder_tokens is not None) != both:
             raise OptionError(f"decoder_tokens are {'needed by' if both else 'out of place in'} a {self.config.kind}")
         if self.config.kind == "decoder":
-            return self.executor.decode([ids], want="all", trace=trace)[0]
-        memory = self.executor.encode([ids], trace=trace)
+            return self.executor.decode([ids], want="all")[0]
+        memory = self.executor.encode([ids])
         if self.config.kind == "encoder":
-            return memory.states[0] if self.config.head == "none" else self.executor.head(memory, trace)[0]
+            return memory.states[0] if self.config.head == "none" else self.executor.head(memory)[0]
         target = check_ids(decoder_tokens or [], self.config, "decoder_tokens")
-        return self.executor.decode([target], memory=memory, want="all", trace=trace)[0]
+        return self.executor.decode([target], memory=memory, want="all")[0]

@@ -68,13 +68,23 @@ def encode_sources(executor: Executor, sources: Tokens, special: SpecialTokens) 
     config = executor.config
     if config.kind != "encoder-decoder":
         raise UnsupportedError(f"a {config.family} model reads no source; give its decoder or encoder the ids directly")
-    start = special.bos if special.decoder_start is None else special.decoder_start
-    if start is None:
-        raise OptionError("the checkpoint names no decoder_start id; give the decoder a prompt of its own")
+    start = decoder_start(special)
     checked = [check_ids(ids, config, f"source {i}") for i, ids in enumerate(sources)]
     if not checked:
         raise OptionError("there is no source; give at least one")
     return [[start] for _ in checked], executor.encode(checked)
+
+
+def decoder_start(special: SpecialTokens) -> int:
+    """The id a decoder beside an encoder begins with.
+
+    Raises:
+        OptionError: the model does not say.
+    """
+    start = special.bos if special.decoder_start is None else special.decoder_start
+    if start is None:
+        raise OptionError("the checkpoint names no decoder_start id; give the decoder a prompt of its own")
+    return start
 
 
 def room(prompt: Sequence[int], config: ModelConfig, max_new_tokens: int) -> int:

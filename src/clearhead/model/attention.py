@@ -33,6 +33,8 @@ class Attention(nn.Module):
         q, k, v = self.heads(self.query(x)), self.heads(self.key(x)), self.heads(self.value(x))
         if context.rotary is not None:
             q, k = rotate(q, context.rotary), rotate(k, context.rotary)
+        q = context.show(f"{self.path}.query", q)
+        k, v = context.change(f"{self.path}.key", k), context.change(f"{self.path}.value", v)
         if context.cache is not None and context.slots is not None:
             k, v = context.cache.extend(self.path, k, v, context.slots)
         return self.mix(q, (k, v), (context.bias, context.causal), context)
@@ -40,18 +42,17 @@ class Attention(nn.Module):
     def mix(self, q: Tensor, kv: Pair, mask: Mask, context: ForwardContext) -> Tensor:
         """[B, H, T, D] and two of [B, K, S, D] -> [B, T, C]; weights are formed only where someone looks at them."""
         (k, v), (bias, causal) = kv, mask
+        context.record(f"{self.path}.key", k)
+        context.record(f"{self.path}.value", v)
         if context.wants(f"{self.path}.weights"):
-            mixed, weights = attend(q, kv, mask, self.scale)
-            context.record(f"{self.path}.weights", weights)
+            mixed = blend(context.show(f"{self.path}.weights", attention_weights(q, k, mask, self.scale)), v)
         else:
             mixed = F.scaled_dot_product_attention(
                 q, k, v, attn_mask=bias, is_causal=causal, scale=self.scale, enable_gqa=self.grouped
             )
-        for kind, value in (("query", q), ("key", k), ("value", v), ("heads", mixed)):
-            context.record(f"{self.path}.{kind}", value)
+        mixed = context.show(f"{self.path}.heads", mixed)
         out = self.output(mixed.transpose(1, 2).flatten(2))  # [B, H, T, D] -> [B, T, H * D] -> [B, T, C]
-        context.record(f"{self.path}.output", out)
-        return out
+        return context.show(f"{self.path}.output", out)
 
     def heads(self, x: Tensor) -> Tensor:
         """[B, T, H * D] -> [B, H, T, D]."""
@@ -63,19 +64,23 @@ class CrossAttention(Attention):
 
     def forward(self, x: Tensor, context: ForwardContext) -> Tensor:
         """[B, T, C] -> [B, T, C]."""
-        q = self.heads(self.query(x))
+        q = context.show(f"{self.path}.query", self.heads(self.query(x)))
         assert context.memory is not None
-        kv = context.memory.keys_values(self.path, self.keys_values)
+        kv = context.memory.keys_values(self.path, lambda memory: self.changed(self.keys_values(memory), context))
         return self.mix(q, kv, (context.memory_bias, False), context)
 
     def keys_values(self, memory: Tensor) -> Pair:
         """[B, S, C] -> two of [B, K, S, D]."""
         return self.heads(self.key(memory)), self.heads(self.value(memory))
 
+    def changed(self, kv: Pair, context: ForwardContext) -> Pair:
+        """The same after edits."""
+        return context.change(f"{self.path}.key", kv[0], first=0), context.change(f"{self.path}.value", kv[1], first=0)
 
-def attend(q: Tensor, kv: Pair, mask: Mask, scale: float) -> Pair:
-    """softmax(q k^T * scale + bias) v [B, H, T, D] and the softmax itself [B, H, T, S]: equation 1, in the open."""
-    k, v = (t.repeat_interleave(q.shape[1] // t.shape[1], dim=1) for t in kv)  # [B, H, S, D]
+
+def attention_weights(q: Tensor, k: Tensor, mask: Mask, scale: float) -> Tensor:
+    """softmax(q k^T * scale + bias) [B, H, T, S]: the first half of equation 1, in the open."""
+    k = k.repeat_interleave(q.shape[1] // k.shape[1], dim=1)  # [B, H, S, D]
     bias, causal = mask
     scores = q @ k.mT * scale  # [B, H, T, S]
     if causal:
@@ -83,8 +88,12 @@ def attend(q: Tensor, kv: Pair, mask: Mask, scale: float) -> Pair:
         scores = scores.masked_fill(ahead, float("-inf"))
     if bias is not None:
         scores = scores + bias
-    weights = scores.softmax(dim=-1)
-    return weights @ v, weights
+    return scores.softmax(dim=-1)
+
+
+def blend(weights: Tensor, v: Tensor) -> Tensor:
+    """Each query's share of every value [B, H, T, D]: the second half of equation 1."""
+    return weights @ v.repeat_interleave(weights.shape[1] // v.shape[1], dim=1)
 
 
 def rotate(x: Tensor, rotary: Pair) -> Tensor:

@@ -56,10 +56,8 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor, context: ForwardContext) -> Tensor:
         """[B, T, C] -> [B, T, C]."""
-        context.record(f"{self.path}.input", x)
-        x = self.sublayers(x, context)
-        context.record(f"{self.path}.output", x)
-        return x
+        x = self.sublayers(context.show(f"{self.path}.input", x), context)
+        return context.show(f"{self.path}.output", x)
 
     def sublayers(self, x: Tensor, context: ForwardContext) -> Tensor:
         """[B, T, C] -> [B, T, C]."""

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from clearhead.edits import Edits
 from clearhead.model.cache import KVCache, Slots
 from clearhead.model.memory import TorchMemory
 from clearhead.trace import Trace
+from clearhead.trace.schema import StackName
 
 Pair = tuple[Tensor, Tensor]
 
@@ -27,14 +29,35 @@ class ForwardContext:
     memory_bias: Tensor | None = None  # [B, 1, 1, S]: hides the padding of the memory
     cache: KVCache | None = None
     slots: Slots | None = None  # where this call's keys go in the cache
+    stack: StackName = "decoder"
     trace: Trace | None = None
+    edits: Edits | None = None
+    first: int = 0  # position of the first query, where there is one row to look at
 
     def wants(self, path: str) -> bool:
-        """Whether anyone looks at this place."""
-        return self.trace is not None and self.trace.wants(path)
+        """Whether anyone looks at this place, or changes it."""
+        looked_at = self.trace is not None and self.trace.wants(path)
+        return looked_at or (self.edits is not None and path in self.edits.paths)
+
+    def show(self, path: str, value: Tensor) -> Tensor:
+        """The value at this place [1, ...], after edits; a trace keeps it."""
+        value = self.change(path, value)
+        self.record(path, value)
+        return value
+
+    def change(self, path: str, value: Tensor, *, first: int | None = None) -> Tensor:
+        """The value at this place after edits, of a copy in float32; `first` is its position, if not the first query's.
+
+        By itself where a trace keeps more than what is changed: keys, with those of earlier calls.
+        """
+        if self.edits is None or path not in self.edits.paths:
+            return value
+        numbers = value[0].detach().to("cpu", torch.float32).numpy().copy()
+        self.edits.apply(path, numbers, self.first if first is None else first)
+        return torch.from_numpy(numbers).to(value)[None]
 
     def record(self, path: str, value: Tensor) -> None:
-        """Show the value at this place: [1, ...] -> [...], in float32 (float64 where the model computes in it)."""
+        """Keep the value at this place: [1, ...] -> [...], in float32 (float64 where the model computes in it)."""
         if self.trace is not None and self.trace.wants(path):
             kept = value[0].detach().cpu()
-            self.trace.record(path, kept.numpy() if kept.dtype == torch.float64 else kept.float().numpy())
+            self.trace.write(path, kept.numpy() if kept.dtype == torch.float64 else kept.float().numpy())

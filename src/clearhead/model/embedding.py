@@ -26,19 +26,21 @@ class Embedding(nn.Module):
     def forward(self, ids: Tensor, positions: Tensor, types: Tensor | None, context: ForwardContext) -> Tensor:
         """ids [B, T] at `positions` [B or 1, T], of token types [B, T] -> [B, T, C]."""
         x = self.tokens(ids) * self.config.embedding_scale
-        context.record("embed.tokens", x)
-        x = self.place(x, positions)
+        context.record(f"{context.stack}.embed.tokens", x)
+        x = self.place(x, positions, context)
         if self.token_types is not None:
             x = x + self.token_types(torch.zeros_like(ids) if types is None else types)
-        x = self.norm(x)
-        context.record("embed.output", x)
-        return x
+        context.record(f"{context.stack}.embed.sum", x)
+        return context.show(f"{context.stack}.embed.output", self.norm(x))
 
-    def place(self, x: Tensor, positions: Tensor) -> Tensor:
+    def place(self, x: Tensor, positions: Tensor, context: ForwardContext) -> Tensor:
         """[B, T, C] with each token's position added, where positions are vectors."""
         if self.positions is not None:
             # Padding may run past the table; what is looked up for it is never read.
-            return x + self.positions(positions.clamp(max=self.config.max_positions - 1))
-        if self.config.position == "sinusoidal":
-            return x + torch.from_numpy(sinusoidal(positions.cpu().numpy(), x.shape[-1])).to(x)
-        return x
+            added = self.positions(positions.clamp(max=self.config.max_positions - 1))
+        elif self.config.position == "sinusoidal":
+            added = torch.from_numpy(sinusoidal(positions.cpu().numpy(), x.shape[-1])).to(x)
+        else:
+            return x
+        context.record(f"{context.stack}.embed.positions", added)
+        return x + added

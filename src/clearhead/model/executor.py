@@ -16,12 +16,14 @@ from clearhead.calls import (
     check_capacity,
     check_decoder,
     check_encoder,
+    check_read,
     check_rows,
-    check_traced,
+    check_watched,
     check_window,
     own,
 )
 from clearhead.config import ModelConfig
+from clearhead.edits import Edits
 from clearhead.errors import UnsupportedError
 from clearhead.executor import Cache, Floats, Memory, Tokens
 from clearhead.model.cache import KVCache
@@ -31,6 +33,7 @@ from clearhead.model.memory import TorchMemory, cut, to_numpy
 from clearhead.model.step.cache import StaticCache
 from clearhead.model.step.stepper import Decoding, build_stepper
 from clearhead.trace import Trace
+from clearhead.trace.schema import LOGITS
 
 
 class TorchExecutor:
@@ -62,14 +65,22 @@ class TorchExecutor:
         return KVCache(rows, capacity) if self.stepper is None else self.stepper.new_cache(rows, capacity)
 
     @torch.inference_mode()
-    def encode(self, tokens: Tokens, token_types: Tokens | None = None, trace: Trace | None = None) -> TorchMemory:
+    def encode(
+        self,
+        tokens: Tokens,
+        token_types: Tokens | None = None,
+        trace: Trace | None = None,
+        edits: Edits | None = None,
+    ) -> TorchMemory:
         """Run the encoder over ragged rows."""
         check_encoder(tokens, self.config)
-        check_traced(tokens, trace, self.config)
+        check_watched(tokens, trace, edits, self.config)
         check_window(max(map(len, tokens)), self.config)
         ids, lengths = self.pad(tokens)
         types = None if token_types is None else self.pad(token_types)[0]
-        return TorchMemory(self.model.encode(ids, lengths, types, trace), lengths)
+        if trace is not None:
+            trace.begin("encoder", first=0, new=lengths[0], dtype=self.shown_dtype)
+        return TorchMemory(self.model.encode(ids, lengths, types, trace=trace, edits=edits), lengths)
 
     @torch.inference_mode()
     def decode(
@@ -80,10 +91,11 @@ class TorchExecutor:
         *,
         want: Literal["last", "all"] = "last",
         trace: Trace | None = None,
+        edits: Edits | None = None,
     ) -> list[Floats]:
         """Run the decoder over new tokens; float32 logits per row (float64 where the model computes in it)."""
         check_decoder(memory is not None, self.config)
-        check_traced(tokens, trace, self.config)
+        check_watched(tokens, trace, edits, self.config)
         kept = None if cache is None else own(cache, KVCache, self.name)
         source = None if memory is None else own(memory, TorchMemory, self.name)
         check_rows(tokens, cache=held(kept), memory=held(source))
@@ -91,15 +103,22 @@ class TorchExecutor:
         if not any(lengths):
             return [np.zeros((0, self.config.vocab_size), dtype=np.float32) for _ in tokens]
         check_window(max(lengths) if kept is None else kept.slots(lengths).end, self.config)
-        if self.stepper and isinstance(kept, StaticCache) and trace is None and set(lengths) == {1}:
+        if self.stepper and isinstance(kept, StaticCache) and (trace or edits) is None and set(lengths) == {1}:
             return cut(self.stepper([row[0] for row in tokens], kept, source)[:, None], lengths)
         ids, _ = self.pad(tokens)
-        states = self.model.decode(ids, lengths, cache=kept, memory=source, trace=trace)
+        if trace is not None:
+            first = 0 if kept is None else kept.lengths[0]
+            among = 0 if source is None else source.lengths[0]
+            trace.begin("decoder", first=first, new=lengths[0], memory=among, dtype=self.shown_dtype)
+        states = self.model.decode(ids, lengths, cache=kept, memory=source, trace=trace, edits=edits)
+        if trace is not None and trace.wants(LOGITS):
+            logits = cut(self.model.logits(states, trace), lengths)
+            return logits if want == "all" else [rows[-1:] for rows in logits]
         if want == "last":
             last = torch.tensor(lengths, device=self.device).clamp(min=1) - 1
             states = states[torch.arange(len(lengths), device=self.device), last][:, None]  # [B, 1, C]
             lengths = [min(n, 1) for n in lengths]
-        return cut(self.model.logits(states, trace), lengths)
+        return cut(self.model.logits(states), lengths)
 
     @torch.inference_mode()
     def head(self, memory: Memory, trace: Trace | None = None) -> list[Floats]:
@@ -116,6 +135,22 @@ class TorchExecutor:
         if self.model.pooler is None:
             raise UnsupportedError("this checkpoint has no pooler")
         return to_numpy(self.model.pool(own(memory, TorchMemory, self.name).padded))
+
+    @torch.inference_mode()
+    def read(self, states: Floats) -> Floats:
+        """What the head makes of states [T, C] of any layer: logits [T, V]."""
+        check_read(states, self.config)
+        kept = self.model.embed.tokens.weight
+        return to_numpy(self.model.read(torch.from_numpy(np.ascontiguousarray(states)).to(kept)[None])[0])
+
+    def embeddings(self) -> Floats:
+        """[V, C]: the vector of every token."""
+        return to_numpy(self.model.embed.tokens.weight.detach())
+
+    @property
+    def shown_dtype(self) -> type[np.floating[Any]]:
+        """What a trace keeps: float32, unless the model computes in float64."""
+        return np.float64 if self.dtype == "float64" else np.float32
 
     def pad(self, rows: Tokens) -> tuple[Tensor, list[int]]:
         """Ragged rows as one tensor [B, T], filled on the right with id 0, and their lengths."""

@@ -39,11 +39,8 @@ class MLP(nn.Module):
 
     def forward(self, x: Tensor, context: ForwardContext) -> Tensor:
         """[B, T, C] -> [B, T, C]."""
-        hidden = self.hidden(x)  # [B, T, F]
-        context.record(f"{self.path}.hidden", hidden)
-        out = self.down(hidden)
-        context.record(f"{self.path}.output", out)
-        return out
+        hidden = context.show(f"{self.path}.hidden", self.hidden(x))  # [B, T, F]
+        return context.show(f"{self.path}.output", self.down(hidden))
 
     def hidden(self, x: Tensor) -> Tensor:
         """[B, T, C] -> [B, T, F]."""

@@ -33,11 +33,11 @@ class Stack(nn.Module):
         context.bias, context.causal = self.bias(positions, keys, x.dtype)
         if self.config.position == "rotary":
             context.rotary = rotary_tables(self.config, positions, x.dtype)
+        if context.wants(f"{self.path}.bias"):
+            context.record(f"{self.path}.bias", shown_bias(context, x.shape[1], keys.shape[1]))
         for layer in self.layers:
             x = layer(x, context)
-        x = self.norm(x)
-        context.record(f"{self.path}.output", x)
-        return x
+        return context.show(f"{self.path}.output", self.norm(x))
 
     def bias(self, positions: Tensor, keys: Tensor, dtype: torch.dtype) -> tuple[Tensor | None, bool]:
         """All that is added to the scores [B, H or 1, T, S], and whether a plain causal mask does instead."""
@@ -55,6 +55,15 @@ class Stack(nn.Module):
         """[B, T, S]: which keys a query may not see."""
         padding = (keys < 0)[:, None].expand(-1, positions.shape[1], -1)
         return padding | (keys[:, None] > positions[..., None]) if self.causal else padding
+
+
+def shown_bias(context: ForwardContext, queries: int, keys: int) -> Tensor:
+    """[1, H or 1, T, S]: the score bias with everything that stands in for one."""
+    if context.bias is not None:
+        return context.bias.expand(-1, -1, queries, keys)
+    bias = torch.zeros(1, 1, queries, keys)
+    ahead = torch.ones(queries, keys, dtype=torch.bool).triu(1)
+    return bias.masked_fill(ahead, float("-inf")) if context.causal else bias
 
 
 def rotary_tables(config: ModelConfig, positions: Tensor, dtype: torch.dtype) -> Pair:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from clearhead.config import ModelConfig
+from clearhead.edits import Edits
 from clearhead.model.cache import KVCache
 from clearhead.model.context import ForwardContext
 from clearhead.model.embedding import Embedding
@@ -14,6 +15,7 @@ from clearhead.model.head import HEADS
 from clearhead.model.memory import TorchMemory
 from clearhead.model.stack import Stack
 from clearhead.trace import Trace
+from clearhead.trace.schema import LOGITS, last_stack
 
 
 class Transformer(nn.Module):
@@ -34,11 +36,17 @@ class Transformer(nn.Module):
         self.head = HEADS[config.head](config) if config.head != "none" else None
 
     def encode(
-        self, ids: Tensor, lengths: list[int], types: Tensor | None = None, trace: Trace | None = None
+        self,
+        ids: Tensor,
+        lengths: list[int],
+        types: Tensor | None = None,
+        *,
+        trace: Trace | None = None,
+        edits: Edits | None = None,
     ) -> Tensor:
         """ids [B, S] -> the memory [B, S, C]; what stands at padding means nothing."""
         assert self.encoder is not None
-        context = ForwardContext(trace=trace)
+        context = ForwardContext(stack="encoder", trace=trace, edits=edits)
         positions = torch.arange(ids.shape[1], device=ids.device)[None]
         x = self.embed(ids, positions, types, context)
         return self.encoder(x, positions, hide_padding(positions, lengths), context)
@@ -51,15 +59,17 @@ class Transformer(nn.Module):
         cache: KVCache | None = None,
         memory: TorchMemory | None = None,
         trace: Trace | None = None,
+        edits: Edits | None = None,
     ) -> Tensor:
         """ids [B, T], which follow what each row of the cache holds -> states [B, T, C], to be given to `logits`.
 
         `memory` is the encoder's output, for a decoder beside an encoder.
         """
         assert self.decoder is not None
-        context = ForwardContext(cache=cache, trace=trace)
+        context = ForwardContext(cache=cache, trace=trace, edits=edits)
         if cache is not None:
             context.slots = cache.slots(lengths)
+            context.first = context.slots.starts[0]
         if memory is not None:
             context.memory, context.memory_bias = memory, memory.bias()
         positions, keys = self.places(ids, context)
@@ -89,8 +99,14 @@ class Transformer(nn.Module):
         if self.config.head == "sequence_labels":
             states = self.pool(states)[:, None]
         logits = self.head(states, self.embed.tokens.weight)
-        ForwardContext(trace=trace).record("head.logits", logits)
+        ForwardContext(trace=trace).record(LOGITS, logits)
         return logits
+
+    def read(self, states: Tensor) -> Tensor:
+        """States of any layer [B, T, C] -> logits [B, T, V], through the last stack's last norm."""
+        stack = self.encoder if last_stack(self.config) == "encoder" else self.decoder
+        assert stack is not None
+        return self.logits(stack.norm(states))
 
     def pool(self, states: Tensor) -> Tensor:
         """[B, T, C] -> [B, C]: BERT's tanh layer over the first token."""

@@ -1,6 +1,6 @@
 """Types of the extension module (`src/native/bindings.cpp`, `bind_choosing.cpp`, `bind_kernels.cpp`)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -74,7 +74,19 @@ class Positions:
     ) -> None: ...
 
 class Capture:
-    def __init__(self, layers: list[int], heads: list[int], places: dict[str, Floats]) -> None: ...
+    def __init__(
+        self,
+        n_layers: int,
+        heads: list[int],
+        rows: int,
+        keys: int,
+        memory: int,
+        places: list[tuple[str, int, Floats]],
+    ) -> None: ...
+    def at(self, row: int, first_key: int) -> None: ...
+
+class Edits:
+    def __init__(self, places: list[tuple[str, int]], change: Callable[[str, int, Floats], None]) -> None: ...
 
 class Model:
     def __init__(
@@ -95,6 +107,7 @@ class Model:
         all: bool,
         positions: Positions,
         capture: Capture | None,
+        edits: Edits | None,
         logits: Floats,
     ) -> bool: ...
     def encode(
@@ -104,7 +117,9 @@ class Model:
         types: Sequence[int],
         positions: Positions,
         capture: Capture | None,
+        edits: Edits | None,
     ) -> Memory | None: ...
+    def read(self, states: Floats, logits: Floats) -> None: ...
     def head(self, memory: Memory, logits: Floats) -> None: ...
     def pool(self, memory: Memory, out: Floats) -> None: ...
     def cancel(self) -> None: ...

@@ -14,21 +14,25 @@ from clearhead.calls import (
     check_capacity,
     check_decoder,
     check_encoder,
+    check_read,
     check_room,
     check_rows,
-    check_traced,
+    check_watched,
     check_window,
     own,
 )
 from clearhead.config import ModelConfig
+from clearhead.edits import Edits
 from clearhead.errors import OptionError, UnsupportedError
 from clearhead.executor import Cache, Floats, Memory, Tokens
 from clearhead.native import _native
 from clearhead.native.cache import PagedCache
 from clearhead.native.capture import Capture
-from clearhead.native.packing import PackedWeights
+from clearhead.native.editing import native_edits
+from clearhead.native.packing import PackedWeights, unpack_rows
 from clearhead.native.positions import PositionTables
 from clearhead.trace import Trace
+from clearhead.trace.schema import LOGITS, StackName
 
 PASS_TOKENS = 512  # of one pass through the layers: their activations stay near 10 MB, and within reach of the caches
 
@@ -78,6 +82,7 @@ class NativeExecutor:
         kv: str | None = None,
     ) -> None:
         self.config, self.dtype, self.packed_bytes = config, dtype, packed.size
+        self.packed = packed
         self.packed_file = packed.file
         available = _native.instruction_sets()
         instruction_set = instruction_set or available[-1]
@@ -103,15 +108,19 @@ class NativeExecutor:
         check_capacity(capacity, self.config)
         return PagedCache(self.native.new_cache(rows, capacity))
 
-    def encode(self, tokens: Tokens, token_types: Tokens | None = None, trace: Trace | None = None) -> NativeMemory:
+    def encode(
+        self,
+        tokens: Tokens,
+        token_types: Tokens | None = None,
+        trace: Trace | None = None,
+        edits: Edits | None = None,
+    ) -> NativeMemory:
         """Run the encoder over ragged rows."""
         check_encoder(tokens, self.config)
-        check_traced(tokens, trace, self.config)
+        check_watched(tokens, trace, edits, self.config)
         check_window(max(map(len, tokens)), self.config)
-        capture = None
-        if trace is not None:
-            n = len(tokens[0])
-            capture = Capture(trace, self.config, "encoder", new=n, keys=n, memory=0)
+        capture = self.capture(trace, "encoder", first=0, new=len(tokens[0]))
+        changes = native_edits(edits, "encoder", 0)
         made: _native.Memory | None = None
         for rows in batches(tokens):
             types = [] if token_types is None else flat(token_types[rows])
@@ -120,7 +129,8 @@ class NativeExecutor:
                 [len(row) for row in tokens[rows]],
                 types,
                 self.positions["encoder"].reach(max(map(len, tokens[rows]))),
-                None if capture is None else capture.native,
+                capture,
+                changes,
             )
             if memory is None:
                 raise KeyboardInterrupt
@@ -128,8 +138,6 @@ class NativeExecutor:
                 made = memory
             else:
                 made.extend(memory)
-        if capture is not None:
-            capture.record()
         assert made is not None
         return NativeMemory(made, self.config.d_model)
 
@@ -141,10 +149,11 @@ class NativeExecutor:
         *,
         want: Literal["last", "all"] = "last",
         trace: Trace | None = None,
+        edits: Edits | None = None,
     ) -> list[Floats]:
         """Run the decoder over new tokens; float32 logits per row."""
         check_decoder(memory is not None, self.config)
-        check_traced(tokens, trace, self.config)
+        check_watched(tokens, trace, edits, self.config)
         kept = None if cache is None else own(cache, PagedCache, self.name)
         source = None if memory is None else own(memory, NativeMemory, self.name)
         before = [0] * len(tokens) if kept is None else kept.lengths
@@ -154,9 +163,11 @@ class NativeExecutor:
             check_room(max(ends, default=0), kept.capacity)
         check_window(max(ends, default=0), self.config)
         counts = [len(row) for row in tokens]
-        if trace is not None or sum(counts) <= PASS_TOKENS:
-            return self.step(tokens, counts, ends, kept, source, want, trace)
-        return self.long(tokens, kept, source, want)
+        if trace is not None and counts[0] and "decoder" not in trace.spans:
+            trace.room.setdefault("decoder", counts[0])  # for all passes of this call
+        if sum(counts) <= PASS_TOKENS:
+            return self.step(tokens, counts, ends, kept, source, want, trace, edits)
+        return self.long(tokens, kept, source, want, trace, edits)
 
     def step(
         self,
@@ -167,35 +178,56 @@ class NativeExecutor:
         memory: NativeMemory | None,
         want: str,
         trace: Trace | None,
+        edits: Edits | None,
     ) -> list[Floats]:
         """One pass through the layers."""
-        given = counts if want == "all" else [min(n, 1) for n in counts]
+        shown = trace is not None and trace.wants(LOGITS)
+        every = want == "all" or shown or edits is not None  # edits of the last states are made in place, in all rows
+        given = counts if every else [min(n, 1) for n in counts]
         logits = np.empty((sum(given), self.native.logit_stride), dtype=np.float32)
-        capture = None
-        if trace is not None and counts[0]:
-            held = 0 if memory is None else memory.lengths[0]
-            capture = Capture(trace, self.config, "decoder", new=counts[0], keys=ends[0], memory=held)
         if len(logits):
+            first = ends[0] - counts[0]
+            held = 0 if memory is None else memory.lengths[0]
             done = self.native.decode(
                 flat(tokens),
                 counts,
                 None if cache is None else cache.native,
                 None if memory is None else memory.native,
-                want == "all",
+                every,
                 self.positions["decoder"].reach(max(ends)),
-                None if capture is None else capture.native,
+                self.capture(trace, "decoder", first=first, new=counts[0], memory=held),
+                native_edits(edits, "decoder", first),
                 logits,
             )
             if not done:
                 raise KeyboardInterrupt
-        if capture is not None and trace is not None:
-            capture.record()
-            if trace.wants("head.logits"):
-                trace.record("head.logits", logits[:, : self.config.vocab_size])
-        return cut(logits[:, : self.config.vocab_size], given)
+        found = cut(logits[:, : self.config.vocab_size], given)
+        if trace is not None and counts[0]:
+            trace.write(LOGITS, found[0])
+        return [rows[-1:] for rows in found] if every and want == "last" else found
+
+    def capture(
+        self, trace: Trace | None, stack: StackName, *, first: int, new: int, memory: int = 0
+    ) -> _native.Capture | None:
+        """Where the kernels put what a trace wants of a call; what they do not know of is written here."""
+        if trace is None or new == 0:
+            return None
+        span = trace.begin(stack, first=first, new=new, memory=memory)
+        if span.tables is None:
+            span.tables = Capture(trace, stack, span)
+        if trace.wants(f"{stack}.bias"):
+            trace.write(f"{stack}.bias", self.positions[stack].score_bias(first, new))
+        capture: Capture = span.tables
+        return capture.at(span)
 
     def long(
-        self, tokens: Tokens, cache: PagedCache | None, memory: NativeMemory | None, want: Literal["last", "all"]
+        self,
+        tokens: Tokens,
+        cache: PagedCache | None,
+        memory: NativeMemory | None,
+        want: Literal["last", "all"],
+        trace: Trace | None,
+        edits: Edits | None,
     ) -> list[Floats]:
         """Many tokens in several passes, which give the same numbers as one; on the way out after an error the cache is
         as it was."""
@@ -206,7 +238,8 @@ class NativeExecutor:
             for piece in pieces(tokens):
                 counts = [len(row) for row in piece]
                 ends = [held + n for held, n in zip(cache.lengths, counts, strict=True)]
-                for rows, logits in zip(found, self.step(piece, counts, ends, cache, memory, want, None), strict=True):
+                given = self.step(piece, counts, ends, cache, memory, want, trace, edits)
+                for rows, logits in zip(found, given, strict=True):
                     if want == "all":
                         rows.append(logits)
                     elif len(logits):
@@ -225,9 +258,20 @@ class NativeExecutor:
         logits = np.empty((sum(given), self.native.logit_stride), dtype=np.float32)
         self.native.head(mine.native, logits)
         logits = logits[:, : len(self.config.labels) or self.config.vocab_size]
-        if trace is not None and trace.wants("head.logits"):
-            trace.record("head.logits", logits)
+        if trace is not None:
+            trace.write(LOGITS, logits)
         return cut(logits, given)
+
+    def read(self, states: Floats) -> Floats:
+        """What the head makes of states [T, C] of any layer: logits [T, V]."""
+        check_read(states, self.config)
+        logits = np.empty((len(states), self.native.logit_stride), dtype=np.float32)
+        self.native.read(np.ascontiguousarray(states, dtype=np.float32), logits)
+        return logits[:, : len(self.config.labels) or self.config.vocab_size]
+
+    def embeddings(self) -> Floats:
+        """[V, C]: the vector of every token, in float32 as its packed type has it."""
+        return unpack_rows(self.packed.matrices["embed.tokens.weight"])
 
     def pool(self, memory: Memory) -> Floats:
         """[B, C] from the pooler."""

@@ -188,3 +188,12 @@ def spans(rows: int, columns: int) -> Iterator[slice]:
     step = max(1, CHUNK // columns // 16) * 16
     for first in range(0, rows, step):
         yield slice(first, min(rows, first + step))
+
+
+def unpack_rows(matrix: PackedMatrix) -> NDArray[np.float32]:
+    """[rows, columns]: what a packed matrix stands for."""
+    out = np.empty((matrix.rows, matrix.columns), dtype=np.float32)
+    form = matrix.format
+    for row in range(matrix.rows):
+        _native.unpack(form.name, form.minima, matrix.rows, matrix.columns, form.group, matrix.data, row, out[row])
+    return out

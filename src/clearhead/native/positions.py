@@ -73,3 +73,12 @@ class PositionTables:
         else:
             return None
         return np.concatenate([values, np.zeros_like(values[:1])])
+
+    def score_bias(self, first: int, new: int) -> Array:
+        """[H or 1, new, S]: what is added to the scores of queries from position `first` on, for a trace to show; minus
+        infinity where a decoder's query may not look."""
+        keys = np.arange(first + new)
+        distance = keys - np.arange(first, first + new)[:, None]  # [T, S]
+        table = self.bias(first + new)
+        shown = np.zeros((1, *distance.shape), np.float32) if table is None else table[:-1, distance + first + new]
+        return np.where(distance > 0, np.float32("-inf"), shown) if self.stack == "decoder" else shown

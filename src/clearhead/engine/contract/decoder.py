@@ -99,7 +99,7 @@ def attention_sums(subject: Subject) -> Measured:
 
 def look(subject: Subject) -> tuple[Floats, Trace]:
     """The longest row with its attention recorded."""
-    index, trace = subject.longest, Trace(kinds=["weights"])
+    index, trace = subject.longest, Trace(subject.executor.config, kinds=["weights"])
     logits = subject.executor.decode([subject.rows[index]], memory=subject.memory([index]), want="all", trace=trace)
     return logits[0], trace
 

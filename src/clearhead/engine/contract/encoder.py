@@ -31,8 +31,8 @@ def batched(subject: Subject) -> Measured:
 
 def traced(subject: Subject) -> Measured:
     """Looking inside changes nothing."""
-    traced_states = subject.executor.encode([subject.encoded[0]], trace=Trace(kinds=["weights"])).states
-    return subject.compared(traced_states, subject.states[:1])
+    trace = Trace(subject.executor.config, kinds=["weights"])
+    return subject.compared(subject.executor.encode([subject.encoded[0]], trace=trace).states, subject.states[:1])
 
 
 def head(subject: Subject) -> Measured:

@@ -1,0 +1,165 @@
+"""One text, read and continued with everything looked at: from the request to a filled trace.
+
+What a trace takes is known before it begins, from the lengths of the text and of what may follow; a trace larger than
+its budget is refused then, or goes to a file.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from clearhead.config import GenerationConfig, ModelConfig, SpecialTokens
+from clearhead.edits import Edit, Edits
+from clearhead.engine.watching import Watching
+from clearhead.errors import ContextWindowError, OptionError, TraceBudgetError
+from clearhead.executor import Executor, Memory
+from clearhead.generation.generate import generate
+from clearhead.generation.prompts import encode_sources
+from clearhead.lens.seen import Trace
+from clearhead.text.printable import one_line, spelled
+from clearhead.text.tokenizer import Tokenizer
+from clearhead.trace.file import TraceFile
+
+BUDGET = 4_000_000_000  # bytes that a trace may take of memory, unless asked otherwise
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Looking:
+    """What to look at, and what to change meanwhile; see `Model.trace`."""
+
+    layers: Sequence[int] | None = None
+    heads: Sequence[int] | None = None
+    kinds: Sequence[str] | None = None
+    edits: tuple[Edit, ...] = ()
+    budget: int = BUDGET
+    spill: str | Path | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Text:
+    """What is read: by the encoder, where there is one, and by the decoder; and how much may follow."""
+
+    encoder: list[int] = field(default_factory=list)
+    decoder: list[int] = field(default_factory=list)
+    generation: GenerationConfig | None = None
+
+    @property
+    def rows(self) -> dict[str, int]:
+        """The most tokens of each stack."""
+        new = 0 if self.generation is None else self.generation.max_new_tokens
+        return {"encoder": len(self.encoder), "decoder": len(self.decoder) + new}
+
+
+def trace_text(
+    executor: Executor, tokenizer: Tokenizer, special: SpecialTokens, text: Text, look: Looking, name: str
+) -> Trace:
+    """Read the text, continue it, and return what was seen.
+
+    Raises:
+        ContextWindowError: text and new tokens do not fit.
+        OptionError: a layer, head, kind or place that the model lacks.
+        TraceBudgetError: a trace larger than its budget.
+    """
+    config = executor.config
+    check_window(text, config)
+    trace = Trace(config, layers=look.layers, heads=look.heads, kinds=look.kinds, model=name)
+    edits = Edits(config, look.edits) if look.edits else None
+    trace.room = {stack: n for stack, n in text.rows.items() if n}
+    file = prepare(trace, text, look)
+    try:
+        trace.n_prompt = len(text.decoder)
+        ids = run(Watching(executor, trace, edits), text, special)
+        name_tokens(trace, ids, tokenizer)
+        if file is not None:
+            file.finish(trace)
+    except BaseException:
+        if file is not None:
+            file.discard()
+        raise
+    return trace
+
+
+def check_window(text: Text, config: ModelConfig) -> None:
+    """Refuse what does not fit the context window."""
+    new = text.rows["decoder"] - len(text.decoder)
+    if new and text.rows["decoder"] > config.max_positions:
+        raise ContextWindowError(
+            f"{len(text.decoder)} tokens and {new} new ones do not fit the context window of "
+            f"{config.max_positions}; ask for at most {max(0, config.max_positions - len(text.decoder))}"
+        )
+
+
+def prepare(trace: Trace, text: Text, look: Looking) -> TraceFile | None:
+    """Room for the trace: in memory within the budget, or in a file."""
+    estimate = trace.estimate(text.rows)
+    total = sum(estimate.values())
+    if look.spill is not None:
+        memory = len(text.encoder)
+        shapes = {
+            path: trace.shape(place, n, n, memory)
+            for path, place in trace.choice.places.items()
+            if (n := text.rows[place.stack])
+        }
+        file = TraceFile(look.spill, shapes, "float32", sum(text.rows.values()))
+        trace.allocate = file.allocate
+        return file
+    if total > look.budget:
+        most = ", ".join(f"{kind} {amount(size)}" for kind, size in list(estimate.items())[:3])
+        raise TraceBudgetError(
+            f"this trace would take {amount(total)} ({most}) and its budget is {amount(look.budget)}; narrow it with "
+            "layers, heads or kinds, raise the budget, or spill it to a file"
+        )
+    return None
+
+
+def amount(size: int) -> str:
+    """Bytes for people."""
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
+
+
+def run(watching: Watching, text: Text, special: SpecialTokens) -> dict[str, list[int]]:
+    """Read and continue the text; the ids that each stack has read in the end."""
+    config = watching.config
+    if config.kind == "encoder":
+        memory = watching.encode([text.encoder])
+        if config.head != "none":
+            watching.head(memory)
+        return {"encoder": text.encoder}
+    source = encode_sources(watching, [text.encoder], special)[1] if config.kind == "encoder-decoder" else None
+    ids = text.decoder + continuation(watching, text, source, special)
+    return {"decoder": ids} if source is None else {"encoder": text.encoder, "decoder": ids}
+
+
+def continuation(watching: Watching, text: Text, memory: Memory | None, special: SpecialTokens) -> list[int]:
+    """What the model says next, every token of it read by the model as well, so that all are seen."""
+    if text.generation is None:
+        watching.decode([text.decoder], memory=memory, want="all" if watching.config.head != "none" else "last")
+        return []
+    [[done]] = generate(watching, [text.decoder], text.generation, special, memory=memory)
+    new = list(done.tokens)
+    if new:
+        watching.decode([new[-1:]], watching.caches[-1], memory)
+    return new
+
+
+def name_tokens(trace: Trace, ids: dict[str, list[int]], tokenizer: Tokenizer) -> None:
+    """What was read, as people read it."""
+    trace.ids = ids
+    trace.pieces = {stack: tokenizer.pieces(row) for stack, row in ids.items()}
+    trace.texts = {
+        stack: [shown(tokenizer, token, piece) for token, piece in zip(row, trace.pieces[stack], strict=True)]
+        for stack, row in ids.items()
+    }
+    trace.special = {stack: [token in tokenizer.special_ids for token in row] for stack, row in ids.items()}
+
+
+def shown(tokenizer: Tokenizer, token: int, piece: str) -> str:
+    """The text of a token, harmless to show."""
+    data = tokenizer.token_bytes(token)
+    return spelled(data) if data else one_line(piece)
+
+
+def check_target(target: str | None, config: ModelConfig) -> None:
+    """Only a decoder beside an encoder is given what to say."""
+    if target is not None and config.kind != "encoder-decoder":
+        raise OptionError(f"target is for a model that reads one text and writes another, not {config.kind}s")

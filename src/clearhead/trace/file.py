@@ -1,0 +1,188 @@
+"""A trace on disk: one safetensors file, whose arrays a run can fill in place, so that a trace may outgrow the memory.
+
+The file has its full size from the start and its arrays are mapped: what the kernels write goes to its pages. Its
+header holds the tokens, which are known only at the end; room is kept for them, and blanks fill what is left of it.
+"""
+
+import json
+import math
+import shutil
+import struct
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from clearhead.config import ModelConfig, RotaryScaling
+from clearhead.errors import OptionError
+from clearhead.trace.trace import Array, Span, Trace
+
+FORMAT = "clearhead-trace/1"
+DTYPES: dict[str, Any] = {"F32": np.float32, "F64": np.float64}
+MOST_HEADER = 100_000_000  # bytes, as safetensors has it
+BYTES_A_TOKEN = 600  # of the header: an id, a spelling and a text, with escapes
+ALIGNED = 64
+
+
+class TraceFile:
+    """A file with room for all arrays of a trace.
+
+    Raises:
+        OptionError: the file cannot be written, exists already, or the disk has no room for it.
+    """
+
+    def __init__(self, path: str | Path, shapes: Mapping[str, tuple[int, ...]], dtype: Any, tokens: int) -> None:
+        self.path = Path(path)
+        name = next(name for name, known in DTYPES.items() if np.dtype(known) == np.dtype(dtype))
+        self.entries: dict[str, dict[str, Any]] = {}
+        end = 0
+        for key, shape in shapes.items():
+            size = math.prod(shape) * np.dtype(dtype).itemsize
+            self.entries[key] = {"dtype": name, "shape": list(shape), "data_offsets": [end, end + size]}
+            end += size
+        fixed = len(json.dumps(self.entries))
+        self.start = -(-(8 + fixed + 8192 + BYTES_A_TOKEN * tokens) // ALIGNED) * ALIGNED
+        self.create(self.start + end)
+
+    def create(self, size: int) -> None:
+        """The empty file, in full length; its pages are taken as they are written."""
+        try:
+            free = shutil.disk_usage(self.path.absolute().parent).free
+            if size > free:
+                raise OptionError(
+                    f"{self.path} would take {size / 1e9:.1f} GB and the disk has {free / 1e9:.1f} GB free; narrow the "
+                    "trace with layers, heads or kinds, or name another disk"
+                )
+            with self.path.open("xb") as file:
+                file.truncate(size)
+        except FileExistsError:
+            raise OptionError(f"{self.path} exists; name a new file, or remove it first") from None
+        except OSError as error:
+            raise OptionError(f"{self.path} cannot be written: {error.strerror or error}") from None
+
+    def allocate(self, path: str, shape: tuple[int, ...], dtype: Any) -> Array:
+        """The mapped array of one place."""
+        entry = self.entries[path]
+        assert entry["shape"] == list(shape), path
+        if math.prod(shape) == 0:
+            return np.zeros(shape, dtype)
+        return np.memmap(self.path, dtype, "r+", self.start + entry["data_offsets"][0], shape)
+
+    def finish(self, trace: Trace) -> None:
+        """Write the header; the file is a trace from now on."""
+        header: dict[str, Any] = {"__metadata__": metadata(trace), **self.entries}
+        text = json.dumps(header, separators=(",", ":")).encode()
+        room = self.start - 8
+        if len(text) > room:
+            raise OptionError(f"{self.path}: the tokens' spellings do not fit the header ({len(text)} of {room} bytes)")
+        with self.path.open("r+b") as file:
+            file.write(struct.pack("<Q", room) + text.ljust(room))
+
+    def discard(self) -> None:
+        """Remove a file that never became a trace."""
+        self.path.unlink(missing_ok=True)
+
+
+def metadata(trace: Trace) -> dict[str, str]:
+    """What a trace is besides its arrays, as safetensors wants it: texts by name."""
+    about = {
+        "config": asdict(trace.config),
+        "model": trace.model,
+        "heads": list(trace.choice.heads),
+        "ids": trace.ids,
+        "pieces": trace.pieces,
+        "texts": trace.texts,
+        "special": trace.special,
+        "n_prompt": trace.n_prompt,
+        "spans": {stack: [s.first, s.rows, s.filled, s.memory] for stack, s in trace.spans.items()},
+    }
+    return {"format": FORMAT, "trace": json.dumps(about, separators=(",", ":"))}
+
+
+def save(trace: Trace, path: str | Path) -> None:
+    """Write a trace, complete or not at all.
+
+    Raises:
+        OptionError: the file cannot be written or exists already, or the disk is too small.
+    """
+    shapes = {key: trace.arrays[key].shape for key in trace.paths}
+    dtype = next((array.dtype for array in trace.arrays.values()), np.dtype(np.float32))
+    whole = Path(path)
+    if whole.exists():
+        raise OptionError(f"{whole} exists; name a new file, or remove it first")
+    tokens = sum(len(ids) for ids in trace.ids.values())
+    file = TraceFile(whole.with_name(whole.name + ".part"), shapes, dtype, tokens)
+    try:
+        for key, shape in shapes.items():
+            np.copyto(file.allocate(key, shape, dtype), trace.arrays[key])
+        file.finish(trace)
+        file.path.replace(whole)
+    except BaseException:
+        file.discard()
+        raise
+
+
+def load(path: str | Path, kind: type[Trace] = Trace) -> Trace:
+    """Open a trace that was saved or spilled; its arrays are mapped, and read when they are looked at.
+
+    Raises:
+        OptionError: no trace, a damaged or truncated one, or a file that cannot be read.
+    """
+    where = Path(path)
+    try:
+        header, start, size = read_header(where)
+        about = json.loads(header.pop("__metadata__")["trace"])
+        trace = kind(config_of(about["config"]), heads=about["heads"], model=about["model"])
+        for name in ("ids", "pieces", "texts", "special", "n_prompt"):
+            setattr(trace, name, about[name])
+        trace.spans = {
+            s: Span(first, rows, filled, memory=memory) for s, (first, rows, filled, memory) in about["spans"].items()
+        }
+        trace.arrays = {key: mapped(where, trace, key, entry, start, size) for key, entry in header.items()}
+    except OSError as error:
+        raise OptionError(f"{where} cannot be read: {error.strerror or error}") from None
+    except (ValueError, KeyError, TypeError, AttributeError, struct.error) as error:
+        raise OptionError(f"{where} is no trace, or a damaged one: {error}") from None
+    return trace
+
+
+def read_header(path: Path) -> tuple[dict[str, Any], int, int]:
+    """The header of a safetensors file, where its data begins, and the size of the file."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        (length,) = struct.unpack("<Q", file.read(8))
+        if not 2 <= length <= min(MOST_HEADER, size - 8):
+            raise ValueError(f"a header of {length} bytes in a file of {size}")
+        header = json.loads(file.read(length))
+    if header["__metadata__"]["format"] != FORMAT:
+        raise ValueError(f"its format is {header['__metadata__']['format']!r}, not {FORMAT!r}")
+    return header, 8 + length, size
+
+
+def mapped(path: Path, trace: Trace, key: str, entry: Mapping[str, Any], start: int, size: int) -> Array:
+    """One array of the file, its place and extent checked."""
+    place = trace.choice.places[key]
+    span = trace.spans[place.stack]
+    shape = trace.shape(place, span.rows, span.first + span.rows, span.memory)
+    dtype = np.dtype(DTYPES[entry["dtype"]])
+    first, last = entry["data_offsets"]
+    if list(shape) != entry["shape"] or last - first != math.prod(shape) * dtype.itemsize:
+        raise ValueError(f"{key} has shape {entry['shape']} and {last - first} bytes; its run made {list(shape)}")
+    if not 0 <= first <= last <= size - start:
+        raise ValueError(f"{key} lies beyond the end of the file, which was cut short")
+    return np.memmap(path, dtype, "r", start + first, shape) if last > first else np.zeros(shape, dtype)
+
+
+def config_of(fields: Mapping[str, Any]) -> ModelConfig:
+    """A configuration from its fields."""
+    read = with_tuples(fields)
+    if read.get("rotary_scaling") is not None:
+        read["rotary_scaling"] = RotaryScaling(**with_tuples(read["rotary_scaling"]))
+    return ModelConfig(**read)
+
+
+def with_tuples(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """JSON's lists as the tuples they were."""
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
