@@ -215,7 +215,7 @@ def capture() -> Iterator[Contest]:
         work="capture",
         title="Decoding SmolLM2-135M as shipped, attention weights of all layers and heads captured",
         unit="tokens/s",
-        ask={"ask": "captured", "prompt": 64, "new": 64},
+        ask={"ask": "captured", "prompt": 64, "new": 256},
         entries=(
             Entry(label="captured", engine="clearhead", model=SMOL),
             Entry(label="not captured", engine="clearhead", model=SMOL, asked={"ask": "decode"}),

@@ -13,11 +13,11 @@ import pytest
 import clearhead as ch
 import tiny
 from clearhead.checkpoints.catalogue import DEFAULT_MODEL, list_models
-from clearhead.cli.diagram import draw
 from clearhead.cli.quantities import short, size
 from clearhead.config import RotaryScaling
 from clearhead.families.layout import count, layout
 from clearhead.lens.architecture import architecture
+from clearhead.lens.diagram.figure import draw
 from models import BY_FAMILY
 from terminal import fails, invoke, on_terminal
 

@@ -13,6 +13,7 @@ from clearhead.cli.app import app
 from terminal import COMMAND, invoke, on_terminal
 
 MODEL = {"--dtype", "--executor", "--device", "--threads", "--offline"}
+PICTURES = {"--html", "--png", "--svg", "--open"}
 GENERATION = {
     "--max-new-tokens",
     "--min-new-tokens",
@@ -39,8 +40,20 @@ SURFACE: dict[str, tuple[list[str], set[str]]] = {
         | {"--early-stopping", "--logprobs", "--prompt-logprobs", "--show-prompt", "--quiet/-q", "--json"},
     ),
     "chat": ([], MODEL | GENERATION | {"--model/-m", "--system", "--on-overflow", "--quiet/-q", "--json"}),
-    "tokenize": (["text"], {"--model/-m", "--file/-f", "--no-special-tokens", "--ids", "--json", "--offline"}),
-    "inspect": (["model"], {"--json", "--offline"}),
+    "tokenize": (["text"], {"--model/-m", "--file/-f", "--no-special-tokens", "--ids", "--html", "--open", "--json", "--offline"}),
+    "trace": (
+        ["text"],
+        MODEL
+        | PICTURES
+        | {"--model/-m", "--file/-f", "--max-new-tokens", "--target", "--chat", "--layers", "--heads", "--kinds"}
+        | {"--layer", "--head", "--who", "--ablate", "--save", "--json"},
+    ),
+    "positions": (["text"], PICTURES | {"--n", "--d", "--model/-m", "--json", "--offline"}),
+    "neighbours": (
+        ["words"],
+        MODEL | PICTURES | {"--model/-m", "--top", "--layer", "--analogy", "--method", "--json"},
+    ),
+    "inspect": (["model"], PICTURES | {"--simplified", "--json", "--offline"}),
     "models": ([], {"--json"}),
     "pull": (["names"], {"--json"}),
     "remove": (["names"], {"--yes/-y", "--json"}),

@@ -10,7 +10,7 @@ import pytest
 
 import clearhead as ch
 import tiny
-from clearhead.cli.printable import one_line, printable, spelled
+from clearhead.text.printable import one_line, printable, spelled
 from clearhead.model.executor import TorchExecutor
 from terminal import fails, invoke, on_terminal
 

@@ -107,13 +107,18 @@ def test_the_public_names() -> None:
     assert sorted(clearhead.__all__) == [
         "ClearheadError",
         "Completion",
+        "Edit",
         "GenerationConfig",
         "Model",
         "ModelConfig",
         "Trace",
         "__version__",
+        "ablate",
         "load",
         "load_tokenizer",
+        "patch",
+        "positional_encoding",
+        "steer",
     ]
     assert all(getattr(clearhead, name) is not None for name in clearhead.__all__)
 

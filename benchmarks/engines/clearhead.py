@@ -74,11 +74,12 @@ class Engine(engine.Engine):
         return state
 
     def captured(self, prompt: int = 64, new: int = 48) -> float:
-        """`decode` of one row with the attention weights of all layers and heads kept, at every step."""
+        """`decode` of one row with the attention weights of all layers and heads kept, for the prompt and every step."""
         self.begin(1, prompt + new)
-        self.feed([ids(prompt)])
-        traces = [Trace(kinds=["weights"]) for _ in range(new)]
-        return new / timed(lambda: [self.executor.decode([[5]], self.cache, trace=trace) for trace in traces])
+        trace = Trace(self.executor.config, kinds=["weights"])
+        trace.room = {"decoder": prompt + new}
+        self.executor.decode([ids(prompt)], self.cache, trace=trace)
+        return new / timed(lambda: [self.executor.decode([[5]], self.cache, trace=trace) for _ in range(new)])
 
     def sampling(self, batch: int = 32, new: int = 16, *, choosing: bool = True) -> float:
         """Percent of a batch's steps, top-p at temperature 1: of choosing tokens, or of all outside the executor."""

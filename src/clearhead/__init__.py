@@ -14,24 +14,34 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from clearhead.config import GenerationConfig as GenerationConfig
     from clearhead.config import ModelConfig as ModelConfig
+    from clearhead.edits import Edit as Edit
+    from clearhead.edits import ablate as ablate
+    from clearhead.edits import patch as patch
+    from clearhead.edits import steer as steer
     from clearhead.engine.completion import Completion as Completion
     from clearhead.engine.loading import load as load
     from clearhead.engine.loading import load_tokenizer as load_tokenizer
     from clearhead.engine.model import Model as Model
     from clearhead.errors import ClearheadError as ClearheadError
-    from clearhead.trace import Trace as Trace
+    from clearhead.lens.positions import positional_encoding as positional_encoding
+    from clearhead.lens.seen import Trace as Trace
 
 __version__ = "0.1.0"
 
 PUBLIC = {
     "ClearheadError": "clearhead.errors",
     "Completion": "clearhead.engine.completion",
+    "Edit": "clearhead.edits",
     "GenerationConfig": "clearhead.config",
     "Model": "clearhead.engine.model",
     "ModelConfig": "clearhead.config",
-    "Trace": "clearhead.trace",
+    "Trace": "clearhead.lens.seen",
+    "ablate": "clearhead.edits",
     "load": "clearhead.engine.loading",
     "load_tokenizer": "clearhead.engine.loading",
+    "patch": "clearhead.edits",
+    "positional_encoding": "clearhead.lens.positions",
+    "steer": "clearhead.edits",
 }
 __all__ = [*PUBLIC, "__version__"]  # noqa: PLE0604  every entry is a string
 

@@ -15,14 +15,15 @@ Doubles = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
 
-def sinusoidal(positions: Integers, d_model: int) -> Doubles:
+def sinusoidal(positions: Integers, d_model: int, base: float = 10_000.0) -> Doubles:
     """[..., d_model]: all sines, then all cosines (Vaswani et al. 2017, section 3.5).
 
     The paper's formula interleaves the two; its released code, and Marian after it, put them one after the other. It is
     only an order of dimensions, but weights trained one way need that way, and the checkpoints read here use this one.
+    `base` is 10,000 in the paper; pictures choose smaller ones, whose waves are short enough for a few words.
     """
     half = (d_model + 1) // 2
-    angles = positions[..., None] * 10_000.0 ** (-2.0 * np.arange(half) / d_model)
+    angles = positions[..., None] / base ** (2.0 * np.arange(half) / d_model)
     return np.concatenate([np.sin(angles), np.cos(angles[..., : d_model // 2])], axis=-1)
 
 

@@ -98,12 +98,28 @@ nb::tuple quantise(const std::string& set, const Floats& x, int group) {
   return nb::make_tuple(array(codes), array(scales), array(sums));
 }
 
-void unpack(const std::string& format, bool minima, int rows, int columns, int group, Packed data, int row, Output1 out) {
+void unpack(const std::string& format, bool minima, int rows, int columns, int group, const Bytes& data, int row,
+            Output1 out) {
   Matrix m = shape(format, minima, rows, columns, group);
   if (data.size() != m.bytes() || int(out.size()) < m.padded() || row < 0 || row >= rows)
     throw std::invalid_argument("shapes of a row that do not agree");
   m.data = reinterpret_cast<const std::byte*>(data.data());
   kernels("portable").unpack_row(m, row, out.data());
+}
+
+// All rows of a matrix as floats [rows, columns].
+void unpack_rows(const std::string& format, bool minima, int rows, int columns, int group, const Bytes& data,
+                 Output2 out) {
+  Matrix m = shape(format, minima, rows, columns, group);
+  if (data.size() != m.bytes() || int(out.shape(0)) != rows || int(out.shape(1)) != columns)
+    throw std::invalid_argument("shapes of a matrix that do not agree");
+  m.data = reinterpret_cast<const std::byte*>(data.data());
+  const nb::gil_scoped_release released;
+  Buffer<float> row(std::size_t(m.padded()));
+  for (int i = 0; i < rows; ++i) {
+    kernels("portable").unpack_row(m, i, row.data());
+    std::copy_n(row.data(), columns, out.data() + std::size_t(i) * std::size_t(columns));
+  }
 }
 
 // A function of the MLP, of each x.
@@ -130,6 +146,7 @@ void bind_kernels(nb::module_& m) {
         "x"_a, "bias"_a.none(), "add"_a, "token_step"_a, "block_step"_a, "out"_a);
   m.def("activate", &activate, "instruction_set"_a, "kind"_a, "x"_a, "out"_a);
   m.def("quantise", &quantise, "instruction_set"_a, "x"_a, "group"_a);
+  m.def("unpack_rows", &unpack_rows, "format"_a, "minima"_a, "rows"_a, "columns"_a, "group"_a, "data"_a, "out"_a);
   m.def("unpack", &unpack, "format"_a, "minima"_a, "rows"_a, "columns"_a, "group"_a, "data"_a, "row"_a, "out"_a);
 }
 

@@ -14,8 +14,11 @@ from clearhead.cli.failures import guarded, quiet_pipe
 from clearhead.cli.help import GroupHelp, VerbHelp
 from clearhead.cli.inspect import inspect
 from clearhead.cli.models import models, pull, remove
+from clearhead.cli.neighbours import neighbours
+from clearhead.cli.positions import positions
 from clearhead.cli.quantize import quantize
 from clearhead.cli.tokenize import tokenize
+from clearhead.cli.trace import trace
 from clearhead.cli.verify import verify
 
 EPILOG = (
@@ -76,7 +79,7 @@ def root(
 WRITE, LOOK, KEEP = "Write", "Look inside", "Models and this machine"
 VERBS: dict[str, tuple[Callable[..., None], ...]] = {
     WRITE: (complete, chat),
-    LOOK: (tokenize, inspect),
+    LOOK: (trace, tokenize, positions, neighbours, inspect),
     KEEP: (models, pull, remove, verify, quantize, export, doctor),
 }
 for group, verbs in VERBS.items():

@@ -59,7 +59,7 @@ def show(found: dict[str, Any]) -> None:
     """One fact a line."""
     from rich.text import Text
 
-    from clearhead.cli.printable import one_line
+    from clearhead.text.printable import one_line
     from clearhead.cli.screen import output, wrapped
 
     console = output()

@@ -10,7 +10,7 @@ from typing import Any
 
 import typer
 
-from clearhead.cli.printable import one_line
+from clearhead.text.printable import one_line
 from clearhead.errors import ClearheadError
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it

@@ -1,35 +1,55 @@
 """`clearhead inspect`: what a model is made of, without reading its weights."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from clearhead.cli import arguments as a
+from clearhead.cli import pictures
 
 if TYPE_CHECKING:
     from clearhead.checkpoints.checkpoint import Checkpoint
     from clearhead.lens.architecture import Architecture
+    from clearhead.lens.diagram.view import ArchitectureView
 
 FACT = 16  # columns for the name of a fact
 
+Simplified = Annotated[
+    bool, typer.Option("--simplified", help="Encoder and decoder as one block each.", rich_help_panel=pictures.PICTURES)
+]
 
-def inspect(model: a.ModelArgument = a.DEFAULT_MODEL, json: a.Json = False, offline: a.Offline = False) -> None:
+
+def inspect(
+    model: a.ModelArgument = a.DEFAULT_MODEL,
+    simplified: Simplified = False,
+    html: pictures.Html = None,
+    png: pictures.Png = None,
+    svg: pictures.Svg = None,
+    open: pictures.Open = False,
+    json: a.Json = False,
+    offline: a.Offline = False,
+) -> None:
     """Show a model's architecture.
 
     A figure drawn from its configuration (data flows upwards), the shape of every weight, parameters per part, the
-    memory it takes, its context window and special tokens. The weights themselves are not read.
+    memory it takes, its context window and special tokens. The weights themselves are not read. On the page, every part
+    leads to the lines of code that compute it.
 
-    Example: clearhead inspect smollm2-135m-instruct
+    Example: clearhead inspect smollm2-135m-instruct --html architecture.html
     """
     from clearhead.cli.json_output import print_json
     from clearhead.cli.opening import open_model
-    from clearhead.lens.architecture import architecture
+    from clearhead.lens.diagram.view import architecture_view
 
+    pictures.check(html=html, png=png, svg=svg, open=open)
     checkpoint = open_model(model, offline=offline)
-    found = architecture(checkpoint.config)
+    view = architecture_view(checkpoint.config, name=model, simplified=simplified)
+    pictures.save(view, html=html, png=png, svg=svg, open=open)
     if json:
-        print_json(description(model, checkpoint, found))
+        print_json(description(model, checkpoint, view.architecture))
     else:
-        show(model, checkpoint, found)
+        show(model, checkpoint, view)
 
 
 def description(model: str, checkpoint: "Checkpoint", found: "Architecture") -> dict[str, Any]:
@@ -63,26 +83,20 @@ def description(model: str, checkpoint: "Checkpoint", found: "Architecture") -> 
     }
 
 
-def show(model: str, checkpoint: "Checkpoint", found: "Architecture") -> None:
+def show(model: str, checkpoint: "Checkpoint", view: "ArchitectureView") -> None:
     """The figure, the weights and the figures."""
     from rich.text import Text
 
-    from clearhead.cli.diagram import draw
-    from clearhead.cli.printable import one_line
     from clearhead.cli.screen import output, wrapped
-    from clearhead.cli.weight_table import weight_rows
+    from clearhead.text.printable import one_line
 
-    console = output()
+    console, found = output(), view.architecture
     title = Text(one_line(model), style="bold").append(f"  {found.config.family}, {found.config.kind}", "not bold")
     console.print(title)
     for line in wrapped(found.paper):
         console.print(Text(line, style="dim"), soft_wrap=True)
     console.print()
-    console.print(draw(found), soft_wrap=True)
-    console.print()
-    for line, style in weight_rows(found):
-        console.print(Text(line, style=style), soft_wrap=True)
-    console.print()
+    console.print(view.terminal(), soft_wrap=True)
     for name, fact in facts(model, checkpoint, found).items():
         for i, line in enumerate(wrapped(fact, FACT)):
             console.print(Text(("" if i else name).ljust(FACT) + line), soft_wrap=True)
@@ -90,8 +104,8 @@ def show(model: str, checkpoint: "Checkpoint", found: "Architecture") -> None:
 
 def facts(model: str, checkpoint: "Checkpoint", found: "Architecture") -> dict[str, str]:
     """What stands below the table, one line each."""
-    from clearhead.cli.printable import one_line
     from clearhead.cli.quantities import size
+    from clearhead.text.printable import one_line
 
     c = found.config
     lines = {

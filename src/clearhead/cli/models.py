@@ -51,7 +51,7 @@ def status_json(status: "ModelStatus") -> dict[str, object]:
 
 def show_rows(known: "list[ModelStatus]") -> None:
     """One line a model, for a file or a pipe."""
-    from clearhead.cli.printable import one_line
+    from clearhead.text.printable import one_line
     from clearhead.cli.screen import columns, show_lines
 
     rows = [["name", "family", "parameters", "size", "licence", "installed", "what"]]
@@ -80,7 +80,7 @@ def show_cards(known: "list[ModelStatus]") -> None:
     """Two lines a model, within 80 columns: name and figures, and below them what it is."""
     from rich.text import Text
 
-    from clearhead.cli.printable import one_line
+    from clearhead.text.printable import one_line
     from clearhead.cli.screen import NARROW, output, wrapped
 
     console = output()
@@ -124,7 +124,7 @@ def remove(names: Names, yes: Yes = False, json: a.Json = False) -> None:
     """
     from clearhead.checkpoints.catalogue import remove as discard
     from clearhead.cli.json_output import print_json
-    from clearhead.cli.printable import one_line
+    from clearhead.text.printable import one_line
     from clearhead.cli.quantities import size
     from clearhead.cli.screen import show_lines
     from clearhead.errors import OptionError

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from clearhead.cli.printable import one_line
+from clearhead.text.printable import one_line
 from clearhead.cli.progress import progress
 from clearhead.cli.screen import messages
 

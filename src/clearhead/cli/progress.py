@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from clearhead.cli.printable import one_line
+from clearhead.text.printable import one_line
 from clearhead.cli.screen import messages, note
 from clearhead.engine.progress import Bar
 

@@ -14,7 +14,7 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
-from clearhead.cli.printable import one_line, printable
+from clearhead.text.printable import one_line, printable
 
 WIDE = 10_000  # columns of what is no terminal: nothing is wrapped or cut
 NARROW = 80

@@ -86,7 +86,7 @@ def show(check: "Check") -> None:
 
     from rich.text import Text
 
-    from clearhead.cli.printable import one_line
+    from clearhead.text.printable import one_line
     from clearhead.cli.screen import output
 
     console = output()

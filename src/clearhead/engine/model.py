@@ -29,6 +29,7 @@ from clearhead.generation.fill_mask import Filling, fill_mask
 from clearhead.generation.prefill import Cancelled, never
 from clearhead.generation.prompts import check_ids, decoder_start
 from clearhead.generation.sampling import fresh_seed
+from clearhead.lens.lens import ModelLens
 from clearhead.lens.seen import Trace
 from clearhead.text.tokenizer import Tokenizer
 
@@ -78,6 +79,11 @@ class Model:
         if self.checkpoint.tokenizer is None:
             raise TokenizerError(f"{self.name} came without a vocabulary; it can be given token ids, but no text")
         return self.checkpoint.tokenizer()
+
+    @property
+    def lens(self) -> ModelLens:
+        """Pictures of the model by itself: its architecture, positions, words in space."""
+        return ModelLens(self)
 
     @property
     def prompter(self) -> Prompter:

@@ -69,7 +69,7 @@ def trace_text(
     try:
         trace.n_prompt = len(text.decoder)
         ids = run(Watching(executor, trace, edits), text, special)
-        name_tokens(trace, ids, tokenizer)
+        name_tokens(trace, ids, tokenizer, special)
         if file is not None:
             file.finish(trace)
     except BaseException:
@@ -133,7 +133,7 @@ def run(watching: Watching, text: Text, special: SpecialTokens) -> dict[str, lis
 def continuation(watching: Watching, text: Text, memory: Memory | None, special: SpecialTokens) -> list[int]:
     """What the model says next, every token of it read by the model as well, so that all are seen."""
     if text.generation is None:
-        watching.decode([text.decoder], memory=memory, want="all" if watching.config.head != "none" else "last")
+        watching.decode([text.decoder], memory=memory)
         return []
     [[done]] = generate(watching, [text.decoder], text.generation, special, memory=memory)
     new = list(done.tokens)
@@ -142,21 +142,22 @@ def continuation(watching: Watching, text: Text, memory: Memory | None, special:
     return new
 
 
-def name_tokens(trace: Trace, ids: dict[str, list[int]], tokenizer: Tokenizer) -> None:
-    """What was read, as people read it."""
+def name_tokens(trace: Trace, ids: dict[str, list[int]], tokenizer: Tokenizer, special: SpecialTokens) -> None:
+    """What was read, as people read it; ids that steer the model are special even where no vocabulary spells them."""
+    steering = tokenizer.special_ids | {special.decoder_start, special.bos, special.pad}
     trace.ids = ids
     trace.pieces = {stack: tokenizer.pieces(row) for stack, row in ids.items()}
     trace.texts = {
         stack: [shown(tokenizer, token, piece) for token, piece in zip(row, trace.pieces[stack], strict=True)]
         for stack, row in ids.items()
     }
-    trace.special = {stack: [token in tokenizer.special_ids for token in row] for stack, row in ids.items()}
+    trace.special = {stack: [token in steering for token in row] for stack, row in ids.items()}
 
 
 def shown(tokenizer: Tokenizer, token: int, piece: str) -> str:
     """The text of a token, harmless to show."""
     data = tokenizer.token_bytes(token)
-    return spelled(data) if data else one_line(piece)
+    return spelled(data) if data else one_line(piece) or f"<{token}>"
 
 
 def check_target(target: str | None, config: ModelConfig) -> None:

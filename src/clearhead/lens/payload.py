@@ -28,6 +28,7 @@ from clearhead.text.printable import one_line
 FORMAT = "clearhead-lens/1"
 DTYPES = {"u8": np.uint8, "i32": np.int32, "f32": np.float32, "f64": np.float64}
 COMPRESSED_FROM = 4096  # bytes; below, compression gains nothing worth a step more in the page
+LEVEL = 4  # of zlib: half the time of level 6 for an eighth more bytes, measured on attention
 
 Levels = Literal["linear", "sqrt"]
 Encoding = Literal["plain", "deflate"]
@@ -82,7 +83,9 @@ def pack(array: NDArray[Any], dtype: str | None = None, levels: Levels = "linear
             raise OptionError(f"numbers from {low} to {high} do not fit a page's {dtype}; send them as f64")
     data = np.ascontiguousarray(array, dtype=np.dtype(DTYPES[dtype]).newbyteorder("<")).tobytes()
     encoding: Encoding = "deflate" if len(data) >= COMPRESSED_FROM else "plain"
-    return PackedArray(dtype, array.shape, levels, encoding, zlib.compress(data, 6) if encoding == "deflate" else data)
+    return PackedArray(
+        dtype, array.shape, levels, encoding, zlib.compress(data, LEVEL) if encoding == "deflate" else data
+    )
 
 
 def to_levels(weights: NDArray[Any]) -> NDArray[np.uint8]:

@@ -20,7 +20,7 @@ class Trace(Recording):
     @property
     def lens(self) -> Lens:
         """Pictures of this trace."""
-        return Lens(self)
+        return Lens(self, self.source)
 
     def save(self, path: str | Path) -> None:
         """Write it as one safetensors file, complete or not at all.

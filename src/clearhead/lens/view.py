@@ -60,6 +60,11 @@ class View(ABC):
         """What the page says of the model; nothing where the view needs none."""
         return {}
 
+    @property
+    def figures(self) -> dict[str, Any]:
+        """What it says, as plain data without its arrays; those are in `json`."""
+        return self.payload().views[0]
+
     def payload(self) -> Payload:
         """The view alone, as a page gets it."""
         return gather([self], self.title)

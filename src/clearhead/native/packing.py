@@ -193,7 +193,6 @@ def spans(rows: int, columns: int) -> Iterator[slice]:
 def unpack_rows(matrix: PackedMatrix) -> NDArray[np.float32]:
     """[rows, columns]: what a packed matrix stands for."""
     out = np.empty((matrix.rows, matrix.columns), dtype=np.float32)
-    form = matrix.format
-    for row in range(matrix.rows):
-        _native.unpack(form.name, form.minima, matrix.rows, matrix.columns, form.group, matrix.data, row, out[row])
+    f = matrix.format
+    _native.unpack_rows(f.name, f.minima, matrix.rows, matrix.columns, f.group, matrix.data, out)
     return out

@@ -6,22 +6,25 @@ through their middle.
 """
 
 from dataclasses import dataclass
+from textwrap import wrap
 
 from rich.text import Text
 
-from clearhead.cli.canvas import Mark, Row, Rows, beside, centred, render, shifted
-from clearhead.cli.diagram_labels import (
+from clearhead.config import ModelConfig
+from clearhead.lens.architecture import Architecture, Stack, Sublayer
+from clearhead.lens.diagram.canvas import Mark, Row, Rows, beside, centred, render, shifted
+from clearhead.lens.diagram.labels import (
     attention_lines,
+    block_lines,
     embedding_lines,
     head_lines,
     mlp_lines,
     norm_label,
     result_line,
 )
-from clearhead.config import ModelConfig
-from clearhead.lens.architecture import Architecture, Stack, Sublayer
 
 COLOURS = {"attention": "yellow", "cross_attention": "yellow", "mlp": "cyan", "embedding": "magenta", "head": "green"}
+COLOURS |= {"encoder": "blue", "decoder": "blue"}
 LINE, NORM = "dim", "italic"
 GAP = 4  # columns between encoder and decoder
 
@@ -49,23 +52,54 @@ class Column:
         """Characters a line in a box may have."""
         return self.right - self.left - 3
 
+    @property
+    def second(self) -> int:
+        """Where a second stack of this width begins."""
+        return self.width + GAP
 
-ONE = Column(64)
-TWO = Column(38)
 
-
-def draw(architecture: Architecture) -> Text:
-    """The whole model, at most 80 columns wide."""
-    both = len(architecture.stacks) == 2
-    column = TWO if both else ONE
+def draw(architecture: Architecture, width: int = 80) -> Text:
+    """The whole model in 80 columns or, with its lines cut shorter, fewer."""
+    column = column_of(architecture, width)
     columns = [stack_rows(architecture.config, stack, column) for stack in architecture.stacks]
     top = head_rows(architecture.config, column) + columns[-1]
-    if not both:
-        return render(top + foot_rows(architecture.config, ONE, ["tokens"]))
-    offset = TWO.width + GAP
-    rows = beside(columns[0], shifted(top, offset))
-    connect_memory(rows, len(columns[0]), offset)
-    return render(rows + foot_rows(architecture.config, Column(2 * TWO.width + GAP), ["prompt", "text so far"]))
+    if len(columns) == 1:
+        return render(top + foot_rows(architecture.config, column, ["tokens"]))
+    rows = beside(columns[0], shifted(top, column.second))
+    connect_memory(rows, len(columns[0]), column)
+    return render(rows + foot_rows(architecture.config, column, ["prompt", "text so far"]))
+
+
+def draw_simplified(architecture: Architecture, width: int = 80) -> Text:
+    """The same with each stack as one block."""
+    column = column_of(architecture, width)
+    columns = [block_rows(architecture, stack.name, column) for stack in architecture.stacks]
+    head = block_rows(architecture, "head", column) if head_lines(architecture.config) else []
+    top = result_rows(architecture.config, column) + head + columns[-1]
+    inputs = ["tokens"]
+    if len(columns) == 2:
+        top = beside(columns[0], shifted(top, column.second))
+        name, edge_above = top[-len(columns[0]) + 1], top[-len(columns[0])]
+        edge_above.append(Mark(column.trunk, "─", COLOURS["encoder"]))  # it is read by the decoder, not from above
+        name += [Mark(column.right, "├" + "─" * (column.second + column.left - column.right - 2) + "▶", LINE)]
+        inputs = ["prompt", "text so far"]
+    lines = ["embedding", *block_lines(architecture, "embedding")]
+    return render(top + foot_rows(architecture.config, column, inputs, lines))
+
+
+def column_of(architecture: Architecture, width: int) -> Column:
+    """The width that each stack gets; below a smallest one nothing could be read."""
+    if len(architecture.stacks) == 2:
+        return Column(min(max((width - GAP) // 2, 28), 38))
+    return Column(min(max(width, 40), 64))
+
+
+def block_rows(architecture: Architecture, name: str, column: Column) -> Rows:
+    """One block of the simplified form."""
+    lines = [
+        part for line in block_lines(architecture, name) for part in wrap(line, column.room, break_on_hyphens=False)
+    ]
+    return box_rows([name, *lines], column.left, column.right, COLOURS[name])
 
 
 def stack_rows(config: ModelConfig, stack: Stack, column: Column) -> Rows:
@@ -133,38 +167,41 @@ def sublayer_lines(config: ModelConfig, stack: Stack, sublayer: Sublayer, room: 
 
 def head_rows(config: ModelConfig, column: Column) -> Rows:
     """From the last states to the result."""
-    lines = head_lines(config)
-    result: Rows = [[centred(result_line(config), column.trunk)], [centred("▲", column.trunk)]]
-    if not lines:
-        return result
-    return result + box_rows([line[: column.room] for line in lines], column.left, column.right, COLOURS["head"])
+    lines = [line[: column.room] for line in head_lines(config)]
+    box = box_rows(lines, column.left, column.right, COLOURS["head"]) if lines else []
+    return result_rows(config, column) + box
 
 
-def foot_rows(config: ModelConfig, column: Column, inputs: list[str]) -> Rows:
+def result_rows(config: ModelConfig, column: Column) -> Rows:
+    """What leaves the model."""
+    return [[centred(result_line(config), column.trunk)], [centred("▲", column.trunk)]]
+
+
+def foot_rows(config: ModelConfig, column: Column, inputs: list[str], lines: list[str] | None = None) -> Rows:
     """The embedding below all stacks, and what goes into it."""
-    entries = [ONE.trunk] if len(inputs) == 1 else [TWO.trunk, TWO.trunk + TWO.width + GAP]
-    box = box_rows(
-        [line[: column.room] for line in embedding_lines(config)], column.left, column.right, COLOURS["embedding"]
-    )
+    entries = [column.trunk + i * column.second for i in range(len(inputs))]
+    whole = Column(column.width + (len(inputs) - 1) * column.second)
+    said = [line[: whole.room] for line in lines or embedding_lines(config)]
+    box = box_rows(said, whole.left, whole.right, COLOURS["embedding"])
     for row, character in ((box[0], "┴"), (box[-1], "▲")):
         row[:] = [Mark(m.column, m.text.replace("┴", "─").replace("▲", "─"), m.style) for m in row]
         row += [Mark(entry, character) for entry in entries]
     return [*box, [centred(name, entry) for name, entry in zip(inputs, entries, strict=True)]]
 
 
-def connect_memory(rows: Rows, encoder_height: int, offset: int) -> None:
+def connect_memory(rows: Rows, encoder_height: int, column: Column) -> None:
     """Lead the encoder's output into cross-attention: up, over the gap, and down to the height of its box."""
     target = next(i for i, row in enumerate(rows) if any("cross-attention" in m.text for m in row))
-    out = len(rows) - encoder_height - 1
-    gap, box = offset - 2, offset + TWO.left
+    out, offset = len(rows) - encoder_height - 1, column.second
+    gap, box = offset - 2, offset + column.left
     start = min(out, target - 1)
-    rows[start] += [Mark(TWO.trunk, "╭" + "─" * (gap - TWO.trunk - 1) + "╮", LINE)]
+    rows[start] += [Mark(column.trunk, "╭" + "─" * (gap - column.trunk - 1) + "╮", LINE)]
     for row in rows[start + 1 : out + 1]:
-        row.append(Mark(TWO.trunk, "│", LINE))
+        row.append(Mark(column.trunk, "│", LINE))
     for row in rows[start + 1 : target]:
         row.append(Mark(gap, "│", LINE))
     rows[target] += [Mark(gap, "╰" + "─" * (box - gap - 2) + "▶", LINE)]
-    rows[target] += [Mark(offset, "┼", LINE), Mark(offset + TWO.rail, "┼", LINE)]
+    rows[target] += [Mark(offset, "┼", LINE), Mark(offset + column.rail, "┼", LINE)]
 
 
 def box_rows(lines: list[str], left: int, right: int, style: str) -> Rows:

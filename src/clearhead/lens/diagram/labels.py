@@ -1,8 +1,8 @@
 """The words inside the boxes of an architecture's figure: what each choice of a configuration is called."""
 
-from typing import Literal
-
 from clearhead.config import ModelConfig
+from clearhead.lens.architecture import Architecture
+from clearhead.trace.schema import StackName
 
 NORMS = {"layer": "LayerNorm", "layer_without_bias": "LayerNorm, no bias", "rms": "RMSNorm"}
 ACTIVATIONS = {"relu": "ReLU", "gelu": "GELU", "gelu_tanh": "GELU (tanh)", "silu": "SiLU"}
@@ -19,17 +19,28 @@ def norm_label(config: ModelConfig) -> str:
     return NORMS[config.norm]
 
 
-def attention_lines(config: ModelConfig, stack: Literal["encoder", "decoder"], kind: str, room: int) -> list[str]:
+def attention_lines(config: ModelConfig, stack: StackName, kind: str, room: int) -> list[str]:
     """An attention box: its name, its heads, how they share keys, and the positions it sees."""
-    own = "masked self-attention" if stack == "decoder" else "self-attention"
-    lines = ["cross-attention" if kind == "cross_attention" else own, heads_line(config)]
+    lines = [attention_name(stack, kind), heads_line(config)]
     picture = head_picture(config)
     if max(map(len, picture)) <= room:
         lines += picture
     if kind == "attention" and config.position in IN_SCORES:
-        long = IN_SCORES[config.position] + scaling_note(config)
-        lines.append(long if len(long) <= room else SHORT_IN_SCORES[config.position] + scaling_note(config))
+        lines.append(positions_line(config, room))
     return lines
+
+
+def attention_name(stack: StackName, kind: str) -> str:
+    """Who looks at whom."""
+    if kind == "cross_attention":
+        return "cross-attention"
+    return "masked self-attention" if stack == "decoder" else "self-attention"
+
+
+def positions_line(config: ModelConfig, room: int) -> str:
+    """How attention comes to know of positions, for the schemes in which it does."""
+    long = IN_SCORES[config.position] + scaling_note(config)
+    return long if len(long) <= room else SHORT_IN_SCORES[config.position] + scaling_note(config)
 
 
 def heads_line(config: ModelConfig) -> str:
@@ -60,8 +71,10 @@ def scaling_note(config: ModelConfig) -> str:
 def mlp_lines(config: ModelConfig) -> list[str]:
     """The MLP's box."""
     gated = "gated " if config.mlp == "gated" else ""
-    widths = f"{config.d_model:,} → {config.d_ff:,} → {config.d_model:,}"
-    return [f"MLP, {gated}{ACTIVATIONS[config.activation]}", widths]
+    return [
+        f"MLP, {gated}{ACTIVATIONS[config.activation]}",
+        f"{config.d_model:,} → {config.d_ff:,} → {config.d_model:,}",
+    ]
 
 
 def embedding_lines(config: ModelConfig) -> list[str]:
@@ -106,3 +119,19 @@ def result_line(config: ModelConfig) -> str:
     if config.head == "token_labels":
         return f"label scores [T × {len(config.labels)}]"
     return f"logits [T × {config.vocab_size:,}]"
+
+
+def block_lines(found: Architecture, name: str) -> list[str]:
+    """What a block of the simplified form says below its name: what is inside, and how much of the model that is."""
+    count = found.parts[name]
+    percent = 100 * count / found.parameters
+    part = "below 0.1%" if percent < 0.1 else f"{percent:.1f}%"
+    share = f"{count:,} parameters ({part})" if count else "no parameters of its own"
+    if name == "embedding":
+        return [*embedding_lines(found.config), share]
+    if name == "head":
+        return [*(line.removeprefix("head ") for line in head_lines(found.config)), share]
+    stack = next(s for s in found.stacks if s.name == name)
+    *first, last = (attention_name(stack.name, s.kind) if s.kind != "mlp" else "MLP" for s in stack.sublayers)
+    layers = f"{stack.n_layers} layer{'s' if stack.n_layers > 1 else ''}"
+    return [f"{layers} of {', '.join(first)} and {last}", share]

@@ -28,15 +28,22 @@ def layer_weights(stack: Stack) -> list[Weight]:
 
 def weight_lines(weights: Iterable[Weight]) -> Iterator[tuple[str, str]]:
     """A line for each matrix or vector, its bias counted in."""
-    biases = {w.name.removesuffix(".bias"): w for w in weights if w.name.endswith(".bias")}
+    for name, shape, parameters in listed(weights):
+        yield line(f"  {name}", shape, f"{parameters:,}"), ""
+
+
+def listed(weights: Iterable[Weight]) -> Iterator[tuple[str, str, int]]:
+    """Name, shape in words and parameters of each matrix or vector, its bias counted in."""
+    weights = list(weights)
+    biases = {w.name.removesuffix("bias"): w for w in weights if w.name.endswith("bias")}
+    others = {w.name.removesuffix("weight") for w in weights if w.name.endswith("weight")}
     for weight in weights:
-        name = weight.name.removesuffix(".weight")
-        if name == weight.name and name.removesuffix(".bias") in {w.name.removesuffix(".weight") for w in weights}:
+        stem = weight.name.removesuffix("weight")
+        if stem == weight.name and stem.removesuffix("bias") in others:
             continue
-        bias = biases.get(name)
+        bias = biases.get(stem)
         shape = " × ".join(f"{n:,}" for n in weight.shape) + (" + bias" if bias else "")
-        count = weight.parameters + (bias.parameters if bias else 0)
-        yield line(f"  {name}", shape, f"{count:,}"), ""
+        yield stem.removesuffix("."), shape, weight.parameters + (bias.parameters if bias else 0)
 
 
 def part_line(name: str, parameters: int, found: Architecture) -> str:

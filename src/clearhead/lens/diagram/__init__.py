@@ -1,0 +1,1 @@
+"""The architecture of a model as a figure: in characters, for papers, and for the page."""

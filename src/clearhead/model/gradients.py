@@ -1,0 +1,147 @@
+"""Gradients of what a model computes with respect to the tokens it reads: attribution and influence.
+
+Parameters are frozen and stay so. What has gradients are the token vectors, before they are scaled and placed; positions
+and token types are the same at every point of a path. Rows of a batch are the same text, so that none is padded.
+
+B rows, T tokens, S source tokens, C d_model, V vocab_size.
+"""
+
+from collections.abc import Iterator, Mapping
+
+import torch
+from torch import Tensor
+
+from clearhead.errors import OptionError
+from clearhead.model.context import ForwardContext
+from clearhead.model.embedding import Embedding
+from clearhead.model.memory import TorchMemory
+from clearhead.model.stack import Stack
+from clearhead.model.transformer import Transformer
+from clearhead.trace.schema import StackName
+
+Vectors = dict[StackName, Tensor]  # token vectors [B, T, C], or [T, C] of one row, by stack
+TOKENS_AT_ONCE = 256  # of all rows of a batch: what a backward pass must remember of each adds up
+BLOCK = 16  # positions whose influence is read off one forward pass of a decoder
+STEEP = 3  # how closely the points of a path crowd towards the baseline
+
+
+def token_vectors(model: Transformer, ids: Mapping[StackName, list[int]]) -> Vectors:
+    """The vectors [T, C] of the tokens that each stack reads."""
+    table = model.embed.tokens.weight
+    return {stack: table[torch.tensor(row, device=table.device)] for stack, row in ids.items()}
+
+
+def states(model: Transformer, vectors: Vectors) -> Tensor:
+    """What the last stack gives [B, T, C] for token vectors [B, T, C] by stack."""
+    memory = None
+    if model.encoder is not None:
+        x = through(model.encoder, model.embed, vectors["encoder"], ForwardContext(stack="encoder"))
+        memory = TorchMemory(x, [x.shape[1]] * len(x))
+    if model.decoder is not None:
+        x = through(model.decoder, model.embed, vectors["decoder"], ForwardContext(memory=memory))
+    return x
+
+
+def through(stack: Stack, embed: Embedding, vectors: Tensor, context: ForwardContext) -> Tensor:
+    """Token vectors [B, T, C] -> states [B, T, C] of one stack."""
+    positions = torch.arange(vectors.shape[1], device=vectors.device)[None]
+    return stack(embedded(embed, vectors, positions, context), positions, positions, context)
+
+
+def embedded(embed: Embedding, vectors: Tensor, positions: Tensor, context: ForwardContext) -> Tensor:
+    """What `Embedding` makes of tokens, from their vectors [B, T, C] on."""
+    x = embed.place(vectors * embed.config.embedding_scale, positions, context)
+    if embed.token_types is not None:
+        x = x + embed.token_types.weight[0]
+    return embed.norm(x)
+
+
+def attribute(
+    model: Transformer,
+    ids: Mapping[StackName, list[int]],
+    target: int,
+    *,
+    at: int,
+    method: str,
+    steps: int,
+    of: str,
+) -> tuple[Vectors, float]:
+    """How much each token spoke for `target` at position `at` of the last stack: scores [T] by stack.
+
+    "gradient" is the gradient times the input (Shrikumar et al. 2016, 1605.01713; after Simonyan et al. 2013,
+    1312.6034). "integrated" averages the gradient along the way from vectors of zeros to the tokens' own (Sundararajan
+    et al. 2017, 1703.01365, equation 1), so that the scores add up to how far the output differs between the two. That
+    difference comes second. `of` is "logit" or "logprob".
+    """
+    own = token_vectors(model, ids)
+    points, weights = path(steps) if method == "integrated" else (torch.ones(1), torch.ones(1))
+    total = {stack: torch.zeros_like(vectors) for stack, vectors in own.items()}
+    rows = max(1, TOKENS_AT_ONCE // sum(map(len, own.values())))
+    for some, shares in zip(points.split(rows), weights.split(rows), strict=True):
+        moved = {stack: scaled(vectors, some).requires_grad_() for stack, vectors in own.items()}
+        said = output(model, moved, target, at, of)
+        gradients = torch.autograd.grad(said.sum(), list(moved.values()))
+        for stack, gradient in zip(moved, gradients, strict=True):
+            total[stack] += torch.einsum("b,btc->tc", shares.to(gradient), gradient)
+    with torch.no_grad():
+        both = {stack: scaled(vectors, torch.tensor([1.0, 0.0])) for stack, vectors in own.items()}
+        whole, nothing = output(model, both, target, at, of).tolist()
+    return {stack: (total[stack] * vectors).sum(-1) for stack, vectors in own.items()}, whole - nothing
+
+
+def scaled(vectors: Tensor, shares: Tensor) -> Tensor:
+    """[T, C] and shares [B] -> [B, T, C]: as many rows, each with its share of the way from zero."""
+    return shares.to(vectors)[:, None, None] * vectors
+
+
+def output(model: Transformer, vectors: Vectors, target: int, at: int, of: str) -> Tensor:
+    """[B] the logit, or the log-probability, of one token at one position."""
+    logits = model.logits(states(model, vectors)[:, at, None])[:, 0]  # [B, V]
+    return (logits if of == "logit" else logits.log_softmax(-1))[:, target]
+
+
+def path(steps: int) -> tuple[Tensor, Tensor]:
+    """Points between 0 and 1 with their weights [steps], in float64: a quadrature of the integral over the way.
+
+    A norm makes much of vectors as soon as they are longer than its epsilon, and little of what comes after: most of
+    the way's change lies near its beginning. With alpha = u^3 and the midpoint rule in u, so do most of the points.
+    """
+    u = (torch.arange(steps, dtype=torch.float64) + 0.5) / steps
+    return u**STEEP, STEEP * u ** (STEEP - 1) / steps
+
+
+def influence(model: Transformer, ids: list[int], probes: int | None) -> Tensor:
+    """[T, T]: the Frobenius norm of the Jacobian of the state at t, after the last norm, with respect to the token
+    vector at s; of an encoder's states where there is one.
+
+    For v of independent entries with variance 1, the expected square of |v J| is the square of that norm (Hutchinson
+    1990): `probes` such v of random signs, the same in every call, estimate it, each at the cost of one backward pass
+    for every t. None takes each direction in turn instead, C of them, which is exact.
+    """
+    stack, name = (model.encoder, "encoder") if model.encoder is not None else (model.decoder, "decoder")
+    assert stack is not None
+    [own] = token_vectors(model, {name: ids}).values()  # type: ignore[dict-item]
+    T, C = own.shape
+    generator = torch.Generator().manual_seed(0)
+    found = own.new_zeros(T, T)
+    for first, last in blocks(T, causal=stack.causal):
+        vectors = own[:last].clone().requires_grad_()
+        h = through(stack, model.embed, vectors[None], ForwardContext(stack="encoder" if name == "encoder" else "decoder"))[0]
+        for t in range(first, last):
+            directions = torch.eye(C) if probes is None else signs(probes, C, generator)
+            for v in directions.to(h):
+                [gradient] = torch.autograd.grad(h[t], vectors, v, retain_graph=True)
+                found[t, :last] += gradient.square().sum(-1)
+    return (found / (probes or 1)).sqrt()
+
+
+def blocks(length: int, *, causal: bool) -> Iterator[tuple[int, int]]:
+    """Positions in blocks (first, last + 1). No state of a decoder depends on later tokens, so that early ones need but
+    a short pass; an encoder's all need the whole."""
+    step = BLOCK if causal else length
+    return ((first, min(first + step, length)) for first in range(0, length, step))
+
+
+def signs(rows: int, width: int, generator: torch.Generator) -> Tensor:
+    """[rows, width] of -1 and 1."""
+    return torch.randint(0, 2, (rows, width), generator=generator, dtype=torch.float64) * 2 - 1
