@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from browser import browser, open_page  # noqa: F401  fixtures
+
 # A gate started in the background inherits an ignored Ctrl-C, and so would every process that the tests interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -152,6 +152,7 @@ def test_a_text_is_cut_with_bytes_and_specials(tmp_path: Path) -> None:
     fields, _, tokens = page_of(view)
     assert fields == {
         "type": "tokens",
+        "label": "Tokens",
         "title": "Tokens",
         "list": "text",
         "window": 3,

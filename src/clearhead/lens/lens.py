@@ -186,7 +186,11 @@ class Lens:
 def page_kinds(config: ModelConfig) -> list[str]:
     """The places that a page shows something of; the rest would only take memory."""
     every = [place.path for stack in stacks(config) for place in places(config, stack)]
-    layers = [path for path in every if re.fullmatch(r"(?:en|de)coder\.(?:embed\.tokens|embed\.output|layers\.\d+\.output)", path)]
+    layers = [
+        path
+        for path in every
+        if re.fullmatch(r"(?:en|de)coder\.(?:embed\.tokens|embed\.output|layers\.\d+\.output)", path)
+    ]
     return ["weights", *layers, *([LOGITS] if LOGITS in every else [])]
 
 

@@ -61,6 +61,7 @@ class Space(View):
     """Words as points in three dimensions; made by `space`."""
 
     type: ClassVar[str] = "space"
+    label: ClassVar[str] = "Words in space"
     height: ClassVar[int] = 640
     size: ClassVar[tuple[float, float]] = (7.2, 6.4)
 

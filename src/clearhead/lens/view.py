@@ -39,6 +39,7 @@ class View(ABC):
     """One picture of a model or of what it did."""
 
     type: ClassVar[str]  # the page's name for this kind of view
+    label: ClassVar[str] = ""  # on its tab among others; its type in words, where that says enough
     height: ClassVar[int] = 560  # pixels of its frame in a notebook
     size: ClassVar[tuple[float, float]] = (6.4, 4.8)  # inches of its drawing
     title: str
@@ -181,7 +182,8 @@ def gather(views: Sequence[View], title: str) -> Payload:
     payload = Payload(title=title, model=next((view.model for view in views if view.model), {}))
     for view in views:
         fields = view.fill(payload)
-        payload.views.append({"type": view.type, "title": view.title, **fields})
+        label = view.label or view.type.replace("-", " ").capitalize()
+        payload.views.append({"type": view.type, "label": label, "title": view.title, **fields})
     return payload
 
 

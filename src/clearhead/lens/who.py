@@ -93,6 +93,7 @@ class WhoView(View):
     """The attention of one word to others, over all heads."""
 
     type: ClassVar[str] = "who"
+    label: ClassVar[str] = "Who looks where"
     height: ClassVar[int] = 520
 
     modules: Sequence[Module]  # with the same queries and the same keys
@@ -211,6 +212,7 @@ class WhoView(View):
             else None
         )
         first = self.modules[0]
+        keys = self.tokens[first.keys]
         return {
             "note": f"{CLUE} {self.left_out()}".strip(),
             "list": lists[first.stack],
@@ -224,7 +226,14 @@ class WhoView(View):
             "heads": {m.path: list(m.heads) for m in self.modules},
             "firstQuery": first.first_query,
             "question": self.question,
+            "words": words(keys),
+            "leftOut": self.hidden(keys, first),
         }
+
+    def hidden(self, keys: Sequence[Token], module: Module) -> list[int]:
+        """Keys that are never ranked, whatever the word."""
+        special = [] if "special" in self.include else [i for i, token in enumerate(keys) if token.special]
+        return sorted({*special, *([] if "first" in self.include or not module.causal else [0])})
 
     def left_out(self) -> str:
         """Which words are not ranked."""

@@ -26,6 +26,7 @@ class ContextWindowView(View):
     """
 
     type: ClassVar[str] = "window"
+    label: ClassVar[str] = "Context window"
     height: ClassVar[int] = 180
 
     window: int
