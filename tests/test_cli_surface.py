@@ -40,7 +40,10 @@ SURFACE: dict[str, tuple[list[str], set[str]]] = {
         | {"--early-stopping", "--logprobs", "--prompt-logprobs", "--show-prompt", "--quiet/-q", "--json"},
     ),
     "chat": ([], MODEL | GENERATION | {"--model/-m", "--system", "--on-overflow", "--quiet/-q", "--json"}),
-    "tokenize": (["text"], {"--model/-m", "--file/-f", "--no-special-tokens", "--ids", "--html", "--open", "--json", "--offline"}),
+    "tokenize": (
+        ["text"],
+        {"--model/-m", "--file/-f", "--no-special-tokens", "--ids", "--html", "--open", "--json", "--offline"},
+    ),
     "trace": (
         ["text"],
         MODEL

@@ -10,8 +10,8 @@ import pytest
 
 import clearhead as ch
 import tiny
-from clearhead.text.printable import one_line, printable, spelled
 from clearhead.model.executor import TorchExecutor
+from clearhead.text.printable import one_line, printable, spelled
 from terminal import fails, invoke, on_terminal
 
 STYLE = re.compile(r"\x1b\[[0-9;]*m")

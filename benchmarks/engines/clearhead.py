@@ -74,7 +74,7 @@ class Engine(engine.Engine):
         return state
 
     def captured(self, prompt: int = 64, new: int = 48) -> float:
-        """`decode` of one row with the attention weights of all layers and heads kept, for the prompt and every step."""
+        """`decode` of one row with the attention weights of all layers and heads kept, of the prompt's tokens too."""
         self.begin(1, prompt + new)
         trace = Trace(self.executor.config, kinds=["weights"])
         trace.room = {"decoder": prompt + new}

@@ -1,7 +1,7 @@
 """What every executor asks of a call before it runs, so that a wrong one gets the same answer from each."""
 
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from clearhead.config import ModelConfig
 from clearhead.edits import Edits
@@ -29,7 +29,7 @@ def check_capacity(capacity: int, config: ModelConfig) -> None:
         raise OptionError(f"cache capacity is {capacity}; it must be from 1 to {config.max_positions}")
 
 
-def check_watched(tokens: Tokens, trace: Trace | None, edits: Edits | None, config: ModelConfig) -> None:
+def check_watched(tokens: Sequence[Any], trace: Trace | None, edits: Edits | None, config: ModelConfig) -> None:
     """A trace shows one sequence, edits change one, and both were made for this model."""
     if (trace or edits) is not None and len(tokens) != 1:
         raise OptionError(f"a trace shows one sequence at a time, and edits change one, not {len(tokens)}")

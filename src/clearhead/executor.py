@@ -8,7 +8,7 @@ B rows of a batch, T new tokens of a row, S positions a row holds, C d_model, V 
 """
 
 from collections.abc import Sequence
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -100,3 +100,31 @@ class Executor(Protocol):
 
     def embeddings(self) -> Floats:
         """[V, C]: the vector of every token, as the model keeps it."""
+
+
+@runtime_checkable
+class Differentiable(Protocol):
+    """An executor that can also say which tokens of the input its outputs depend on, by their gradients."""
+
+    def attribute(
+        self,
+        tokens: Sequence[int],
+        target: int,
+        *,
+        source: Sequence[int] | None = None,
+        at: int = -1,
+        method: Literal["integrated", "gradient"] = "integrated",
+        steps: int = 64,
+        of: Literal["logit", "logprob"] = "logit",
+    ) -> tuple[dict[str, Floats], float]:
+        """How much each token spoke for `target`, at position `at` of `tokens`; `source` is what an encoder beside the
+        decoder reads.
+
+        Scores [T] by stack, and how far the output differs from that of the baseline, to which integrated gradients
+        add up. Both are of the logit or of the log-probability.
+        """
+
+    def influence(self, tokens: Sequence[int], *, probes: int | None = 1) -> Floats:
+        """[T, T]: how much the state at t, after the last layer and norm, depends on the token at s: the Frobenius norm
+        of its Jacobian, estimated from `probes` random directions for each t, or exact with None. Where there is an
+        encoder, its states."""

@@ -24,6 +24,7 @@ def examination() -> dict[str, Any]:
     from clearhead import __version__
     from clearhead.checkpoints.catalogue import cache_root, list_models
     from clearhead.cli import machine
+    from clearhead.engine.memory import memory
 
     known = list_models()
     here = [status for status in known if status.path is not None]
@@ -33,7 +34,7 @@ def examination() -> dict[str, Any]:
         "versions": machine.versions(),
         "system": machine.system(),
         "processor": machine.processor(),
-        "memory": machine.memory(),
+        "memory": memory(),
         "executors": {"native": native, "torch": torch},
         "cache": {"folder": cache_root(), "bytes": sum(status.on_disk for status in known)},
         "models": [status.name for status in here],
@@ -43,6 +44,8 @@ def examination() -> dict[str, Any]:
 
 def missing(native: dict[str, Any], torch: dict[str, Any], any_model: bool) -> dict[str, str]:
     """What is not there, and the command that gets it."""
+    from importlib.util import find_spec
+
     from clearhead.checkpoints.catalogue import DEFAULT_MODEL
 
     wanted = {}
@@ -50,6 +53,8 @@ def missing(native: dict[str, Any], torch: dict[str, Any], any_model: bool) -> d
         wanted["native executor"] = "a C++20 compiler (Debian: apt install g++), then pip install clearhead again"
     if not torch["available"]:
         wanted["torch executor"] = "pip install 'clearhead[train]'"
+    if find_spec("matplotlib") is None:
+        wanted["pictures as PNG and SVG"] = "pip install 'clearhead[lens]'"
     if not any_model:
         wanted["a model"] = f"clearhead pull {DEFAULT_MODEL} (or any command that needs one fetches it)"
     return wanted
@@ -59,8 +64,8 @@ def show(found: dict[str, Any]) -> None:
     """One fact a line."""
     from rich.text import Text
 
-    from clearhead.text.printable import one_line
     from clearhead.cli.screen import output, wrapped
+    from clearhead.text.printable import one_line
 
     console = output()
     for name, fact in facts(found).items():

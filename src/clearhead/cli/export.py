@@ -36,8 +36,8 @@ def export(
     from clearhead.checkpoints.export import export as write
     from clearhead.cli.json_output import print_json
     from clearhead.cli.opening import open_model, working
-    from clearhead.text.printable import one_line
     from clearhead.cli.screen import show_lines
+    from clearhead.text.printable import one_line
 
     checkpoint = open_model(model, offline=offline)
     chosen = dtype or stored_dtype(checkpoint)

@@ -10,8 +10,8 @@ from typing import Any
 
 import typer
 
-from clearhead.text.printable import one_line
 from clearhead.errors import ClearheadError
+from clearhead.text.printable import one_line
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 BROKEN_PIPE = 141  # 128 + SIGPIPE

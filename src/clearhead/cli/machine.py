@@ -63,17 +63,6 @@ def cpuinfo() -> dict[str, str]:
     return {key.strip(): value.strip() for key, _, value in pairs}
 
 
-def memory() -> dict[str, int]:
-    """Bytes in all and available, within a container's limit; 0 where the system does not say."""
-    pairs = (line.partition(":") for line in read_text(Path("/proc/meminfo")).splitlines())
-    kilobytes = {key: int(value.split()[0]) for key, _, value in pairs if value.split()}
-    total, available = 1024 * kilobytes.get("MemTotal", 0), 1024 * kilobytes.get("MemAvailable", 0)
-    limit, used = read_line(Path("/sys/fs/cgroup/memory.max")), read_line(Path("/sys/fs/cgroup/memory.current"))
-    if limit.isdigit() and used.isdigit() and 0 < int(limit) < total:
-        total, available = int(limit), min(available, int(limit) - int(used))
-    return {"total": total, "available": available}
-
-
 def native_facts() -> dict[str, Any]:
     """Whether the native executor can run, with which instructions, and why not if it cannot."""
     try:
@@ -93,16 +82,3 @@ def torch_facts() -> dict[str, Any]:
         reason = "torch is not installed" if isinstance(error, ModuleNotFoundError) else str(error)
         return {"available": False, "detail": f"not available: {reason}", "devices": []}
     return {"available": True, "detail": f"available; {devices.describe()}", "devices": devices.names()}
-
-
-def read_text(path: Path) -> str:
-    """A small file of the kernel's; empty where there is none."""
-    try:
-        return path.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""
-
-
-def read_line(path: Path) -> str:
-    """Its first line."""
-    return read_text(path).partition("\n")[0].strip()

@@ -51,8 +51,8 @@ def status_json(status: "ModelStatus") -> dict[str, object]:
 
 def show_rows(known: "list[ModelStatus]") -> None:
     """One line a model, for a file or a pipe."""
-    from clearhead.text.printable import one_line
     from clearhead.cli.screen import columns, show_lines
+    from clearhead.text.printable import one_line
 
     rows = [["name", "family", "parameters", "size", "licence", "installed", "what"]]
     rows += [[one_line(field) for field in fields(status)] for status in known]
@@ -80,8 +80,8 @@ def show_cards(known: "list[ModelStatus]") -> None:
     """Two lines a model, within 80 columns: name and figures, and below them what it is."""
     from rich.text import Text
 
-    from clearhead.text.printable import one_line
     from clearhead.cli.screen import NARROW, output, wrapped
+    from clearhead.text.printable import one_line
 
     console = output()
     for status in known:
@@ -124,10 +124,10 @@ def remove(names: Names, yes: Yes = False, json: a.Json = False) -> None:
     """
     from clearhead.checkpoints.catalogue import remove as discard
     from clearhead.cli.json_output import print_json
-    from clearhead.text.printable import one_line
     from clearhead.cli.quantities import size
     from clearhead.cli.screen import show_lines
     from clearhead.errors import OptionError
+    from clearhead.text.printable import one_line
 
     if not yes:
         if not sys.stdin.isatty():

@@ -5,9 +5,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from clearhead.text.printable import one_line
 from clearhead.cli.progress import progress
 from clearhead.cli.screen import messages
+from clearhead.text.printable import one_line
 
 if TYPE_CHECKING:
     from clearhead.checkpoints.checkpoint import Checkpoint

@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from clearhead.text.printable import one_line
 from clearhead.cli.screen import messages, note
 from clearhead.engine.progress import Bar
+from clearhead.text.printable import one_line
 
 
 class SafeBar(Bar):

@@ -4,9 +4,9 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from clearhead.cli.json_output import plain, print_json
-from clearhead.text.printable import one_line, printable, spelled
 from clearhead.cli.screen import Writer, columns, messages, show_lines
 from clearhead.engine.completion import Completion
+from clearhead.text.printable import one_line, printable, spelled
 from clearhead.text.tokenizer import Tokenizer
 
 if TYPE_CHECKING:

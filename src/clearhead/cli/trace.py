@@ -24,7 +24,9 @@ LOOK = "What to look at"
 
 Text = Annotated[
     str | None,
-    typer.Argument(metavar="TEXT|-", help="The text; - reads standard input. [default: The teacher ...]", show_default=False),
+    typer.Argument(
+        metavar="TEXT|-", help="The text; - reads standard input. [default: The teacher ...]", show_default=False
+    ),
 ]
 NewTokens = Annotated[
     int,
@@ -35,12 +37,13 @@ NewTokens = Annotated[
 Target = Annotated[
     str | None,
     typer.Option(
-        "--target", metavar="TEXT", help="What the decoder is given to say, beside an encoder.", rich_help_panel=a.CONTEXT
+        "--target",
+        metavar="TEXT",
+        help="What the decoder is given to say, beside an encoder.",
+        rich_help_panel=a.CONTEXT,
     ),
 ]
-Chat = Annotated[
-    bool, typer.Option("--chat", help="Put the chat template around the text.", rich_help_panel=a.CONTEXT)
-]
+Chat = Annotated[bool, typer.Option("--chat", help="Put the chat template around the text.", rich_help_panel=a.CONTEXT)]
 Layers = Annotated[
     str | None, typer.Option("--layers", metavar="LIST", help="Such as 0,5,-1; -1 is the last.", rich_help_panel=LOOK)
 ]
@@ -54,8 +57,12 @@ Kinds = Annotated[
         rich_help_panel=LOOK,
     ),
 ]
-Layer = Annotated[int | None, typer.Option("--layer", metavar="N", parser=a.whole, help="Show one layer.", rich_help_panel=LOOK)]
-Head = Annotated[int | None, typer.Option("--head", metavar="N", parser=a.whole, help="And one of its heads.", rich_help_panel=LOOK)]
+Layer = Annotated[
+    int | None, typer.Option("--layer", metavar="N", parser=a.whole, help="Show one layer.", rich_help_panel=LOOK)
+]
+Head = Annotated[
+    int | None, typer.Option("--head", metavar="N", parser=a.whole, help="And one of its heads.", rich_help_panel=LOOK)
+]
 Who = Annotated[
     str | None,
     typer.Option("--who", metavar="WORD", help="Rank the heads by whom this word attends to.", rich_help_panel=LOOK),
@@ -67,7 +74,10 @@ Ablate = Annotated[
 Save = Annotated[
     Path | None,
     typer.Option(
-        "--save", metavar="FILE", help="Keep the arrays, as one safetensors file.", rich_help_panel=p.PICTURES
+        "--save",
+        metavar="FILE",
+        help="Keep the arrays in a safetensors file, which may outgrow the memory.",
+        rich_help_panel=p.PICTURES,
     ),
 ]
 

@@ -86,8 +86,8 @@ def show(check: "Check") -> None:
 
     from rich.text import Text
 
-    from clearhead.text.printable import one_line
     from clearhead.cli.screen import output
+    from clearhead.text.printable import one_line
 
     console = output()
     word, style = ("skip", "dim") if check.skipped else ("pass", "green") if check.passed else ("FAIL", "bold red")

@@ -21,7 +21,7 @@ from clearhead.engine.options import Options, read_options
 from clearhead.engine.prompt import Message, Prompt, Prompter
 from clearhead.engine.request import Request
 from clearhead.engine.stream import Stream
-from clearhead.engine.tracing import BUDGET, Looking, Text, check_target, trace_text
+from clearhead.engine.tracing import Looking, Text, check_target, trace_text
 from clearhead.errors import OptionError, TokenizerError, UnsupportedError
 from clearhead.executor import Executor, Floats
 from clearhead.families.layout import count, layout
@@ -197,7 +197,7 @@ class Model:
         kinds: Sequence[str] | None = None,
         edits: Sequence[Edit | Sequence[Edit]] = (),
         chat: bool = False,
-        budget: int = BUDGET,
+        budget: int | None = None,
         spill: str | Path | None = None,
     ) -> Trace:
         """What reading `text` and writing `max_new_tokens` more (greedily) shows of itself: one array per place.
@@ -206,7 +206,7 @@ class Model:
         choose what is kept; `clearhead.trace.schema` names all places. `edits` change what is computed meanwhile
         (`clearhead.edits`). `chat` puts the chat template around the text, as `complete` does. Where an encoder reads
         `text`, `target` is what the decoder is given to say; without it, what it says itself. A trace of more than
-        `budget` bytes is refused; with `spill`, a file to be written, it goes there instead.
+        `budget` bytes (half of the free memory) is refused; with `spill`, a file to be written, it goes there instead.
 
         Raises:
             ContextWindowError: text and new tokens do not fit.

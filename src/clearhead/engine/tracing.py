@@ -7,9 +7,13 @@ its budget is refused then, or goes to a file.
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from clearhead.config import GenerationConfig, ModelConfig, SpecialTokens
 from clearhead.edits import Edit, Edits
+from clearhead.engine.memory import memory
 from clearhead.engine.watching import Watching
 from clearhead.errors import ContextWindowError, OptionError, TraceBudgetError
 from clearhead.executor import Executor, Memory
@@ -20,7 +24,7 @@ from clearhead.text.printable import one_line, spelled
 from clearhead.text.tokenizer import Tokenizer
 from clearhead.trace.file import TraceFile
 
-BUDGET = 4_000_000_000  # bytes that a trace may take of memory, unless asked otherwise
+UNKNOWN = 4_000_000_000  # bytes a trace may take where the system does not say how much memory is free
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,7 +35,7 @@ class Looking:
     heads: Sequence[int] | None = None
     kinds: Sequence[str] | None = None
     edits: tuple[Edit, ...] = ()
-    budget: int = BUDGET
+    budget: int | None = None
     spill: str | Path | None = None
 
 
@@ -65,7 +69,7 @@ def trace_text(
     trace = Trace(config, layers=look.layers, heads=look.heads, kinds=look.kinds, model=name)
     edits = Edits(config, look.edits) if look.edits else None
     trace.room = {stack: n for stack, n in text.rows.items() if n}
-    file = prepare(trace, text, look)
+    file = prepare(trace, text, look, np.dtype(np.float64 if executor.dtype == "float64" else np.float32))
     try:
         trace.n_prompt = len(text.decoder)
         ids = run(Watching(executor, trace, edits), text, special)
@@ -89,9 +93,9 @@ def check_window(text: Text, config: ModelConfig) -> None:
         )
 
 
-def prepare(trace: Trace, text: Text, look: Looking) -> TraceFile | None:
+def prepare(trace: Trace, text: Text, look: Looking, dtype: np.dtype[Any]) -> TraceFile | None:
     """Room for the trace: in memory within the budget, or in a file."""
-    estimate = trace.estimate(text.rows)
+    estimate = trace.estimate(text.rows, dtype.itemsize)
     total = sum(estimate.values())
     if look.spill is not None:
         memory = len(text.encoder)
@@ -100,16 +104,22 @@ def prepare(trace: Trace, text: Text, look: Looking) -> TraceFile | None:
             for path, place in trace.choice.places.items()
             if (n := text.rows[place.stack])
         }
-        file = TraceFile(look.spill, shapes, "float32", sum(text.rows.values()))
+        file = TraceFile(look.spill, shapes, dtype, sum(text.rows.values()))
         trace.allocate = file.allocate
         return file
-    if total > look.budget:
+    budget = half_of_what_is_free() if look.budget is None else look.budget
+    if total > budget:
         most = ", ".join(f"{kind} {amount(size)}" for kind, size in list(estimate.items())[:3])
         raise TraceBudgetError(
-            f"this trace would take {amount(total)} ({most}) and its budget is {amount(look.budget)}; narrow it with "
+            f"this trace would take {amount(total)} ({most}) and its budget is {amount(budget)}; narrow it with "
             "layers, heads or kinds, raise the budget, or spill it to a file"
         )
     return None
+
+
+def half_of_what_is_free() -> int:
+    """Bytes a trace may take unless asked otherwise: the rest is for whoever looks at it."""
+    return memory()["available"] // 2 or UNKNOWN
 
 
 def amount(size: int) -> str:

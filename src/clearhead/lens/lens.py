@@ -162,9 +162,10 @@ class Lens:
         return words[-1] if len(words) > 1 else None
 
     def excerpt(self) -> str:
-        """The beginning of what was read."""
+        """The beginning of the text that was given."""
         stack = "encoder" if "encoder" in self.trace.texts else "decoder"
-        rows = zip(self.trace.texts.get(stack, ()), self.trace.special.get(stack, ()), strict=True)
+        given = None if stack == "encoder" else self.trace.n_prompt
+        rows = zip(self.trace.texts.get(stack, [])[:given], self.trace.special.get(stack, [])[:given], strict=True)
         text = "".join(text for text, special in rows if not special).strip()
         return text if len(text) <= EXCERPT else text[: EXCERPT - 1] + "…"
 
@@ -241,13 +242,13 @@ class ModelLens:
 
     def attribution(self, text: str, target: str | None = None, **options: Any) -> "AttributionView":
         """Which tokens of a text brought about the next one, by gradients; on the torch executor."""
-        from clearhead.lens.attribution import attribution
+        from clearhead.lens.gradients import attribution
 
         return attribution(self.model, text, target, **options)
 
     def influence(self, text: str) -> "InfluenceView":
         """How far the influence of each word reaches, by gradients; on the torch executor."""
-        from clearhead.lens.influence import influence
+        from clearhead.lens.gradients import influence
 
         return influence(self.model, text)
 

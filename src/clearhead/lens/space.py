@@ -294,7 +294,7 @@ def space(
 def of_trace(trace: Trace, layer: int | None = None, *, stack: StackName, method: str = "pca") -> Space:
     """The tokens of a text as points: their embeddings, or what a layer made of them (-1 is the last).
 
-    Colours tell given tokens (0) from generated (1) and special ones (2); a word that occurs again carries its position.
+    Colours tell given tokens (0) from generated (1) and special ones (2). A word that occurs again has its position.
 
     Raises:
         OptionError: a layer that the stack lacks or the trace did not keep, or a text of too many tokens.

@@ -82,12 +82,12 @@ def attention_weights(q: Tensor, k: Tensor, mask: Mask, scale: float) -> Tensor:
     """softmax(q k^T * scale + bias) [B, H, T, S]: the first half of equation 1, in the open."""
     k = k.repeat_interleave(q.shape[1] // k.shape[1], dim=1)  # [B, H, S, D]
     bias, causal = mask
-    scores = q @ k.mT * scale  # [B, H, T, S]
+    scores = (q @ k.mT).mul_(scale)  # [B, H, T, S]; in place, for this is the largest array of a traced pass
     if causal:
         ahead = torch.ones(scores.shape[-2:], dtype=torch.bool, device=q.device).triu(1)
-        scores = scores.masked_fill(ahead, float("-inf"))
+        scores.masked_fill_(ahead, float("-inf"))
     if bias is not None:
-        scores = scores + bias
+        scores += bias
     return scores.softmax(dim=-1)
 
 

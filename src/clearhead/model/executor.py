@@ -4,7 +4,7 @@ Ragged rows are padded on the right for the pass and cut again on the way out. B
 C d_model, V vocab_size.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -24,8 +24,9 @@ from clearhead.calls import (
 )
 from clearhead.config import ModelConfig
 from clearhead.edits import Edits
-from clearhead.errors import UnsupportedError
+from clearhead.errors import OptionError, UnsupportedError
 from clearhead.executor import Cache, Floats, Memory, Tokens
+from clearhead.model import gradients
 from clearhead.model.cache import KVCache
 from clearhead.model.devices import find
 from clearhead.model.loading import build
@@ -33,7 +34,7 @@ from clearhead.model.memory import TorchMemory, cut, to_numpy
 from clearhead.model.step.cache import StaticCache
 from clearhead.model.step.stepper import Decoding, build_stepper
 from clearhead.trace import Trace
-from clearhead.trace.schema import LOGITS
+from clearhead.trace.schema import LOGITS, StackName
 
 
 class TorchExecutor:
@@ -126,6 +127,7 @@ class TorchExecutor:
         if self.model.head is None:
             raise UnsupportedError("this checkpoint has no head; it gives states and embeddings only")
         mine = own(memory, TorchMemory, self.name)
+        check_watched(mine.lengths, trace, None, self.config)
         logits = self.model.logits(mine.padded, trace)
         return cut(logits, [min(n, logits.shape[1]) for n in mine.lengths])
 
@@ -146,6 +148,53 @@ class TorchExecutor:
     def embeddings(self) -> Floats:
         """[V, C]: the vector of every token."""
         return to_numpy(self.model.embed.tokens.weight.detach())
+
+    def attribute(
+        self,
+        tokens: Sequence[int],
+        target: int,
+        *,
+        source: Sequence[int] | None = None,
+        at: int = -1,
+        method: Literal["integrated", "gradient"] = "integrated",
+        steps: int = 64,
+        of: Literal["logit", "logprob"] = "logit",
+    ) -> tuple[dict[str, Floats], float]:
+        """How much each token spoke for `target` at position `at`: scores [T] by stack, and what they add up to."""
+        ids = self.differentiated(tokens, source)
+        gradients.check(self.config, len(tokens), target, at=at, method=method, steps=steps, of=of)
+        with torch.inference_mode(False), torch.enable_grad():
+            found, whole = gradients.attribute(self.model, ids, target, at=at, method=method, steps=steps, of=of)
+        return {stack: to_numpy(scores) for stack, scores in found.items()}, whole
+
+    def influence(self, tokens: Sequence[int], *, probes: int | None = 1) -> Floats:
+        """[T, T]: how much the state at t depends on the token at s."""
+        if probes is not None and probes < 1:
+            raise OptionError(f"probes is {probes}; give 1 or more, or None for every direction")
+        self.differentiated(tokens, tokens if self.config.kind == "encoder-decoder" else None)
+        with torch.inference_mode(False), torch.enable_grad():
+            return to_numpy(gradients.influence(self.model, list(tokens), probes))
+
+    def differentiated(self, tokens: Sequence[int], source: Sequence[int] | None) -> dict[StackName, list[int]]:
+        """The ids that each stack reads, where gradients through it mean something.
+
+        Raises:
+            UnsupportedError: numbers too coarse for gradients.
+            OptionError, ContextWindowError: no tokens or too many, or a source missing or out of place.
+        """
+        if self.dtype not in ("float32", "float64"):
+            raise UnsupportedError(f'gradients in {self.dtype} are too coarse; load the model with dtype="float32"')
+        if self.config.kind == "encoder":
+            check_encoder([tokens], self.config)
+        if self.config.kind != "encoder" or source is not None:
+            check_decoder(source is not None, self.config)
+        ids: dict[StackName, list[int]] = {} if source is None else {"encoder": list(source)}
+        ids["encoder" if self.config.kind == "encoder" else "decoder"] = list(tokens)
+        for row in ids.values():
+            if not row:
+                raise OptionError("there is no token to look at; give at least one")
+            check_window(len(row), self.config)
+        return ids
 
     @property
     def shown_dtype(self) -> type[np.floating[Any]]:

@@ -1,7 +1,7 @@
 """Gradients of what a model computes with respect to the tokens it reads: attribution and influence.
 
-Parameters are frozen and stay so. What has gradients are the token vectors, before they are scaled and placed; positions
-and token types are the same at every point of a path. Rows of a batch are the same text, so that none is padded.
+Parameters are frozen and stay so. What has gradients are the token vectors, before they are scaled and placed;
+positions and token types are the same at every point of a path. Rows of a batch are the same text: none is padded.
 
 B rows, T tokens, S source tokens, C d_model, V vocab_size.
 """
@@ -11,7 +11,8 @@ from collections.abc import Iterator, Mapping
 import torch
 from torch import Tensor
 
-from clearhead.errors import OptionError
+from clearhead.config import ModelConfig
+from clearhead.errors import OptionError, UnsupportedError
 from clearhead.model.context import ForwardContext
 from clearhead.model.embedding import Embedding
 from clearhead.model.memory import TorchMemory
@@ -22,7 +23,28 @@ from clearhead.trace.schema import StackName
 Vectors = dict[StackName, Tensor]  # token vectors [B, T, C], or [T, C] of one row, by stack
 TOKENS_AT_ONCE = 256  # of all rows of a batch: what a backward pass must remember of each adds up
 BLOCK = 16  # positions whose influence is read off one forward pass of a decoder
-STEEP = 3  # how closely the points of a path crowd towards the baseline
+STEEP = 2  # how closely the points of a path crowd towards its beginning
+
+
+def check(config: ModelConfig, length: int, target: int, *, at: int, method: str, steps: int, of: str) -> None:
+    """Refuse a target, a position or a way that there is not.
+
+    Raises:
+        UnsupportedError: the head scores no single token.
+        OptionError: which of the others, and what it may be.
+    """
+    if config.head in ("none", "sequence_labels"):
+        raise UnsupportedError(f"this checkpoint's head is {config.head!r}; it scores no single token")
+    outputs = len(config.labels) or config.vocab_size
+    if not 0 <= target < outputs:
+        raise OptionError(f"target is {target}; it must be from 0 to {outputs - 1}")
+    if not -length <= at < length:
+        raise OptionError(f"at is {at}; the text has tokens 0 to {length - 1}")
+    if steps < 1:
+        raise OptionError(f"steps is {steps}; give 1 or more")
+    for name, given, known in (("method", method, ("integrated", "gradient")), ("of", of, ("logit", "logprob"))):
+        if given not in known:
+            raise OptionError(f"{name} is {given!r}; choose {' or '.join(known)}")
 
 
 def token_vectors(model: Transformer, ids: Mapping[StackName, list[int]]) -> Vectors:
@@ -57,41 +79,50 @@ def embedded(embed: Embedding, vectors: Tensor, positions: Tensor, context: Forw
 
 
 def attribute(
-    model: Transformer,
-    ids: Mapping[StackName, list[int]],
-    target: int,
-    *,
-    at: int,
-    method: str,
-    steps: int,
-    of: str,
+    model: Transformer, ids: Mapping[StackName, list[int]], target: int, *, at: int, method: str, steps: int, of: str
 ) -> tuple[Vectors, float]:
     """How much each token spoke for `target` at position `at` of the last stack: scores [T] by stack.
 
     "gradient" is the gradient times the input (Shrikumar et al. 2016, 1605.01713; after Simonyan et al. 2013,
-    1312.6034). "integrated" averages the gradient along the way from vectors of zeros to the tokens' own (Sundararajan
-    et al. 2017, 1703.01365, equation 1), so that the scores add up to how far the output differs between the two. That
-    difference comes second. `of` is "logit" or "logprob".
+    1312.6034). "integrated" averages the gradient along the way from a baseline of zeros to the tokens' own vectors
+    (Sundararajan et al. 2017, 1703.01365, equation 1), so that the scores add up to how far the output differs between
+    the two; that difference comes second. `of` is "logit" or "logprob".
     """
     own = token_vectors(model, ids)
+    ways = {stack: vectors - base for (stack, vectors), base in zip(own.items(), baselines(own), strict=True)}
     points, weights = path(steps) if method == "integrated" else (torch.ones(1), torch.ones(1))
     total = {stack: torch.zeros_like(vectors) for stack, vectors in own.items()}
     rows = max(1, TOKENS_AT_ONCE // sum(map(len, own.values())))
     for some, shares in zip(points.split(rows), weights.split(rows), strict=True):
-        moved = {stack: scaled(vectors, some).requires_grad_() for stack, vectors in own.items()}
+        moved = {stack: x.requires_grad_() for stack, x in along(own, ways, some).items()}
         said = output(model, moved, target, at, of)
         gradients = torch.autograd.grad(said.sum(), list(moved.values()))
         for stack, gradient in zip(moved, gradients, strict=True):
             total[stack] += torch.einsum("b,btc->tc", shares.to(gradient), gradient)
     with torch.no_grad():
-        both = {stack: scaled(vectors, torch.tensor([1.0, 0.0])) for stack, vectors in own.items()}
-        whole, nothing = output(model, both, target, at, of).tolist()
-    return {stack: (total[stack] * vectors).sum(-1) for stack, vectors in own.items()}, whole - nothing
+        whole, nothing = output(model, along(own, ways, torch.tensor([1.0, 0.0])), target, at, of).tolist()
+    factors = ways if method == "integrated" else own
+    return {stack: (total[stack] * factors[stack]).sum(-1) for stack in own}, whole - nothing
 
 
-def scaled(vectors: Tensor, shares: Tensor) -> Tensor:
-    """[T, C] and shares [B] -> [B, T, C]: as many rows, each with its share of the way from zero."""
-    return shares.to(vectors)[:, None, None] * vectors
+def baselines(own: Vectors) -> Iterator[Tensor]:
+    """Where the ways begin [T, C]: at zeros, but for a decoder's first token, if there is another token at all.
+
+    Attention that has nothing to look for rests on that token, whatever it says, and its state is far longer than any
+    other's (Xiao et al. 2023, 2309.17453; Sun et al. 2024, 2402.17762). Without it the output changes wildly along the
+    way, and no sum over some points is near the integral.
+    """
+    alone = sum(map(len, own.values())) == 1
+    for stack, vectors in own.items():
+        base = torch.zeros_like(vectors)
+        if stack == "decoder" and not alone:
+            base[0] = vectors[0]
+        yield base
+
+
+def along(own: Vectors, ways: Vectors, shares: Tensor) -> Vectors:
+    """Vectors [B, T, C] at shares [B] of the ways [T, C] that end at `own` [T, C]."""
+    return {stack: x + (shares.to(x) - 1)[:, None, None] * ways[stack] for stack, x in own.items()}
 
 
 def output(model: Transformer, vectors: Vectors, target: int, at: int, of: str) -> Tensor:
@@ -103,8 +134,8 @@ def output(model: Transformer, vectors: Vectors, target: int, at: int, of: str) 
 def path(steps: int) -> tuple[Tensor, Tensor]:
     """Points between 0 and 1 with their weights [steps], in float64: a quadrature of the integral over the way.
 
-    A norm makes much of vectors as soon as they are longer than its epsilon, and little of what comes after: most of
-    the way's change lies near its beginning. With alpha = u^3 and the midpoint rule in u, so do most of the points.
+    Norms make much of short vectors, so that more of the change lies near the beginning. With alpha = u^2 and the
+    midpoint rule in u, so do more of the points.
     """
     u = (torch.arange(steps, dtype=torch.float64) + 0.5) / steps
     return u**STEEP, STEEP * u ** (STEEP - 1) / steps
@@ -114,34 +145,34 @@ def influence(model: Transformer, ids: list[int], probes: int | None) -> Tensor:
     """[T, T]: the Frobenius norm of the Jacobian of the state at t, after the last norm, with respect to the token
     vector at s; of an encoder's states where there is one.
 
-    For v of independent entries with variance 1, the expected square of |v J| is the square of that norm (Hutchinson
-    1990): `probes` such v of random signs, the same in every call, estimate it, each at the cost of one backward pass
-    for every t. None takes each direction in turn instead, C of them, which is exact.
+    For v of independent entries with mean 0 and variance 1, the expected square of |v J| is the square of that norm
+    (Hutchinson 1990): `probes` such v of random signs, the same in every call, estimate it, each at the cost of one
+    backward pass for every t. None takes each direction in turn instead, C of them, which is exact.
     """
-    stack, name = (model.encoder, "encoder") if model.encoder is not None else (model.decoder, "decoder")
+    name: StackName = "decoder" if model.encoder is None else "encoder"
+    stack = model.decoder if model.encoder is None else model.encoder
     assert stack is not None
-    [own] = token_vectors(model, {name: ids}).values()  # type: ignore[dict-item]
+    own = token_vectors(model, {name: ids})[name]
     T, C = own.shape
     generator = torch.Generator().manual_seed(0)
     found = own.new_zeros(T, T)
     for first, last in blocks(T, causal=stack.causal):
         vectors = own[:last].clone().requires_grad_()
-        h = through(stack, model.embed, vectors[None], ForwardContext(stack="encoder" if name == "encoder" else "decoder"))[0]
+        h = through(stack, model.embed, vectors[None], ForwardContext(stack=name))[0]  # [last, C]
         for t in range(first, last):
-            directions = torch.eye(C) if probes is None else signs(probes, C, generator)
-            for v in directions.to(h):
+            for v in (torch.eye(C) if probes is None else signs(probes, C, generator)).to(h):
                 [gradient] = torch.autograd.grad(h[t], vectors, v, retain_graph=True)
                 found[t, :last] += gradient.square().sum(-1)
     return (found / (probes or 1)).sqrt()
 
 
-def blocks(length: int, *, causal: bool) -> Iterator[tuple[int, int]]:
+def blocks(length: int, *, causal: bool) -> list[tuple[int, int]]:
     """Positions in blocks (first, last + 1). No state of a decoder depends on later tokens, so that early ones need but
     a short pass; an encoder's all need the whole."""
     step = BLOCK if causal else length
-    return ((first, min(first + step, length)) for first in range(0, length, step))
+    return [(first, min(first + step, length)) for first in range(0, length, step)]
 
 
 def signs(rows: int, width: int, generator: torch.Generator) -> Tensor:
     """[rows, width] of -1 and 1."""
-    return torch.randint(0, 2, (rows, width), generator=generator, dtype=torch.float64) * 2 - 1
+    return torch.randint(0, 2, (rows, width), generator=generator) * 2 - 1

@@ -20,9 +20,7 @@ def pack(
 def unpack(
     format: str, minima: bool, rows: int, columns: int, group: int, data: Bytes, row: int, out: Floats
 ) -> None: ...
-def unpack_rows(
-    format: str, minima: bool, rows: int, columns: int, group: int, data: Bytes, out: Floats
-) -> None: ...
+def unpack_rows(format: str, minima: bool, rows: int, columns: int, group: int, data: Bytes, out: Floats) -> None: ...
 def sample(
     rows: Sequence[Floats],
     temperatures: Sequence[float],

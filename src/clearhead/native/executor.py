@@ -254,6 +254,7 @@ class NativeExecutor:
         if self.config.head == "none":
             raise UnsupportedError("this checkpoint has no head; it gives states and embeddings only")
         mine = own(memory, NativeMemory, self.name)
+        check_watched(mine.lengths, trace, None, self.config)
         given = [1 if self.config.head == "sequence_labels" else n for n in mine.lengths]
         logits = np.empty((sum(given), self.native.logit_stride), dtype=np.float32)
         self.native.head(mine.native, logits)

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
+import numpy as np
+
 from clearhead.config import ModelConfig
 from clearhead.errors import OptionError
 from clearhead.trace.aliases import ours
@@ -55,9 +57,9 @@ def choose(
 def within(name: str, chosen: Sequence[int], n: int, most: int) -> set[int]:
     """Indices from the front; those beyond this stack are left out if another stack has them."""
     for i in chosen:
-        if isinstance(i, bool) or not isinstance(i, int) or not -most <= i < most:
+        if isinstance(i, bool) or not isinstance(i, int | np.integer) or not -most <= i < most:
             raise OptionError(f"{name} names {i!r}; this model has {name} 0 to {most - 1}")
-    return {i % n for i in chosen if -n <= i < n}
+    return {int(i) % n for i in chosen if -n <= i < n}
 
 
 def matching(kind: str, config: ModelConfig, every: Sequence[Place]) -> set[str]:

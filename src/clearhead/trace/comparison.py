@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from clearhead.errors import OptionError
-from clearhead.trace.trace import Trace
+from clearhead.trace.trace import Array, Trace
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,9 @@ def compare(one: Trace, other: Trace) -> Comparison:
 
 def difference(path: str, one: Trace, other: Trace) -> Difference:
     """At one place."""
-    a, b = one[path], other[path]
+    place = one.choice.places[path]
+    starts = one.spans[place.stack].first, other.spans[place.stack].first
+    a, b = (from_position(trace, path, max(starts)) for trace in (one, other))
     shape = tuple(slice(min(n, m)) for n, m in zip(a.shape, b.shape, strict=True))
     a, b = a[shape], b[shape]
     hidden = np.isneginf(a) & np.isneginf(b)  # in a score bias
@@ -75,3 +77,12 @@ def difference(path: str, one: Trace, other: Trace) -> Difference:
     length = float(np.sqrt(np.square(a, where=~hidden, out=np.zeros_like(a)).sum(dtype=np.float64)))
     largest = float(apart.max(initial=0))
     return Difference(path, largest, float(np.sqrt(np.square(apart).sum(dtype=np.float64))) / max(length, 1e-30))
+
+
+def from_position(trace: Trace, path: str, first: int) -> Array:
+    """What a trace holds at a place, its queries from position `first` on."""
+    place = trace.choice.places[path]
+    if "T" not in place.axes:
+        return trace[path]
+    skipped = slice(first - trace.spans[place.stack].first, None)
+    return trace[path][(slice(None),) * place.axes.index("T") + (skipped,)]

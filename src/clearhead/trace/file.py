@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from clearhead.config import ModelConfig, RotaryScaling
-from clearhead.errors import OptionError
+from clearhead.errors import ClearheadError, OptionError
 from clearhead.trace.trace import Array, Span, Trace
 
 FORMAT = "clearhead-trace/1"
@@ -63,17 +63,17 @@ class TraceFile:
             raise OptionError(f"{self.path} cannot be written: {error.strerror or error}") from None
 
     def allocate(self, path: str, shape: tuple[int, ...], dtype: Any) -> Array:
-        """The mapped array of one place."""
+        """The mapped array of one place, in the type of the file, whatever `dtype` the run computes in."""
         entry = self.entries[path]
         assert entry["shape"] == list(shape), path
         if math.prod(shape) == 0:
             return np.zeros(shape, dtype)
-        return np.memmap(self.path, dtype, "r+", self.start + entry["data_offsets"][0], shape)
+        return np.memmap(self.path, DTYPES[entry["dtype"]], "r+", self.start + entry["data_offsets"][0], shape)
 
     def finish(self, trace: Trace) -> None:
         """Write the header; the file is a trace from now on."""
         header: dict[str, Any] = {"__metadata__": metadata(trace), **self.entries}
-        text = json.dumps(header, separators=(",", ":")).encode()
+        text = compact(header).encode()
         room = self.start - 8
         if len(text) > room:
             raise OptionError(f"{self.path}: the tokens' spellings do not fit the header ({len(text)} of {room} bytes)")
@@ -98,7 +98,12 @@ def metadata(trace: Trace) -> dict[str, str]:
         "n_prompt": trace.n_prompt,
         "spans": {stack: [s.first, s.rows, s.filled, s.memory] for stack, s in trace.spans.items()},
     }
-    return {"format": FORMAT, "trace": json.dumps(about, separators=(",", ":"))}
+    return {"format": FORMAT, "trace": compact(about)}
+
+
+def compact(value: Any) -> str:
+    """JSON without blanks, in the letters themselves: spellings are full of those that are not ASCII."""
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
 
 
 def save(trace: Trace, path: str | Path) -> None:
@@ -112,8 +117,8 @@ def save(trace: Trace, path: str | Path) -> None:
     whole = Path(path)
     if whole.exists():
         raise OptionError(f"{whole} exists; name a new file, or remove it first")
-    tokens = sum(len(ids) for ids in trace.ids.values())
-    file = TraceFile(whole.with_name(whole.name + ".part"), shapes, dtype, tokens)
+    spellings = len(compact(metadata(trace)).encode())
+    file = TraceFile(whole.with_name(whole.name + ".part"), shapes, dtype, -(-spellings // BYTES_A_TOKEN))
     try:
         for key, shape in shapes.items():
             np.copyto(file.allocate(key, shape, dtype), trace.arrays[key])
@@ -140,10 +145,12 @@ def load(path: str | Path, kind: type[Trace] = Trace) -> Trace:
         trace.spans = {
             s: Span(first, rows, filled, memory=memory) for s, (first, rows, filled, memory) in about["spans"].items()
         }
+        check_seen(trace)
         trace.arrays = {key: mapped(where, trace, key, entry, start, size) for key, entry in header.items()}
+        check_extent(header, size - start)
     except OSError as error:
         raise OptionError(f"{where} cannot be read: {error.strerror or error}") from None
-    except (ValueError, KeyError, TypeError, AttributeError, struct.error) as error:
+    except (ClearheadError, ValueError, KeyError, TypeError, AttributeError, RecursionError, struct.error) as error:
         raise OptionError(f"{where} is no trace, or a damaged one: {error}") from None
     return trace
 
@@ -173,6 +180,32 @@ def mapped(path: Path, trace: Trace, key: str, entry: Mapping[str, Any], start: 
     if not 0 <= first <= last <= size - start:
         raise ValueError(f"{key} lies beyond the end of the file, which was cut short")
     return np.memmap(path, dtype, "r", start + first, shape) if last > first else np.zeros(shape, dtype)
+
+
+def check_seen(trace: Trace) -> None:
+    """Refuse what no run leaves behind: views count on it."""
+    for stack, span in trace.spans.items():
+        if stack not in trace.stacks() or not 0 <= span.filled <= span.rows or min(span.first, span.memory) < 0:
+            raise ValueError(f"{span.filled} of {span.rows} tokens of the {stack} from position {span.first} on")
+    for name, kind in (("ids", int), ("pieces", str), ("texts", str), ("special", bool)):
+        for stack, row in getattr(trace, name).items():
+            if len(row) != len(trace.ids[stack]) or any(type(each) is not kind for each in row):
+                raise ValueError(f"the {name} of the {stack} are not one {kind.__name__} for each of its tokens")
+    if not isinstance(trace.model, str):
+        raise ValueError(f"a model called {trace.model!r:.40}")
+    if type(trace.n_prompt) is not int or not 0 <= trace.n_prompt <= len(trace.ids.get("decoder", ())):
+        raise ValueError(f"a prompt of {trace.n_prompt!r} tokens")
+
+
+def check_extent(header: Mapping[str, Any], size: int) -> None:
+    """Arrays lie one behind the other, to the end of the file, as safetensors has it."""
+    end = 0
+    for first, last in sorted(entry["data_offsets"] for entry in header.values()):
+        if first != end:
+            raise ValueError(f"its arrays overlap, or leave a gap, at byte {end} of the data")
+        end = last
+    if end != size:
+        raise ValueError(f"its arrays end at byte {end} of {size}")
 
 
 def config_of(fields: Mapping[str, Any]) -> ModelConfig:

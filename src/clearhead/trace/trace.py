@@ -83,12 +83,16 @@ class Trace:
         """A call brings `new` tokens from position `first` on, beside `memory` tokens of the encoder.
 
         Raises:
-            OptionError: more tokens than there is room for, or a position before the trace began.
+            OptionError: more tokens than there is room for, a position before the trace began, or another memory.
         """
         span = self.spans.get(stack)
         if span is None:
             span = self.spans[stack] = Span(first, self.room.get(stack, new), memory=memory)
             self.make_room(stack, span, dtype)
+        if memory != span.memory:
+            raise OptionError(
+                f"the trace began beside {span.memory} tokens of an encoder, and was given {memory}; trace them apart"
+            )
         row = first - span.first
         if not 0 <= row <= row + new <= span.rows:
             raise OptionError(
@@ -117,10 +121,15 @@ class Trace:
         """Keep what the call under way shows at a place, if that is wanted.
 
         `value` has the place's axes, with all heads, the call's queries, and every key so far.
+
+        Raises:
+            OptionError: a head's logits, of an encoder's pass that the trace did not see.
         """
         if path not in self.choice.places:
             return
         place = self.choice.places[path]
+        if place.stack not in self.spans:
+            raise OptionError(f"the trace saw nothing of the {place.stack}; give it to that call too")
         span = self.spans[place.stack]
         if path not in self.arrays:
             self.arrays[path] = self.made(place, span, value.dtype)
@@ -134,6 +143,8 @@ class Trace:
         rows = slice(span.at, span.at + value.shape[place.axes.index("T")])
         if place.axes[-1] == "S":
             kept[:, rows, : value.shape[-1]] = value
+            if path.endswith(".bias"):  # keys that are still to come are hidden from these queries
+                kept[:, rows, value.shape[-1] :] = -np.inf
         elif place.axes[0] == "T":
             kept[rows] = value
         else:
@@ -193,14 +204,14 @@ class Trace:
         scores: Array = query @ keys.swapaxes(1, 2) * self.config.score_scale
         return scores if ".cross_attention" in module else scores + self[f"{module.partition('.')[0]}.bias"]
 
-    def estimate(self, rows: Mapping[str, int]) -> dict[str, int]:
+    def estimate(self, rows: Mapping[str, int], itemsize: int = 4) -> dict[str, int]:
         """Bytes that a trace of so many tokens by stack will take, by kind, largest first."""
         found: dict[str, int] = {}
         memory = rows.get("encoder", 0)
         for path, place in self.choice.places.items():
             n = rows.get(place.stack, 0)
             kind = path if path == LOGITS else path.rsplit(".", 1)[-1]
-            size = 4 * int(np.prod(self.shape(place, n, n, memory), dtype=np.int64))
+            size = itemsize * int(np.prod(self.shape(place, n, n, memory), dtype=np.int64))
             found[kind] = found.get(kind, 0) + size
         return dict(sorted(found.items(), key=lambda item: -item[1]))
 
