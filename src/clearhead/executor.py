@@ -115,7 +115,7 @@ class Differentiable(Protocol):
         at: int = -1,
         method: Literal["integrated", "gradient"] = "integrated",
         steps: int = 64,
-        of: Literal["logit", "logprob"] = "logit",
+        of: Literal["logit", "logprob"] = "logprob",
     ) -> tuple[dict[str, Floats], float]:
         """How much each token spoke for `target`, at position `at` of `tokens`; `source` is what an encoder beside the
         decoder reads.
@@ -124,7 +124,7 @@ class Differentiable(Protocol):
         add up. Both are of the logit or of the log-probability.
         """
 
-    def influence(self, tokens: Sequence[int], *, probes: int | None = 1) -> Floats:
+    def influence(self, tokens: Sequence[int], *, probes: int | None = 2) -> Floats:
         """[T, T]: how much the state at t, after the last layer and norm, depends on the token at s: the Frobenius norm
         of its Jacobian, estimated from `probes` random directions for each t, or exact with None. Where there is an
         encoder, its states."""

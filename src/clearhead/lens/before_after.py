@@ -182,6 +182,7 @@ class ComparisonView(View):
         axes.barh(places + 0.19, [s.after for s in shifts], height=0.36, color=AFTER, label=self.names[1])
         axes.set_yticks(places, [shown(written(s.text)) for s in shifts], parse_math=False)
         axes.set(ylim=(len(shifts) - 0.4, -0.6), xlabel="probability", xlim=(0, None))
+        axes.locator_params(axis="x", nbins=5)
         token = shown(label(self.tokens[self.positions.index(position)]))
         axes.set_title(f'After "{token}" ({position.index})', parse_math=False)
         axes.spines[["top", "right"]].set_visible(False)

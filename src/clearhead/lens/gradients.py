@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 Method = Literal["integrated", "gradient"]
 Of = Literal["logit", "logprob"]
 NAMES = {"integrated": "integrated gradients", "gradient": "gradient x input"}
+WIDE = 0.1  # of a sum of scores: how far it may miss what it stands for without a word
 OUTPUTS = {"logit": "logit", "logprob": "log-probability"}
 
 
@@ -59,7 +60,7 @@ def attribution(
     at: int | None = None,
     method: Method = "integrated",
     steps: int = 64,
-    of: Of = "logit",
+    of: Of = "logprob",
     chat: bool = False,
 ) -> AttributionView:
     """How much each token of the text spoke for the one that the model says next.
@@ -69,8 +70,10 @@ def attribution(
     far. `chat` puts the chat template around the text.
 
     "integrated" follows the gradient along `steps` points from token vectors of zeros to the text (Sundararajan et al.
-    2017), so that the scores add up to what the text changed in the logit, or of the log-probability; the more steps,
-    the closer. A decoder's first token is left as it is, and scores 0. "gradient" is the gradient times the input.
+    2017), so that the scores add up to what the text changed in the output; the more steps, the closer, and the view's
+    note says how close. A decoder's first token and an encoder's last stay as they are, and score 0. "gradient" is the
+    gradient times the input. `of` "logprob" asks what made the token likelier than others; "logit" what raised its
+    score, even if it raised all.
 
     Raises:
         UnsupportedError: another executor than torch, or no head over the vocabulary's tokens.
@@ -99,7 +102,10 @@ def noted(asked: Asked, method: Method, of: Of, total: float, whole: float) -> s
     """What the scores are of, and how well they add up."""
     text = f"Scores are of the {OUTPUTS[of]}."
     if method == "integrated":
-        text += f" They add up to {total:.3f}; against a text of empty vectors it differs by {whole:.3f}."
+        text += f" They add up to {total:.3f}; without the text it differs by {whole:.3f}. A token that frames the text"
+        text += " (a decoder's first, an encoder's last) stays as it is, and scores 0."
+        if abs(total - whole) > WIDE * max(1.0, abs(whole)):
+            text += " The two sums lie apart: take more steps."
     if asked.source is not None:
         text += f" The first {len(asked.source)} tokens are the source, the others what was said so far."
     return text
@@ -171,6 +177,9 @@ def chosen_token(model: "Model", target: str | int, logprobs: NDArray[np.float64
         for s in spellings
     ]
     single = [ids[0] for ids in tokens if len(ids) == 1]
+    # A vocabulary may have words that its own rules cut in pieces, and a model that says them whole.
+    known = [model.tokenizer.token_id(piece) for piece in (target, f"▁{target.strip()}")]
+    single += [i for i in known if i is not None and 0 <= i < len(logprobs)]
     if not single:
         pieces = ", ".join(one_line(text_of(model.tokenizer, i)) for i in tokens[-1])
         raise OptionError(f"target is {target!r}, which is not one token but {len(tokens[-1])} ({pieces}); choose one")
@@ -182,15 +191,15 @@ def influence(
     text: str,
     *,
     others: Mapping[str, NDArray[Any]] | None = None,
-    probes: int | None = 1,
+    probes: int | None = 2,
     chat: bool = False,
 ) -> InfluenceView:
     """How much the state at each token, after the last layer, depends on the vector of each other: the norm of the
     gradient. Where there is an encoder, in the encoder.
 
-    The norm is that of the whole Jacobian, estimated from `probes` random directions for each token; None is exact and
-    takes d_model times as long. `others` are matrices [T, T] of other models on the same tokens, by name, to be shown
-    beside it.
+    The norm is that of the whole Jacobian, estimated from `probes` random directions for each token: with SmolLM2, 1
+    is 30 % off in a cell on average, 2 are 24 %, 4 are 14 %. None is exact and takes d_model times as long as 1.
+    `others` are matrices [T, T] of other models on the same tokens, by name, to be shown beside it.
 
     Raises:
         UnsupportedError: another executor than torch.
@@ -208,4 +217,4 @@ def influence(
 def token(tokenizer: Tokenizer, i: int) -> Token:
     """One token as a page shows it."""
     piece = one_line(tokenizer.pieces([i])[0])
-    return Token(text_of(tokenizer, i), piece, i, special=i in tokenizer.special_ids)
+    return Token(text_of(tokenizer, i), piece, i, special=i in tokenizer.special_ids or not tokenizer.token_bytes(i))

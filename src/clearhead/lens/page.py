@@ -18,6 +18,7 @@ POLICY = (
     "img-src data: blob:; font-src data:; base-uri 'none'; form-action 'none'"
 )
 ENDING = re.compile("<(?=/script|!--)", re.IGNORECASE)  # with no `<!--`, `<script` changes nothing
+UNTRUSTED = "The picture itself is interactive: it shows once the notebook is trusted, or its cells have run here."
 IN_SPACE = frozenset({"space"})  # the types of views that need `space.js`
 
 
@@ -47,12 +48,18 @@ def page(payload: Payload) -> str:
 """
 
 
-def frame(payload: Payload, height: int) -> str:
-    """The page inside a frame of its own, for a notebook: nothing of either side reaches the other."""
+def frame(payload: Payload, height: int, instead: str = "") -> str:
+    """The page inside a frame of its own, for a notebook: nothing of either side reaches the other.
+
+    Where a notebook is shown but not trusted (opened from elsewhere in JupyterLab, or on GitHub), frames and styles are
+    taken out of it; then `instead` is what the reader sees. Beside a frame it stays hidden.
+    """
     inner = html.escape(page(payload), quote=True)
     return (
         f'<iframe sandbox="allow-scripts allow-downloads" srcdoc="{inner}" '
         f'style="width:100%;height:{height}px;border:0" title="{html.escape(one_line(payload.title))}"></iframe>'
+        f'<div class="clearhead-instead"><pre>{html.escape(instead)}</pre><p>{UNTRUSTED}</p></div>'
+        "<style>iframe + .clearhead-instead { display: none }</style>"
     )
 
 

@@ -122,7 +122,7 @@ class View(ABC):
 
     def _repr_html_(self) -> str:
         """What a notebook shows."""
-        return frame(self.payload(), self.height)
+        return frame(self.payload(), self.height, self.terminal().plain)
 
 
 @dataclass(repr=False)
@@ -148,7 +148,8 @@ class Board:
         return f"<{self.title}: {', '.join(view.type for view in self.views)}>"
 
     def _repr_html_(self) -> str:
-        return frame(self.payload(), max((view.height for view in self.views), default=0) + 60)
+        height = max((view.height for view in self.views), default=0) + 60
+        return frame(self.payload(), height, "\n".join([self.title, *(view.title for view in self.views)]))
 
 
 @cache

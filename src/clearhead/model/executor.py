@@ -158,7 +158,7 @@ class TorchExecutor:
         at: int = -1,
         method: Literal["integrated", "gradient"] = "integrated",
         steps: int = 64,
-        of: Literal["logit", "logprob"] = "logit",
+        of: Literal["logit", "logprob"] = "logprob",
     ) -> tuple[dict[str, Floats], float]:
         """How much each token spoke for `target` at position `at`: scores [T] by stack, and what they add up to."""
         ids = self.differentiated(tokens, source)
@@ -167,7 +167,7 @@ class TorchExecutor:
             found, whole = gradients.attribute(self.model, ids, target, at=at, method=method, steps=steps, of=of)
         return {stack: to_numpy(scores) for stack, scores in found.items()}, whole
 
-    def influence(self, tokens: Sequence[int], *, probes: int | None = 1) -> Floats:
+    def influence(self, tokens: Sequence[int], *, probes: int | None = 2) -> Floats:
         """[T, T]: how much the state at t depends on the token at s."""
         if probes is not None and probes < 1:
             raise OptionError(f"probes is {probes}; give 1 or more, or None for every direction")

@@ -106,17 +106,21 @@ def attribute(
 
 
 def baselines(own: Vectors) -> Iterator[Tensor]:
-    """Where the ways begin [T, C]: at zeros, but for a decoder's first token, if there is another token at all.
+    """Where the ways begin [T, C]: at zeros, but for a decoder's first token and an encoder's last, which stay as they
+    are, if there is another token at all.
 
-    Attention that has nothing to look for rests on that token, whatever it says, and its state is far longer than any
-    other's (Xiao et al. 2023, 2309.17453; Sun et al. 2024, 2402.17762). Without it the output changes wildly along the
-    way, and no sum over some points is near the integral.
+    Attention that has nothing to look for rests on a decoder's first token, whatever it says, and its state is far
+    longer than any other's (Xiao et al. 2023, 2309.17453; Sun et al. 2024, 2402.17762). Without it the output changes
+    wildly along the way. And where neither norms nor positions add anything, a text of zeros alone stays zero in every
+    layer, and a step away from it is blown up by each norm in turn: no sum over some points is near the integral. An
+    encoder's last token, the sign that ends a text, prevents that.
     """
     alone = sum(map(len, own.values())) == 1
     for stack, vectors in own.items():
         base = torch.zeros_like(vectors)
-        if stack == "decoder" and not alone:
-            base[0] = vectors[0]
+        if not alone:
+            held = 0 if stack == "decoder" else -1
+            base[held] = vectors[held]
         yield base
 
 
