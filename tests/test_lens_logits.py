@@ -227,7 +227,7 @@ def test_choices_of_what_was_read() -> None:
 def test_an_edit_changes_what_follows_it(make: Make, family: str) -> None:
     config = BY_FAMILY[family]
     stack = "encoder" if family == "bert" else "decoder"
-    edit = steer(f"{stack}.layers.1.mlp.output", np.ones(24), positions=[3])
+    edit = steer(f"{stack}.layers.1.mlp.output", np.arange(24) / 8, positions=[3])
     before, after = run(make, config), run(make, config, edits=[edit])
     view = before_after(before, after, [edit], top=3)
     p, q = softmax(before["head.logits"]), softmax(after["head.logits"])
