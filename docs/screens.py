@@ -19,7 +19,8 @@ OUT = Path(__file__).parent / "images"
 SIZE = {"width": 1100, "height": 690}
 COLOURS = 128  # enough for a page, and a tenth of the bytes
 SENTENCE = "The teacher taught the student with the book."
-WORDS = "king queen man woman prince princess Paris France Berlin Germany Sofia Bulgaria book teacher student".split()
+PEOPLE = ["king", "queen", "man", "woman", "prince", "princess", "teacher", "student"]
+WORDS = [*PEOPLE, "Paris", "France", "Berlin", "Germany", "Sofia", "Bulgaria", "book"]
 
 
 def pictures() -> dict[str, tuple[View | Board, str]]:

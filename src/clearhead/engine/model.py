@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Unpack
+from typing import TYPE_CHECKING, Unpack
 
 import numpy as np
 
@@ -21,7 +21,6 @@ from clearhead.engine.options import Options, read_options
 from clearhead.engine.prompt import Message, Prompt, Prompter
 from clearhead.engine.request import Request
 from clearhead.engine.stream import Stream
-from clearhead.engine.tracing import Looking, Text, check_target, trace_text
 from clearhead.errors import OptionError, TokenizerError, UnsupportedError
 from clearhead.executor import Executor, Floats
 from clearhead.families.layout import count, layout
@@ -29,9 +28,11 @@ from clearhead.generation.fill_mask import Filling, fill_mask
 from clearhead.generation.prefill import Cancelled, never
 from clearhead.generation.prompts import check_ids, decoder_start
 from clearhead.generation.sampling import fresh_seed
-from clearhead.lens.lens import ModelLens
-from clearhead.lens.seen import Trace
 from clearhead.text.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    from clearhead.lens.lens import ModelLens
+    from clearhead.lens.seen import Trace
 
 POOLINGS: dict[Pooling, Callable[[Floats], Floats]] = {  # [T, C] -> [C]
     "mean": lambda states: states.mean(axis=0),
@@ -81,8 +82,10 @@ class Model:
         return self.checkpoint.tokenizer()
 
     @property
-    def lens(self) -> ModelLens:
+    def lens(self) -> "ModelLens":
         """Pictures of the model by itself: its architecture, positions, words in space."""
+        from clearhead.lens.lens import ModelLens
+
         return ModelLens(self)
 
     @property
@@ -199,7 +202,7 @@ class Model:
         chat: bool = False,
         budget: int | None = None,
         spill: str | Path | None = None,
-    ) -> Trace:
+    ) -> "Trace":
         """What reading `text` and writing `max_new_tokens` more (greedily) shows of itself: one array per place.
 
         Every token is seen, those that were written too. `layers`, `heads` (both may count from the end) and `kinds`
@@ -213,6 +216,8 @@ class Model:
             OptionError: a layer, head, kind or place that the model lacks, or a target without an encoder.
             TraceBudgetError: a trace larger than its budget.
         """
+        from clearhead.engine.tracing import Looking, Text, check_target, trace_text
+
         check_target(target, self.config)
         if chat:
             limit = self.config.max_positions - max_new_tokens

@@ -7,7 +7,7 @@ its budget is refused then, or goes to a file.
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,7 +22,9 @@ from clearhead.generation.prompts import encode_sources
 from clearhead.lens.seen import Trace
 from clearhead.text.printable import one_line, spelled
 from clearhead.text.tokenizer import Tokenizer
-from clearhead.trace.file import TraceFile
+
+if TYPE_CHECKING:
+    from clearhead.trace.file import TraceFile
 
 UNKNOWN = 4_000_000_000  # bytes a trace may take where the system does not say how much memory is free
 
@@ -93,11 +95,13 @@ def check_window(text: Text, config: ModelConfig) -> None:
         )
 
 
-def prepare(trace: Trace, text: Text, look: Looking, dtype: np.dtype[Any]) -> TraceFile | None:
+def prepare(trace: Trace, text: Text, look: Looking, dtype: np.dtype[Any]) -> "TraceFile | None":
     """Room for the trace: in memory within the budget, or in a file."""
     estimate = trace.estimate(text.rows, dtype.itemsize)
     total = sum(estimate.values())
     if look.spill is not None:
+        from clearhead.trace.file import TraceFile
+
         memory = len(text.encoder)
         shapes = {
             path: trace.shape(place, n, n, memory)

@@ -2,12 +2,13 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from clearhead.lens.lens import Lens
 from clearhead.trace import Trace as Recording
-from clearhead.trace.comparison import Comparison, compare
-from clearhead.trace.file import load, save
+
+if TYPE_CHECKING:
+    from clearhead.lens.lens import Lens
+    from clearhead.trace.comparison import Comparison
 
 
 @dataclass(slots=True, repr=False)
@@ -18,8 +19,10 @@ class Trace(Recording):
     source: Any = None  # the model that was traced; views that compute anything new need it
 
     @property
-    def lens(self) -> Lens:
+    def lens(self) -> "Lens":
         """Pictures of this trace."""
+        from clearhead.lens.lens import Lens
+
         return Lens(self, self.source)
 
     def save(self, path: str | Path) -> None:
@@ -28,6 +31,8 @@ class Trace(Recording):
         Raises:
             OptionError: the file cannot be written or exists already, or the disk is too small.
         """
+        from clearhead.trace.file import save
+
         save(self, path)
 
     @classmethod
@@ -37,15 +42,19 @@ class Trace(Recording):
         Raises:
             OptionError: no trace, or a damaged one.
         """
+        from clearhead.trace.file import load
+
         trace = load(path, cls)
         assert isinstance(trace, cls)
         trace.source = model
         return trace
 
-    def compare(self, other: Recording) -> Comparison:
+    def compare(self, other: Recording) -> "Comparison":
         """Where this run and another of the same model part.
 
         Raises:
             OptionError: two models, or nothing in common.
         """
+        from clearhead.trace.comparison import compare
+
         return compare(self, other)
