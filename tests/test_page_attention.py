@@ -331,6 +331,25 @@ def test_works_inside_the_frame_of_a_notebook(open_page, small):
     inside.locator("html[data-theme=dark]").wait_for()
 
 
+def test_in_a_notebook_the_wheel_scrolls_past_the_matrix_until_it_is_clicked(open_page, small):
+    cells = (
+        f"<div id=cells style='height:90vh;overflow:auto'>{frame(small, 720)}<div style='height:2000px'></div></div>"
+    )
+    opened = open_page(f"<!doctype html><title>notebook</title>{cells}")
+    matrix = opened.frame_locator("iframe").locator(MATRIX)
+    matrix.wait_for()
+    box = matrix.bounding_box()
+    middle = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    opened.mouse.click(*middle)
+    opened.frames[1].evaluate("window.kept = []; addEventListener('wheel', (one) => kept.push(one.defaultPrevented))")
+    opened.mouse.wheel(0, 120)
+    opened.frames[1].evaluate("document.activeElement.blur()")
+    opened.mouse.wheel(0, 120)
+    opened.wait_for_timeout(300)
+    assert opened.frames[1].evaluate("kept") == [True, False]
+    assert opened.evaluate("cells.scrollTop") > 0
+
+
 def test_an_unknown_view_and_a_broken_array_are_one_line_each(browser, made, tmp_path):
     payload = made.small()
     key = "decoder.layers.3.attention.weights/2"

@@ -140,7 +140,7 @@ class ChoicesView(View):
     """What the model chose, token by token, and what else it might have said."""
 
     type: ClassVar[str] = "choices"
-    height: ClassVar[int] = 640
+    height: ClassVar[int] = 700
 
     tokens: Sequence[Token]
     choices: Sequence[Choice]

@@ -55,10 +55,11 @@ def frame(payload: Payload, height: int, instead: str = "") -> str:
     taken out of it; then `instead` is what the reader sees. Beside a frame it stays hidden.
     """
     inner = html.escape(page(payload), quote=True)
+    words = html.escape("\n".join(map(one_line, instead.split("\n"))))
     return (
         f'<iframe sandbox="allow-scripts allow-downloads" srcdoc="{inner}" '
         f'style="width:100%;height:{height}px;border:0" title="{html.escape(one_line(payload.title))}"></iframe>'
-        f'<div class="clearhead-instead"><pre>{html.escape(instead)}</pre><p>{UNTRUSTED}</p></div>'
+        f'<div class="clearhead-instead"><pre>{words}</pre><p>{UNTRUSTED}</p></div>'
         "<style>iframe + .clearhead-instead { display: none }</style>"
     )
 

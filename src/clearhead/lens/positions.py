@@ -41,6 +41,7 @@ class Positions(View):
     """How one scheme turns positions into numbers."""
 
     type = "positions"
+    height = 760
     size = (9.6, 7.2)
 
     @property

@@ -121,6 +121,8 @@ class LearnedPositions(Scheme):
 class RotaryPositions(Scheme):
     """Pairs of dimensions of queries and keys turned by an angle that grows with position (Su et al. 2021)."""
 
+    height = 930
+
     head_dim: int
     base: float
     frequencies: Floats  # [D / 2]: radians per position, as stretched for long texts

@@ -90,7 +90,7 @@ class TokensView(View):
     """How a text is cut, and how much of it the context window holds."""
 
     type: ClassVar[str] = "tokens"
-    height: ClassVar[int] = 320
+    height: ClassVar[int] = 260
 
     pieces: Sequence[Piece]
     window: int  # tokens

@@ -120,6 +120,10 @@ class View(ABC):
     def __repr__(self) -> str:
         return f"<{type(self).__name__}: {self.title}>"
 
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        """What a Python console shows, and a notebook where pages are not allowed: the view in characters."""
+        printer.text(repr(self) if cycle or printer.indentation else str(self))
+
     def _repr_html_(self) -> str:
         """What a notebook shows."""
         return frame(self.payload(), self.height, self.terminal().plain)

@@ -94,7 +94,7 @@ class WhoView(View):
 
     type: ClassVar[str] = "who"
     label: ClassVar[str] = "Who looks where"
-    height: ClassVar[int] = 520
+    height: ClassVar[int] = 640
 
     modules: Sequence[Module]  # with the same queries and the same keys
     tokens: Mapping[str, Sequence[Token]]  # by stack

@@ -27,7 +27,7 @@ class ContextWindowView(View):
 
     type: ClassVar[str] = "window"
     label: ClassVar[str] = "Context window"
-    height: ClassVar[int] = 180
+    height: ClassVar[int] = 300
 
     window: int
     used: int  # by all that stands in it
@@ -71,7 +71,7 @@ class ContextWindowView(View):
             "generated": self.generated,
             "dropped": self.dropped,
             "free": self.free,
-            "segments": [{"name": name, "tokens": n} for name, n in self.segments],
+            "segments": [{"name": name, "tokens": n} for name, n in self.segments if name != "free"],
             "note": self.note,
         }
 

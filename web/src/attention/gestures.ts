@@ -1,5 +1,7 @@
 /** Drag, wheel and pinch on a canvas. */
 
+import { passes } from "../draw/wheel";
+
 interface Point {
   readonly clientX: number;
   readonly clientY: number;
@@ -43,6 +45,7 @@ export function dragging(canvas: HTMLCanvasElement, gestures: Gestures): void {
   canvas.addEventListener(
     "wheel",
     (event) => {
+      if (passes(event, canvas)) return;
       event.preventDefault();
       const lines = event.deltaMode === WheelEvent.DOM_DELTA_LINE ? 16 : 1;
       gestures.zoom(Math.exp(-event.deltaY * lines * (event.ctrlKey ? 0.01 : 0.002)), event); // ctrl: a trackpad's pinch

@@ -2,6 +2,7 @@
 
 import { PerspectiveCamera, Spherical, Vector3 } from "three";
 import { OrbitControls } from "three/addons/controls/OrbitControls.js";
+import { passes } from "../draw/wheel";
 
 const [NEAREST, FARTHEST, BEGIN] = [0.6, 8, new Vector3(1.9, 1.2, 2.55)];
 const TURN = Math.PI / 36; // a key press
@@ -31,7 +32,8 @@ export class Camera {
 
   constructor(host: HTMLElement, changed: () => void) {
     this.eye.position.copy(BEGIN);
-    this.controls = new OrbitControls(this.eye, host);
+    host.addEventListener("wheel", (event) => passes(event, host) && event.stopImmediatePropagation(), true);
+    this.controls = new OrbitControls(this.eye, host); // it hears what the line before lets through
     Object.assign(this.controls, {
       enablePan: false,
       enableDamping: false,

@@ -33,7 +33,7 @@ class ArchitectureView(View):
     """A model drawn from its configuration; with a trace, also what each part computed."""
 
     type: ClassVar[str] = "architecture"
-    height: ClassVar[int] = 900
+    height: ClassVar[int] = 1130
     title: str
     architecture: Architecture
     trace: Trace | None = None
