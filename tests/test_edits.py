@@ -1,6 +1,7 @@
 """Edits: what is changed where it arises changes all that follows, on both executors and in every family."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -112,7 +113,7 @@ def test_a_patch_at_some_positions_leaves_the_others(family: str, make: Make) ->
     run(model, A, trace=plain)
     run(model, A, trace=seen, edits=patch(other, f"{stack}.layers.0.output", positions=[2, 5]), pieces=2)
     path = f"{stack}.layers.0.output"
-    assert np.array_equal(seen[path][[2, 5]], other[path][[2, 5]].astype(np.float32))
+    assert np.array_equal(seen[path][[2, 5]], other[path][[2, 5]])
     np.testing.assert_allclose(np.delete(seen[path], [2, 5], 0), np.delete(plain[path], [2, 5], 0), atol=1e-5)
 
 
@@ -186,3 +187,122 @@ def test_impossible_edits_are_refused() -> None:
 
 def test_weights_have_the_layout_that_ablation_assumes() -> None:
     assert layout(BY_FAMILY["llama"])["decoder.layers.1.attention.output.weight"] == (24, 24)
+
+
+@EXECUTORS
+def test_keys_and_values_of_the_memory_are_edited_where_they_are_made(make: Make) -> None:
+    """With the encoder, and for as long as the memory lives; in the decoder's calls there is nothing left to edit."""
+    model = make(BY_FAMILY["t5"])
+    edits = Edits(model.config, [Edit("decoder.layers.0.cross_attention.value", lambda values, first: values * 0)])
+    plain, changed = model.encode([B]), model.encode([B], edits=edits)
+    expected = model.decode([A], memory=changed)[0]
+    assert not close(expected, model.decode([A], memory=plain)[0], 1e-3)
+    assert np.array_equal(model.decode([A], memory=plain, edits=edits)[0], model.decode([A], memory=plain)[0])
+    seen = Trace(model.config, kinds=["cross_attention.value"])
+    model.decode([A], memory=changed, trace=seen)
+    assert not seen["decoder.layers.0.cross_attention.value"].any()
+    assert seen["decoder.layers.1.cross_attention.value"].any()
+
+
+@EXECUTORS
+def test_an_edit_may_return_what_stands_instead_and_keep_what_it_saw(make: Make) -> None:
+    model, kept = make(BY_FAMILY["gpt2"]), list[np.ndarray]()
+
+    def look(values: np.ndarray, first: int) -> np.ndarray:
+        kept.append(values)
+        return values * 2
+
+    seen, plain = Trace(model.config), Trace(model.config)
+    run(model, A, trace=plain)
+    path = "decoder.layers.0.mlp.hidden"
+    run(model, A, trace=seen, edits=[Edit(path, look)])
+    run(model, B)
+    assert close(seen[path], 2 * plain[path]) and close(kept[0], 2 * plain[path])
+    with pytest.raises(OptionError, match=r"returned shape \(3,\), not \(7, "):
+        run(model, A, edits=[Edit(path, lambda values, first: np.zeros(3))])
+
+
+def test_an_edit_cannot_run_a_model() -> None:
+    """It would wait for itself: the threads that would compute are waiting for the edit."""
+    model, other = native(BY_FAMILY["gpt2"]), native(BY_FAMILY["llama"])
+    for use in (model, other):
+        edit = Edit("decoder.layers.0.output", lambda values, first, use=use: use.read(values) and None)
+        with pytest.raises(OptionError, match="an edit cannot run a model"):
+            run(model, A, edits=[edit])
+    assert np.isfinite(run(model, A)).all()
+
+
+def test_edits_made_for_another_model_are_refused() -> None:
+    trace = Trace(BY_FAMILY["llama"])
+    run(native(BY_FAMILY["llama"]), A, trace=trace)
+    with pytest.raises(OptionError, match="another model's run"):
+        Edits(BY_FAMILY["qwen2"], patch(trace, "decoder.layers.0.output"))
+
+
+def test_positions_and_heads_are_whole_numbers_that_are_there() -> None:
+    trace = Trace(BY_FAMILY["llama"])
+    run(native(BY_FAMILY["llama"]), A, trace=trace)
+    module, path = "decoder.layers.0.attention", "decoder.layers.0.output"
+    for wrong in (lambda: ablate(module, [0], positions=[-1]), lambda: steer(path, [0.0] * 24, positions=[-1])):
+        with pytest.raises(OptionError, match="positions names -1; positions count from 0"):
+            wrong()
+    with pytest.raises(OptionError, match="positions names 7; the trace holds 0 to 6"):
+        patch(trace, path, positions=[2, 7])
+    for heads in (3, "01"):
+        with pytest.raises(OptionError, match="must be a list"):
+            ablate(module, heads)  # type: ignore[arg-type]
+    for heads in ([0.0], [True]):
+        with pytest.raises(OptionError, match="must hold whole numbers"):
+            ablate(module, heads)  # type: ignore[list-item]
+    assert ablate("blocks.0.attn", [-1]).where == "blocks.0.attn.hook_z"
+    with pytest.raises(OptionError, match="edits holds 'x'"):
+        flat(["x"])  # type: ignore[list-item]
+    assert len(flat(ablate(module, [0]))) == 1
+
+
+@pytest.mark.parametrize("kv", ["float32", "bfloat16", "int8"])
+@pytest.mark.parametrize("dtype", ["bfloat16", "int8"])
+def test_an_edit_that_only_looks_changes_nothing_in_few_bits(dtype: str, kv: str) -> None:
+    model = native(BY_FAMILY["llama"], dtype, kv=kv)
+    plain = run(model, A)
+    look = [
+        Edit(p, lambda values, first: None)
+        for p in Trace(model.config).choice.places
+        if p.endswith((".key", ".heads", ".output"))
+    ]
+    assert np.array_equal(run(model, A, edits=look), plain)
+    weights = run(model, A, edits=[Edit("weights", lambda values, first: None)])
+    assert close(weights, plain, 1e-5 if kv == "float32" else 0.05)  # rounding falls another way
+
+
+@pytest.mark.parametrize(
+    "place", ["decoder.layers.1.mlp.output", "decoder.output", "decoder.layers.0.attention.weights"]
+)
+def test_a_long_prompt_whose_edit_fails_leaves_the_cache_as_it_was(place: str) -> None:
+    """In the second of its passes."""
+    config = replace(BY_FAMILY["gpt2"], max_positions=1024)
+    model = native(config)
+    cache = model.new_cache(1, 1000)
+    model.decode([A], cache)
+
+    def fail(values: np.ndarray, first: int) -> None:
+        if first > 100:
+            raise KeyError("mine")
+
+    long = [(7 * i) % 31 for i in range(700)]
+    with pytest.raises(KeyError):
+        model.decode([long], cache, edits=Edits(config, [Edit(f"decoder.{place}", fail)]))
+    assert cache.lengths == [len(A)]
+    assert np.array_equal(model.decode([B], cache)[0], run(model, A + B)[-1:])
+
+
+def test_an_encoder_whose_edit_fails_gives_nothing() -> None:
+    model = native(BY_FAMILY["t5"])
+
+    def fail(values: np.ndarray, first: int) -> None:
+        raise KeyError("mine")
+
+    for place in ("encoder.output", "encoder.layers.0.attention.heads", "decoder.layers.1.cross_attention.key"):
+        with pytest.raises(KeyError):
+            model.encode([A], edits=Edits(model.config, [Edit(place, fail)]))
+    assert np.isfinite(run(model, A)).all()

@@ -244,11 +244,11 @@ def test_an_edit_changes_what_follows_it(make: Make, family: str) -> None:
     listed = {*np.argsort(-p[3])[:3].tolist(), *np.argsort(-q[3])[:3].tolist()}
     assert {s.id for s in view.positions[3].shifts} == listed
     assert view.positions[3].after[0].id == int(q[3].argmax())
-    assert list(view.edits) == [edit.said] and view.note == ""
+    assert list(view.edits) == [edit.description] and view.note == ""
     fields, arrays, _ = page_of(view)
     assert arrays[fields["changeKey"]].shape == (2, 7) and fields["positions"] == list(range(7))
     assert {x["id"] for x in fields["before"][3]} == {x["id"] for x in fields["after"][3]} == listed
-    assert "beforeList" not in fields and fields["edits"] == [edit.said]
+    assert "beforeList" not in fields and fields["edits"] == [edit.description]
 
 
 def test_runs_that_part() -> None:

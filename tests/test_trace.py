@@ -26,7 +26,7 @@ import clearhead as ch
 from clearhead.config import GenerationConfig, ModelConfig, RotaryScaling
 from clearhead.edits import Edits, steer
 from clearhead.engine.model import Model
-from clearhead.engine.watching import Watching
+from clearhead.engine.watching import WatchedExecutor
 from clearhead.errors import ClearheadError, ContextWindowError, OptionError, TraceBudgetError
 from clearhead.executor import Executor, Memory
 from clearhead.generation.generate import generate
@@ -627,7 +627,7 @@ def test_a_spilled_trace_is_the_same_and_a_file(
     assert all(array.dtype == dtype for array in held.arrays.values())
     assert held.paths == spilled.paths and held.tokens == spilled.tokens
     for path in held:
-        assert np.array_equal(held[path].astype(np.float32), spilled[path]), path
+        assert np.array_equal(held[path], spilled[path]) and spilled[path].dtype == held[path].dtype, path
     check_loaded(load(tmp_path / "a.trace"), spilled)
     with safetensors.safe_open(tmp_path / "a.trace", framework="numpy") as file:
         assert set(file.keys()) == set(spilled.paths)
@@ -866,5 +866,5 @@ def test_watching_changes_no_text(gpt2: Model) -> None:
     [[plain]] = generate(gpt2.executor, [ids], request, gpt2.special)
     trace = Trace(gpt2.config)
     trace.room = {"decoder": len(ids) + 12}
-    [[watched]] = generate(Watching(gpt2.executor, trace), [ids], request, gpt2.special)
+    [[watched]] = generate(WatchedExecutor(gpt2.executor, trace), [ids], request, gpt2.special)
     assert watched == plain

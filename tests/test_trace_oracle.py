@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from clearhead.checkpoints.folder import open_folder
 from clearhead.config import GenerationConfig, SpecialTokens
-from clearhead.engine.watching import Watching
+from clearhead.engine.watching import WatchedExecutor
 from clearhead.errors import OptionError
 from clearhead.executor import Executor
 from clearhead.generation.generate import generate
@@ -212,7 +212,7 @@ def check_generated(case: Case, ours: Executor, source: list[int]) -> None:
     n_prompt = len(said) - NEW
     trace = Trace(ours.config)
     trace.room = {"decoder": len(said) - 1}  # nobody reads the last one
-    watching = Watching(ours, trace)
+    watching = WatchedExecutor(ours, trace)
     prompt, memory = encode_sources(watching, [source], SPECIAL) if both else ([source], None)
     request = GenerationConfig(max_new_tokens=NEW, repetition_penalty=PENALTY, ignore_eos=True)
     [[done]] = generate(watching, prompt, request, SPECIAL, memory=memory)

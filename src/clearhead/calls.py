@@ -31,7 +31,7 @@ def check_capacity(capacity: int, config: ModelConfig) -> None:
 
 def check_watched(tokens: Sequence[Any], trace: Trace | None, edits: Edits | None, config: ModelConfig) -> None:
     """A trace shows one sequence, edits change one, and both were made for this model."""
-    if (trace or edits) is not None and len(tokens) != 1:
+    if (trace is not None or edits is not None) and len(tokens) != 1:
         raise OptionError(f"a trace shows one sequence at a time, and edits change one, not {len(tokens)}")
     if trace is not None:
         trace.check(config)

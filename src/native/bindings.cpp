@@ -112,31 +112,31 @@ class PositionTables {
 // `memory` tokens of the encoder. Kept for a whole run; `at` says where the next call's tokens go.
 class CaptureTables {
  public:
-  CaptureTables(int n_layers, std::vector<int> heads, int rows, int keys, int memory,
+  CaptureTables(const Config& c, bool encoder, std::vector<int> heads, int rows, int keys, int memory,
                 std::vector<std::tuple<std::string, int, Output>> places)
-      : places_(std::move(places)) {
-    if (rows < 1 || keys < rows || memory < 0 || n_layers < 0) throw std::invalid_argument("a trace of no tokens");
-    capture_.layers.resize(std::size_t(n_layers));
+      : config_(&c), places_(std::move(places)) {
+    if (rows < 1 || keys < rows || memory < 0) throw std::invalid_argument("a trace of no tokens");
+    capture_.layers.resize(std::size_t(encoder ? c.n_encoder_layers : c.n_decoder_layers));
     capture_.heads = std::move(heads);
     capture_.rows = rows, capture_.keys = keys, capture_.memory = memory;
-    for (const auto& [kind, layer, array] : places_) place(kind, layer) = array.data();
+    for (int h : capture_.heads)
+      if (h < 0 || h >= c.n_heads) throw std::out_of_range("a traced head that the model lacks");
+    for (const auto& [kind, layer, array] : places_) {
+      if (array.size() != size(kind, c))
+        throw std::invalid_argument("the trace's array for " + kind + " holds " + std::to_string(array.size()) +
+                                    " numbers; the run writes " + std::to_string(size(kind, c)));
+      place(kind, layer) = array.data();
+    }
   }
 
   void at(int row, int first_key) { capture_.row = row, capture_.first_key = first_key; }
 
   // For a call of T tokens, after which the row has S keys beside M of the encoder's.
-  const Capture* checked(const Config& c, int T, int S, int M) {
-    if (capture_.row < 0 || capture_.row + T > capture_.rows || S > capture_.keys || M != capture_.memory ||
-        capture_.first_key < 0 || capture_.first_key > S)
+  const Capture* checked(const Config& c, int T, int S, int M) const {
+    if (&c != config_) throw std::invalid_argument("the trace was made for another model");
+    if (capture_.row < 0 || capture_.row > capture_.rows || T > capture_.rows - capture_.row || S > capture_.keys ||
+        M != capture_.memory || capture_.first_key < 0 || capture_.first_key > S)
       throw std::invalid_argument("the trace has no room for this call");
-    if (&c == checked_) return &capture_;
-    for (const auto& [kind, layer, array] : places_)
-      if (array.size() != size(kind, c))
-        throw std::invalid_argument("the trace's array for " + kind + " holds " + std::to_string(array.size()) +
-                                    " numbers; the run writes " + std::to_string(size(kind, c)));
-    for (int h : capture_.heads)
-      if (h < 0 || h >= c.n_heads) throw std::out_of_range("a traced head that the model lacks");
-    checked_ = &c;
     return &capture_;
   }
 
@@ -177,7 +177,7 @@ class CaptureTables {
   }
 
   Capture capture_;
-  const Config* checked_ = nullptr;  // of the model that the arrays were held against
+  const Config* config_;  // of the model that it was made for, which lives as long
   std::vector<std::tuple<std::string, int, Output>> places_;
 };
 
@@ -197,6 +197,9 @@ class Edits {
         change(kind, layer, nb::cast(view, nb::rv_policy::reference));
       } catch (nb::python_error& error) {
         error.restore();
+        return false;
+      } catch (const std::exception& error) {
+        PyErr_SetString(PyExc_RuntimeError, error.what());
         return false;
       }
       return true;
@@ -260,7 +263,7 @@ class PyModel {
 
   bool decode(const std::vector<int>& ids, const std::vector<int>& counts, const std::shared_ptr<Cache>& cache,
               const std::shared_ptr<Memory>& memory, bool all, const PositionTables& positions,
-              CaptureTables* capture, const Edits* edits, Output logits) {
+              const CaptureTables* capture, const Edits* edits, Output logits) {
     check_counts(ids, counts);
     const int end = check_rows(counts, cache.get(), memory.get());
     std::size_t rows = all ? ids.size() : 0;
@@ -277,7 +280,7 @@ class PyModel {
 
   std::shared_ptr<Memory> encode(const std::vector<int>& ids, const std::vector<int>& counts,
                                  const std::vector<int>& types, const PositionTables& positions,
-                                 CaptureTables* capture, const Edits* edits) {
+                                 const CaptureTables* capture, const Edits* edits) {
     check_counts(ids, counts);
     for (int count : counts)
       if (count < 1) throw std::invalid_argument("an encoder needs at least one token in every row");
@@ -318,6 +321,7 @@ class PyModel {
     model_->pool(memory, out.data(), stride);
   }
 
+  const Config& config() const { return model_->config(); }
   void cancel() { cancelled_ = true; }
   std::shared_ptr<Cache> new_cache(int rows, int capacity) const { return model_->new_cache(rows, capacity); }
   std::size_t logit_stride() const { return model_->logit_stride(); }
@@ -402,8 +406,12 @@ NB_MODULE(_native, m) {
       .def(nb::init<const nb::object&, const nb::object&, const nb::object&, const nb::object&, int>(), "added"_a.none(),
            "cosines"_a.none(), "sines"_a.none(), "bias"_a.none(), "origin"_a);
   nb::class_<CaptureTables>(m, "Capture")
-      .def(nb::init<int, std::vector<int>, int, int, int, std::vector<std::tuple<std::string, int, Output>>>(),
-           "n_layers"_a, "heads"_a, "rows"_a, "keys"_a, "memory"_a, "places"_a)
+      .def("__init__",
+           [](CaptureTables* self, const PyModel& model, bool encoder, std::vector<int> heads, int rows, int keys,
+              int memory, std::vector<std::tuple<std::string, int, Output>> places) {
+             new (self) CaptureTables(model.config(), encoder, std::move(heads), rows, keys, memory, std::move(places));
+           },
+           nb::keep_alive<1, 2>(), "model"_a, "encoder"_a, "heads"_a, "rows"_a, "keys"_a, "memory"_a, "places"_a)
       .def("at", &CaptureTables::at, "row"_a, "first_key"_a);
   nb::class_<Edits>(m, "Edits")
       .def(nb::init<const std::vector<std::pair<std::string, int>>&, nb::callable>(), "places"_a, "change"_a);

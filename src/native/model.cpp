@@ -112,7 +112,7 @@ Pass Model::start(const std::vector<int>& ids, const std::vector<int>& counts, c
 }
 
 bool Model::run(Pass& pass, const std::function<void(Team&)>& job) {
-  shared_pool(threads_)->run(job);
+  shared_pool(threads_)->run(job, pass.editor == nullptr);  // while an edit runs, threads wait for no other program
   return !pass.stopped;
 }
 

@@ -115,7 +115,7 @@ void Walk::finish(const Stack& stack, const std::vector<int>& tokens, float* out
 }
 
 bool Walk::block(const Stack& stack, const Block& block, int layer) {
-  if (team_.thread() == 0 && pass_.interrupted && pass_.interrupted()) pass_.stopped = true;
+  if (team_.thread() == 0 && !pass_.stopped && pass_.interrupted && pass_.interrupted()) pass_.stopped = true;
   layer_ = layer;
   const int rows = pass_.tokens();
   captured_ = pass_.capture ? &pass_.capture->layers[std::size_t(layer)] : &nothing_;

@@ -24,7 +24,7 @@ def examination() -> dict[str, Any]:
     from clearhead import __version__
     from clearhead.checkpoints.catalogue import cache_root, list_models
     from clearhead.cli import machine
-    from clearhead.engine.memory import memory
+    from clearhead.engine.memory import available_memory
 
     known = list_models()
     here = [status for status in known if status.path is not None]
@@ -34,7 +34,7 @@ def examination() -> dict[str, Any]:
         "versions": machine.versions(),
         "system": machine.system(),
         "processor": machine.processor(),
-        "memory": memory(),
+        "memory": available_memory(),
         "executors": {"native": native, "torch": torch},
         "cache": {"folder": cache_root(), "bytes": sum(status.on_disk for status in known)},
         "models": [status.name for status in here],

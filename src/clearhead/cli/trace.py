@@ -213,7 +213,7 @@ class Run:
             "texts": trace.texts,
             "n_prompt": trace.n_prompt,
             "bytes": trace.nbytes,
-            "edits": [edit.said for edit in self.edits],
+            "edits": [edit.description for edit in self.edits],
             "arrays": {path: list(trace[path].shape) for path in trace.paths},
             "views": [view.figures for view in shown],
         }

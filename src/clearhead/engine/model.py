@@ -3,6 +3,7 @@
 T tokens, V vocab_size, C d_model.
 """
 
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -198,7 +199,7 @@ class Model:
         layers: Sequence[int] | None = None,
         heads: Sequence[int] | None = None,
         kinds: Sequence[str] | None = None,
-        edits: Sequence[Edit | Sequence[Edit]] = (),
+        edits: Edit | Sequence[Edit | Sequence[Edit]] = (),
         chat: bool = False,
         budget: int | None = None,
         spill: str | Path | None = None,
@@ -207,33 +208,35 @@ class Model:
 
         Every token is seen, those that were written too. `layers`, `heads` (both may count from the end) and `kinds`
         choose what is kept; `clearhead.trace.schema` names all places. `edits` change what is computed meanwhile
-        (`clearhead.edits`). `chat` puts the chat template around the text, as `complete` does. Where an encoder reads
-        `text`, `target` is what the decoder is given to say; without it, what it says itself. A trace of more than
-        `budget` bytes (half of the free memory) is refused; with `spill`, a file to be written, it goes there instead.
+        (`clearhead.edits`); one of attention weights takes the memory of all heads' of a layer. `chat` puts the chat
+        template around the text, as `complete` does. Where an encoder reads `text`, `target` is what the decoder is
+        given to say; without it, what it says itself. A trace of more than `budget` bytes (half of the free memory) is
+        refused; with `spill`, a file to be written, it goes there instead.
 
         Raises:
             ContextWindowError: text and new tokens do not fit.
             OptionError: a layer, head, kind or place that the model lacks, or a target without an encoder.
             TraceBudgetError: a trace larger than its budget.
         """
-        from clearhead.engine.tracing import Looking, Text, check_target, trace_text
+        from clearhead.engine.tracing import Reading, TraceOptions, check_target, trace_text
 
         check_target(target, self.config)
+        if self.config.kind == "encoder" and (max_new_tokens or chat):
+            raise OptionError(f"{self.name} is an encoder and writes no text; leave out max_new_tokens and chat")
         if chat:
-            limit = self.config.max_positions - max_new_tokens
-            prompt = self.prompter.text(text, system=None, raw=False, limit=limit, strategy="error").ids
+            prompt = self.prompter.text(text, system=None, raw=False, limit=sys.maxsize, strategy="error").ids
         else:
             prompt = self.tokenizer.encode(text)
         ids = check_ids(prompt, self.config, "text")
         generation = GenerationConfig(max_new_tokens=max_new_tokens) if max_new_tokens else None
         if self.config.kind == "encoder":
-            read = Text(encoder=ids)
+            read = Reading(encoder=ids)
         elif self.config.kind == "decoder":
-            read = Text(decoder=ids, generation=generation)
+            read = Reading(decoder=ids, generation=generation)
         else:
             said = self.tokenizer.encode_target(target) if target is not None else []
-            read = Text(encoder=ids, decoder=[decoder_start(self.special), *said], generation=generation)
-        look = Looking(layers=layers, heads=heads, kinds=kinds, edits=flat(edits), budget=budget, spill=spill)
+            read = Reading(encoder=ids, decoder=[decoder_start(self.special), *said], generation=generation)
+        look = TraceOptions(layers=layers, heads=heads, kinds=kinds, edits=flat(edits), budget=budget, spill=spill)
         trace = trace_text(self.executor, self.tokenizer, self.special, read, look, self.name)
         trace.source = self
         return trace

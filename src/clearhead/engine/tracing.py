@@ -13,8 +13,8 @@ import numpy as np
 
 from clearhead.config import GenerationConfig, ModelConfig, SpecialTokens
 from clearhead.edits import Edit, Edits
-from clearhead.engine.memory import memory
-from clearhead.engine.watching import Watching
+from clearhead.engine.memory import available_memory
+from clearhead.engine.watching import WatchedExecutor
 from clearhead.errors import ContextWindowError, OptionError, TraceBudgetError
 from clearhead.executor import Executor, Memory
 from clearhead.generation.generate import generate
@@ -30,7 +30,7 @@ UNKNOWN = 4_000_000_000  # bytes a trace may take where the system does not say 
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Looking:
+class TraceOptions:
     """What to look at, and what to change meanwhile; see `Model.trace`."""
 
     layers: Sequence[int] | None = None
@@ -42,7 +42,7 @@ class Looking:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Text:
+class Reading:
     """What is read: by the encoder, where there is one, and by the decoder; and how much may follow."""
 
     encoder: list[int] = field(default_factory=list)
@@ -57,7 +57,7 @@ class Text:
 
 
 def trace_text(
-    executor: Executor, tokenizer: Tokenizer, special: SpecialTokens, text: Text, look: Looking, name: str
+    executor: Executor, tokenizer: Tokenizer, special: SpecialTokens, text: Reading, look: TraceOptions, name: str
 ) -> Trace:
     """Read the text, continue it, and return what was seen.
 
@@ -70,11 +70,13 @@ def trace_text(
     check_window(text, config)
     trace = Trace(config, layers=look.layers, heads=look.heads, kinds=look.kinds, model=name)
     edits = Edits(config, look.edits) if look.edits else None
+    if look.budget is not None and (not isinstance(look.budget, int) or look.budget < 0):
+        raise OptionError(f"budget is {look.budget!r}; it must be a whole number of bytes")
     trace.room = {stack: n for stack, n in text.rows.items() if n}
     file = prepare(trace, text, look, np.dtype(np.float64 if executor.dtype == "float64" else np.float32))
     try:
         trace.n_prompt = len(text.decoder)
-        ids = run(Watching(executor, trace, edits), text, special)
+        ids = run(WatchedExecutor(executor, trace, edits), text, special)
         name_tokens(trace, ids, tokenizer, special)
         if file is not None:
             file.finish(trace)
@@ -85,7 +87,7 @@ def trace_text(
     return trace
 
 
-def check_window(text: Text, config: ModelConfig) -> None:
+def check_window(text: Reading, config: ModelConfig) -> None:
     """Refuse what does not fit the context window."""
     new = text.rows["decoder"] - len(text.decoder)
     if new and text.rows["decoder"] > config.max_positions:
@@ -95,12 +97,12 @@ def check_window(text: Text, config: ModelConfig) -> None:
         )
 
 
-def prepare(trace: Trace, text: Text, look: Looking, dtype: np.dtype[Any]) -> "TraceFile | None":
+def prepare(trace: Trace, text: Reading, look: TraceOptions, dtype: np.dtype[Any]) -> "TraceFile | None":
     """Room for the trace: in memory within the budget, or in a file."""
     estimate = trace.estimate(text.rows, dtype.itemsize)
     total = sum(estimate.values())
     if look.spill is not None:
-        from clearhead.trace.file import TraceFile
+        from clearhead.trace.file import TraceFile, room_for
 
         memory = len(text.encoder)
         shapes = {
@@ -108,7 +110,7 @@ def prepare(trace: Trace, text: Text, look: Looking, dtype: np.dtype[Any]) -> "T
             for path, place in trace.choice.places.items()
             if (n := text.rows[place.stack])
         }
-        file = TraceFile(look.spill, shapes, dtype, sum(text.rows.values()))
+        file = TraceFile(look.spill, shapes, dtype, tokens=sum(text.rows.values()), about=room_for(trace))
         trace.allocate = file.allocate
         return file
     budget = half_of_what_is_free() if look.budget is None else look.budget
@@ -123,7 +125,7 @@ def prepare(trace: Trace, text: Text, look: Looking, dtype: np.dtype[Any]) -> "T
 
 def half_of_what_is_free() -> int:
     """Bytes a trace may take unless asked otherwise: the rest is for whoever looks at it."""
-    return memory()["available"] // 2 or UNKNOWN
+    return available_memory()["available"] // 2 or UNKNOWN
 
 
 def amount(size: int) -> str:
@@ -131,7 +133,7 @@ def amount(size: int) -> str:
     return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
 
 
-def run(watching: Watching, text: Text, special: SpecialTokens) -> dict[str, list[int]]:
+def run(watching: WatchedExecutor, text: Reading, special: SpecialTokens) -> dict[str, list[int]]:
     """Read and continue the text; the ids that each stack has read in the end."""
     config = watching.config
     if config.kind == "encoder":
@@ -144,7 +146,7 @@ def run(watching: Watching, text: Text, special: SpecialTokens) -> dict[str, lis
     return {"decoder": ids} if source is None else {"encoder": text.encoder, "decoder": ids}
 
 
-def continuation(watching: Watching, text: Text, memory: Memory | None, special: SpecialTokens) -> list[int]:
+def continuation(watching: WatchedExecutor, text: Reading, memory: Memory | None, special: SpecialTokens) -> list[int]:
     """What the model says next, every token of it read by the model as well, so that all are seen."""
     if text.generation is None:
         watching.decode([text.decoder], memory=memory)

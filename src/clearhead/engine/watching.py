@@ -10,7 +10,7 @@ from clearhead.executor import Cache, Executor, Floats, Memory, Tokens
 from clearhead.trace import Trace
 
 
-class Watching:
+class WatchedExecutor:
     """`executor`, for one sequence. `caches` are those it was asked for, in order."""
 
     def __init__(self, executor: Executor, trace: Trace | None = None, edits: Edits | None = None) -> None:
@@ -32,7 +32,9 @@ class Watching:
         edits: Edits | None = None,
     ) -> Memory:
         """Run the encoder."""
-        return self.executor.encode(tokens, token_types, trace or self.trace, edits or self.edits)
+        return self.executor.encode(
+            tokens, token_types, self.trace if trace is None else trace, self.edits if edits is None else edits
+        )
 
     def decode(
         self,
@@ -46,12 +48,21 @@ class Watching:
     ) -> list[Floats]:
         """Run the decoder."""
         return self.executor.decode(
-            tokens, cache, memory, want=want, trace=trace or self.trace, edits=edits or self.edits
+            tokens,
+            cache,
+            memory,
+            want=want,
+            trace=self.trace if trace is None else trace,
+            edits=self.edits if edits is None else edits,
         )
 
     def head(self, memory: Memory, trace: Trace | None = None) -> list[Floats]:
         """Run an encoder's head."""
-        return self.executor.head(memory, trace or self.trace)
+        return self.executor.head(memory, self.watch(trace, None)[0])
+
+    def watch(self, trace: Trace | None, edits: Edits | None) -> tuple[Trace | None, Edits | None]:
+        """What a call is given, or else what all calls are."""
+        return self.trace if trace is None else trace, self.edits if edits is None else edits
 
     def pool(self, memory: Memory) -> Floats:
         """Run the pooler."""

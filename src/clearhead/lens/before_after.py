@@ -239,7 +239,7 @@ def before_after(
 def said(edits: Sequence[Edit | Sequence[Edit] | str]) -> list[str]:
     """Edits, and lists of them such as `patch` gives, in words."""
     lists = [[edit] if isinstance(edit, Edit | str) else edit for edit in edits]
-    return [edit if isinstance(edit, str) else edit.said for some in lists for edit in some]
+    return [edit if isinstance(edit, str) else edit.description for some in lists for edit in some]
 
 
 def compared(before: NDArray[Any], after: NDArray[Any], first: int, top: int, spell: Spell) -> list[Position]:

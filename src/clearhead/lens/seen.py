@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from clearhead.trace.comparison import Comparison
 
 
-@dataclass(slots=True, repr=False)
+@dataclass(slots=True, repr=False, eq=False)
 class Trace(Recording):
     """What a run showed of itself: arrays by path (`trace["decoder.layers.3.attention.weights"]`), and pictures of them
     (`trace.lens`)."""

@@ -66,16 +66,12 @@ class CrossAttention(Attention):
         """[B, T, C] -> [B, T, C]."""
         q = context.show(f"{self.path}.query", self.heads(self.query(x)))
         assert context.memory is not None
-        kv = context.memory.keys_values(self.path, lambda memory: self.changed(self.keys_values(memory), context))
+        kv = context.memory.keys_values(self.path, self.keys_values)
         return self.mix(q, kv, (context.memory_bias, False), context)
 
     def keys_values(self, memory: Tensor) -> Pair:
         """[B, S, C] -> two of [B, K, S, D]."""
         return self.heads(self.key(memory)), self.heads(self.value(memory))
-
-    def changed(self, kv: Pair, context: ForwardContext) -> Pair:
-        """The same after edits."""
-        return context.change(f"{self.path}.key", kv[0], first=0), context.change(f"{self.path}.value", kv[1], first=0)
 
 
 def attention_weights(q: Tensor, k: Tensor, mask: Mask, scale: float) -> Tensor:

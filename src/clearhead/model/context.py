@@ -37,7 +37,7 @@ class ForwardContext:
     def wants(self, path: str) -> bool:
         """Whether anyone looks at this place, or changes it."""
         looked_at = self.trace is not None and self.trace.wants(path)
-        return looked_at or (self.edits is not None and path in self.edits.paths)
+        return looked_at or (self.edits is not None and path in self.edits)
 
     def show(self, path: str, value: Tensor) -> Tensor:
         """The value at this place [1, ...], after edits; a trace keeps it."""
@@ -45,19 +45,21 @@ class ForwardContext:
         self.record(path, value)
         return value
 
-    def change(self, path: str, value: Tensor, *, first: int | None = None) -> Tensor:
-        """The value at this place after edits, of a copy in float32; `first` is its position, if not the first query's.
-
-        By itself where a trace keeps more than what is changed: keys, with those of earlier calls.
-        """
-        if self.edits is None or path not in self.edits.paths:
-            return value
-        numbers = value[0].detach().to("cpu", torch.float32).numpy().copy()
-        self.edits.apply(path, numbers, self.first if first is None else first)
-        return torch.from_numpy(numbers).to(value)[None]
+    def change(self, path: str, value: Tensor) -> Tensor:
+        """The value at this place after edits. By itself where a trace keeps more than what is changed: keys, with
+        those of earlier calls."""
+        return value if self.edits is None or path not in self.edits else edited(self.edits, path, value, self.first)
 
     def record(self, path: str, value: Tensor) -> None:
         """Keep the value at this place: [1, ...] -> [...], in float32 (float64 where the model computes in it)."""
         if self.trace is not None and self.trace.wants(path):
             kept = value[0].detach().cpu()
             self.trace.write(path, kept.numpy() if kept.dtype == torch.float64 else kept.float().numpy())
+
+
+def edited(edits: Edits, path: str, value: Tensor, first: int) -> Tensor:
+    """[1, ...] after edits, which get a copy in float32 (float64 where the model computes in it)."""
+    wide = value.dtype if value.dtype == torch.float64 else torch.float32
+    numbers = value[0].detach().to("cpu", wide, copy=True).numpy()
+    edits.apply(path, numbers, first)
+    return torch.from_numpy(numbers).to(value)[None]

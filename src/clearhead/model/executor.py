@@ -81,7 +81,12 @@ class TorchExecutor:
         types = None if token_types is None else self.pad(token_types)[0]
         if trace is not None:
             trace.begin("encoder", first=0, new=lengths[0], dtype=self.shown_dtype)
-        return TorchMemory(self.model.encode(ids, lengths, types, trace=trace, edits=edits), lengths)
+        memory = TorchMemory(self.model.encode(ids, lengths, types, trace=trace, edits=edits), lengths)
+        if edits is not None:
+            self.model.project(memory, edits)
+        if trace is not None:
+            trace.end("encoder")
+        return memory
 
     @torch.inference_mode()
     def decode(
@@ -104,7 +109,7 @@ class TorchExecutor:
         if not any(lengths):
             return [np.zeros((0, self.config.vocab_size), dtype=np.float32) for _ in tokens]
         check_window(max(lengths) if kept is None else kept.slots(lengths).end, self.config)
-        if self.stepper and isinstance(kept, StaticCache) and (trace or edits) is None and set(lengths) == {1}:
+        if self.stepper and isinstance(kept, StaticCache) and trace is None and edits is None and set(lengths) == {1}:
             return cut(self.stepper([row[0] for row in tokens], kept, source)[:, None], lengths)
         ids, _ = self.pad(tokens)
         if trace is not None:
@@ -114,7 +119,10 @@ class TorchExecutor:
         states = self.model.decode(ids, lengths, cache=kept, memory=source, trace=trace, edits=edits)
         if trace is not None and trace.wants(LOGITS):
             logits = cut(self.model.logits(states, trace), lengths)
+            trace.end("decoder")
             return logits if want == "all" else [rows[-1:] for rows in logits]
+        if trace is not None:
+            trace.end("decoder")
         if want == "last":
             last = torch.tensor(lengths, device=self.device).clamp(min=1) - 1
             states = states[torch.arange(len(lengths), device=self.device), last][:, None]  # [B, 1, C]
@@ -194,6 +202,8 @@ class TorchExecutor:
             if not row:
                 raise OptionError("there is no token to look at; give at least one")
             check_window(len(row), self.config)
+            if outside := [i for i in row if not 0 <= i < self.config.vocab_size]:
+                raise OptionError(f"id {outside[0]} is outside the vocabulary of {self.config.vocab_size}")
         return ids
 
     @property

@@ -8,8 +8,9 @@ from torch import Tensor, nn
 
 from clearhead.config import ModelConfig
 from clearhead.edits import Edits
+from clearhead.model.block import CrossBlock
 from clearhead.model.cache import KVCache
-from clearhead.model.context import ForwardContext
+from clearhead.model.context import ForwardContext, edited
 from clearhead.model.embedding import Embedding
 from clearhead.model.head import HEADS
 from clearhead.model.memory import TorchMemory
@@ -50,6 +51,18 @@ class Transformer(nn.Module):
         positions = torch.arange(ids.shape[1], device=ids.device)[None]
         x = self.embed(ids, positions, types, context)
         return self.encoder(x, positions, hide_padding(positions, lengths), context)
+
+    def project(self, memory: TorchMemory, edits: Edits) -> None:
+        """Make what cross-attention reads of a memory, where edits change that: it belongs to the memory."""
+        for block in self.decoder.layers if self.decoder is not None else ():
+            assert isinstance(block, CrossBlock)
+            attention = block.cross_attention
+            if f"{attention.path}.key" in edits or f"{attention.path}.value" in edits:
+                key, value = memory.keys_values(attention.path, attention.keys_values)
+                memory.projected[attention.path] = (
+                    edited(edits, f"{attention.path}.key", key, 0),
+                    edited(edits, f"{attention.path}.value", value, 0),
+                )
 
     def decode(
         self,

@@ -77,7 +77,8 @@ class Positions:
 class Capture:
     def __init__(
         self,
-        n_layers: int,
+        model: Model,
+        encoder: bool,
         heads: list[int],
         rows: int,
         keys: int,

@@ -1,5 +1,8 @@
 """A trace's arrays as the kernels see them, who write into them beside their own work, call after call."""
 
+import numpy as np
+
+from clearhead.errors import OptionError
 from clearhead.native import _native
 from clearhead.trace.schema import LOGITS, Place, StackName
 from clearhead.trace.trace import Span, Trace
@@ -10,14 +13,19 @@ BY_HAND = ("bias", "logits")  # what Python fills in
 class Capture:
     """The places of one stack that a trace wants, for all calls of a run."""
 
-    def __init__(self, trace: Trace, stack: StackName, span: Span) -> None:
-        config = trace.config
-        n_layers = config.n_encoder_layers if stack == "encoder" else config.n_decoder_layers
+    def __init__(self, model: _native.Model, trace: Trace, stack: StackName, span: Span) -> None:
         wanted = [
             p for p in trace.choice.places.values() if p.stack == stack and p.path.rsplit(".", 1)[-1] not in BY_HAND
         ]
+        for place in wanted:
+            kept = trace.arrays[place.path]
+            if kept.dtype != np.float32 or not kept.flags.c_contiguous:  # the kernels would write into a copy
+                raise OptionError(
+                    f"the trace's array for {place.path} is {kept.dtype}; the native executor fills float32"
+                )
         self.native = _native.Capture(
-            n_layers,
+            model,
+            stack == "encoder",
             list(trace.choice.heads),
             span.rows,
             span.first + span.rows,

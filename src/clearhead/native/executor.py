@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import accumulate
 from typing import Any, Literal
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -28,11 +29,12 @@ from clearhead.executor import Cache, Floats, Memory, Tokens
 from clearhead.native import _native
 from clearhead.native.cache import PagedCache
 from clearhead.native.capture import Capture
-from clearhead.native.editing import native_edits
+from clearhead.native.editing import Editing, check_outside_edits
 from clearhead.native.packing import PackedWeights, unpack_rows
 from clearhead.native.positions import PositionTables
 from clearhead.trace import Trace
 from clearhead.trace.schema import LOGITS, StackName
+from clearhead.trace.trace import Span
 
 PASS_TOKENS = 512  # of one pass through the layers: their activations stay near 10 MB, and within reach of the caches
 
@@ -97,6 +99,9 @@ class NativeExecutor:
         }
         self.native = _native.Model(settings(config), matrices, dict(packed.arrays), instruction_set, threads, self.kv)
         self.threads = threads
+        # What the kernels know of traces and edits, for as long as those live.
+        self.captures: WeakKeyDictionary[Trace, dict[str, tuple[Span, Capture]]] = WeakKeyDictionary()
+        self.editing: WeakKeyDictionary[Edits, Editing] = WeakKeyDictionary()
         self.positions = {stack: PositionTables(config, stack, packed.arrays) for stack in ("encoder", "decoder")}
 
     def cancel(self) -> None:
@@ -119,8 +124,9 @@ class NativeExecutor:
         check_encoder(tokens, self.config)
         check_watched(tokens, trace, edits, self.config)
         check_window(max(map(len, tokens)), self.config)
+        check_outside_edits()
         capture = self.capture(trace, "encoder", first=0, new=len(tokens[0]))
-        changes = native_edits(edits, "encoder", 0)
+        changes = self.changes(edits, "encoder", 0)
         made: _native.Memory | None = None
         for rows in batches(tokens):
             types = [] if token_types is None else flat(token_types[rows])
@@ -138,6 +144,8 @@ class NativeExecutor:
                 made = memory
             else:
                 made.extend(memory)
+        if trace is not None:
+            trace.end("encoder")
         assert made is not None
         return NativeMemory(made, self.config.d_model)
 
@@ -163,8 +171,9 @@ class NativeExecutor:
             check_room(max(ends, default=0), kept.capacity)
         check_window(max(ends, default=0), self.config)
         counts = [len(row) for row in tokens]
-        if trace is not None and counts[0] and "decoder" not in trace.spans:
-            trace.room.setdefault("decoder", counts[0])  # for all passes of this call
+        check_outside_edits()
+        if trace is not None:
+            trace.expect("decoder", counts[0])  # of all passes of this call
         if sum(counts) <= PASS_TOKENS:
             return self.step(tokens, counts, ends, kept, source, want, trace, edits)
         return self.long(tokens, kept, source, want, trace, edits)
@@ -196,7 +205,7 @@ class NativeExecutor:
                 every,
                 self.positions["decoder"].reach(max(ends)),
                 self.capture(trace, "decoder", first=first, new=counts[0], memory=held),
-                native_edits(edits, "decoder", first),
+                self.changes(edits, "decoder", first),
                 logits,
             )
             if not done:
@@ -204,6 +213,7 @@ class NativeExecutor:
         found = cut(logits[:, : self.config.vocab_size], given)
         if trace is not None and counts[0]:
             trace.write(LOGITS, found[0])
+            trace.end("decoder")
         return [rows[-1:] for rows in found] if every and want == "last" else found
 
     def capture(
@@ -213,12 +223,20 @@ class NativeExecutor:
         if trace is None or new == 0:
             return None
         span = trace.begin(stack, first=first, new=new, memory=memory)
-        if span.tables is None:
-            span.tables = Capture(trace, stack, span)
+        kept = self.captures.setdefault(trace, {})
+        if stack not in kept or kept[stack][0] is not span:
+            kept[stack] = span, Capture(self.native, trace, stack, span)
         if trace.wants(f"{stack}.bias"):
             trace.write(f"{stack}.bias", self.positions[stack].score_bias(first, new))
-        capture: Capture = span.tables
-        return capture.at(span)
+        return kept[stack][1].at(span)
+
+    def changes(self, edits: Edits | None, stack: StackName, first: int) -> _native.Edits | None:
+        """What the kernels call back for, in a call whose tokens begin at position `first`."""
+        if edits is None:
+            return None
+        if edits not in self.editing:
+            self.editing[edits] = Editing(edits)
+        return self.editing[edits].at(stack, first)
 
     def long(
         self,
@@ -255,6 +273,7 @@ class NativeExecutor:
             raise UnsupportedError("this checkpoint has no head; it gives states and embeddings only")
         mine = own(memory, NativeMemory, self.name)
         check_watched(mine.lengths, trace, None, self.config)
+        check_outside_edits()
         given = [1 if self.config.head == "sequence_labels" else n for n in mine.lengths]
         logits = np.empty((sum(given), self.native.logit_stride), dtype=np.float32)
         self.native.head(mine.native, logits)
@@ -266,8 +285,11 @@ class NativeExecutor:
     def read(self, states: Floats) -> Floats:
         """What the head makes of states [T, C] of any layer: logits [T, V]."""
         check_read(states, self.config)
+        check_outside_edits()
         logits = np.empty((len(states), self.native.logit_stride), dtype=np.float32)
-        self.native.read(np.ascontiguousarray(states, dtype=np.float32), logits)
+        floats = np.ascontiguousarray(states, dtype=np.float32)
+        for first in range(0, len(states), PASS_TOKENS):
+            self.native.read(floats[first : first + PASS_TOKENS], logits[first : first + PASS_TOKENS])
         return logits[:, : len(self.config.labels) or self.config.vocab_size]
 
     def embeddings(self) -> Floats:
@@ -279,6 +301,7 @@ class NativeExecutor:
         if not self.config.pooler:
             raise UnsupportedError("this checkpoint has no pooler")
         mine = own(memory, NativeMemory, self.name)
+        check_outside_edits()
         C = self.config.d_model
         pooled = np.empty((len(mine.lengths), (C + 15) // 16 * 16), dtype=np.float32)
         self.native.pool(mine.native, pooled)

@@ -9,7 +9,7 @@ import numpy as np
 from clearhead.config import ModelConfig
 from clearhead.errors import OptionError
 from clearhead.trace.aliases import ours
-from clearhead.trace.schema import KINDS, Place, places, stacks
+from clearhead.trace.schema import KINDS, Place, every_place, stacks
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +37,7 @@ def choose(
     for name, given in (("layers", layers), ("heads", heads), ("kinds", kinds)):
         if given is not None and (isinstance(given, str) or not isinstance(given, Sequence | range)):
             raise OptionError(f"{name} is {given!r}; it must be a list, even of one")
-    every = [place for stack in stacks(config) for place in places(config, stack)]
-    patterns = None if kinds is None else [matching(kind, config, every) for kind in kinds]
+    patterns = None if kinds is None else [matching(kind, config) for kind in kinds]
     depths = {"encoder": config.n_encoder_layers, "decoder": config.n_decoder_layers}
     wanted = {
         stack: None if layers is None else within("layers", layers, depths[stack], max(depths.values()))
@@ -46,7 +45,7 @@ def choose(
     }
     kept = {
         place.path: place
-        for place in every
+        for place in every_place(config)
         if (patterns is None or any(place.path in paths for paths in patterns))
         and (place.layer is None or (chosen := wanted[place.stack]) is None or place.layer in chosen)
     }
@@ -62,19 +61,20 @@ def within(name: str, chosen: Sequence[int], n: int, most: int) -> set[int]:
     return {int(i) % n for i in chosen if -n <= i < n}
 
 
-def matching(kind: str, config: ModelConfig, every: Sequence[Place]) -> set[str]:
-    """The paths a kind means."""
+def matching(kind: str, config: ModelConfig, *, name: str = "kinds") -> set[str]:
+    """The paths a kind means; `name` is what errors call the place where it was given."""
     if not isinstance(kind, str):
-        raise OptionError(f"kinds names {kind!r}; a kind is a text, such as 'weights'")
-    name = ours(kind, config)
-    if "*" in name:
-        found = {place.path for place in every if fnmatchcase(place.path, name)}
+        raise OptionError(f"{name} names {kind!r}; a kind is a text, such as 'weights'")
+    wanted = ours(kind, config)
+    paths = [place.path for place in every_place(config)]
+    if "*" in wanted:
+        found = {path for path in paths if fnmatchcase(path, wanted)}
     else:
-        found = {place.path for place in every if place.path == name or place.path.endswith("." + name)}
+        found = {path for path in paths if path == wanted or path.endswith("." + wanted)}
     if not found:
-        known = name.rsplit(".", 1)[-1] in KINDS
+        known = wanted.rsplit(".", 1)[-1] in KINDS
         raise OptionError(
-            f"kinds names {kind!r}, "
+            f"{name} names {kind!r}, "
             + (
                 "which this model does not have"
                 if known

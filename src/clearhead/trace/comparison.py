@@ -72,7 +72,7 @@ def difference(path: str, one: Trace, other: Trace) -> Difference:
     a, b = (from_position(trace, path, max(starts)) for trace in (one, other))
     shape = tuple(slice(min(n, m)) for n, m in zip(a.shape, b.shape, strict=True))
     a, b = a[shape], b[shape]
-    hidden = np.isneginf(a) & np.isneginf(b)  # in a score bias
+    hidden = (np.isneginf(a) & np.isneginf(b)) | (np.isnan(a) & np.isnan(b))  # a score bias hides; NaN equals itself
     apart = np.abs(np.subtract(a, b, where=~hidden, out=np.zeros(a.shape, np.result_type(a, b))))
     length = float(np.sqrt(np.square(a, where=~hidden, out=np.zeros_like(a)).sum(dtype=np.float64)))
     largest = float(apart.max(initial=0))

@@ -6,6 +6,7 @@ header holds the tokens, which are known only at the end; room is kept for them,
 
 import json
 import math
+import os
 import shutil
 import struct
 from collections.abc import Mapping
@@ -23,17 +24,20 @@ FORMAT = "clearhead-trace/1"
 DTYPES: dict[str, Any] = {"F32": np.float32, "F64": np.float64}
 MOST_HEADER = 100_000_000  # bytes, as safetensors has it
 BYTES_A_TOKEN = 600  # of the header: an id, a spelling and a text, with escapes
+SPARE = 4096  # bytes more than is expected
 ALIGNED = 64
 
 
 class TraceFile:
-    """A file with room for all arrays of a trace.
+    """A file with room for all arrays of a trace, for `tokens` tokens' spellings, and `about` bytes on the model.
 
     Raises:
         OptionError: the file cannot be written, exists already, or the disk has no room for it.
     """
 
-    def __init__(self, path: str | Path, shapes: Mapping[str, tuple[int, ...]], dtype: Any, tokens: int) -> None:
+    def __init__(
+        self, path: str | Path, shapes: Mapping[str, tuple[int, ...]], dtype: Any, *, tokens: int, about: int
+    ) -> None:
         self.path = Path(path)
         name = next(name for name, known in DTYPES.items() if np.dtype(known) == np.dtype(dtype))
         self.entries: dict[str, dict[str, Any]] = {}
@@ -42,12 +46,14 @@ class TraceFile:
             size = math.prod(shape) * np.dtype(dtype).itemsize
             self.entries[key] = {"dtype": name, "shape": list(shape), "data_offsets": [end, end + size]}
             end += size
-        fixed = len(json.dumps(self.entries))
-        self.start = -(-(8 + fixed + 8192 + BYTES_A_TOKEN * tokens) // ALIGNED) * ALIGNED
+        header = len(compact(self.entries).encode()) + about + BYTES_A_TOKEN * tokens
+        if header > MOST_HEADER:
+            raise OptionError(f"{self.path} would need a header of {header} bytes for {tokens} tokens; trace fewer")
+        self.start = -(-(8 + header) // ALIGNED) * ALIGNED
         self.create(self.start + end)
 
     def create(self, size: int) -> None:
-        """The empty file, in full length; its pages are taken as they are written."""
+        """The empty file in full length, every block of it taken: a disk that fills up later cannot break the run."""
         try:
             free = shutil.disk_usage(self.path.absolute().parent).free
             if size > free:
@@ -56,49 +62,92 @@ class TraceFile:
                     "trace with layers, heads or kinds, or name another disk"
                 )
             with self.path.open("xb") as file:
-                file.truncate(size)
+                try:
+                    take(file.fileno(), size)
+                except BaseException:
+                    self.discard()
+                    raise
         except FileExistsError:
             raise OptionError(f"{self.path} exists; name a new file, or remove it first") from None
         except OSError as error:
             raise OptionError(f"{self.path} cannot be written: {error.strerror or error}") from None
 
     def allocate(self, path: str, shape: tuple[int, ...], dtype: Any) -> Array:
-        """The mapped array of one place, in the type of the file, whatever `dtype` the run computes in."""
+        """The mapped array of one place."""
         entry = self.entries[path]
-        assert entry["shape"] == list(shape), path
+        assert entry["shape"] == list(shape) and DTYPES[entry["dtype"]] == dtype, path
         if math.prod(shape) == 0:
             return np.zeros(shape, dtype)
-        return np.memmap(self.path, DTYPES[entry["dtype"]], "r+", self.start + entry["data_offsets"][0], shape)
+        return np.memmap(self.path, dtype, "r+", self.start + entry["data_offsets"][0], shape)
 
     def finish(self, trace: Trace) -> None:
-        """Write the header; the file is a trace from now on."""
-        header: dict[str, Any] = {"__metadata__": metadata(trace), **self.entries}
-        text = compact(header).encode()
-        room = self.start - 8
-        if len(text) > room:
-            raise OptionError(f"{self.path}: the tokens' spellings do not fit the header ({len(text)} of {room} bytes)")
+        """Write the header; the file is a trace from now on, and the trace's arrays are only to be read.
+
+        Spellings that turned out longer than there is room for are left out: ids say the same.
+        """
+        about = metadata(trace)
+        if self.header(about) is None:
+            about = metadata(trace, spelled=False)
+        self.write_header(about)
+        trace.arrays = {key: self.read_only(key) for key in trace.arrays}
+
+    def header(self, about: Mapping[str, str]) -> bytes | None:
+        """The header with these metadata, or None where it has no room for them."""
+        text = compact({"__metadata__": about, **self.entries}).encode()
+        return text.ljust(self.start - 8) if len(text) <= self.start - 8 else None
+
+    def write_header(self, about: Mapping[str, str]) -> None:
+        """Write it at the beginning of the file."""
+        header = self.header(about)
+        if header is None:
+            raise OptionError(f"{self.path} has no room for what is to be said of the trace; name fewer tokens")
         with self.path.open("r+b") as file:
-            file.write(struct.pack("<Q", room) + text.ljust(room))
+            file.write(struct.pack("<Q", len(header)) + header)
+
+    def read_only(self, key: str) -> Array:
+        """One array, no longer to be written."""
+        entry = self.entries[key]
+        shape, dtype = tuple(entry["shape"]), DTYPES[entry["dtype"]]
+        if math.prod(shape) == 0:
+            return np.zeros(shape, dtype)
+        return np.memmap(self.path, dtype, "r", self.start + entry["data_offsets"][0], shape)
 
     def discard(self) -> None:
         """Remove a file that never became a trace."""
         self.path.unlink(missing_ok=True)
 
 
-def metadata(trace: Trace) -> dict[str, str]:
-    """What a trace is besides its arrays, as safetensors wants it: texts by name."""
+def take(file: int, size: int) -> None:
+    """Make an open file `size` bytes long, its blocks taken where the system can do that (macOS, Windows cannot)."""
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(file, 0, size)
+    else:
+        os.truncate(file, size)
+
+
+def metadata(trace: Trace, *, spelled: bool = True, whole: bool = True) -> dict[str, str]:
+    """What a trace is besides its arrays, as safetensors wants it: texts by name. Arrays are as long as the trace's
+    room, or where they are not `whole`, as what is filled of it."""
+    ids = {stack: [str(i) for i in row] for stack, row in trace.ids.items()}
     about = {
         "config": asdict(trace.config),
         "model": trace.model,
         "heads": list(trace.choice.heads),
         "ids": trace.ids,
-        "pieces": trace.pieces,
-        "texts": trace.texts,
+        "pieces": trace.pieces if spelled else ids,
+        "texts": trace.texts if spelled else ids,
         "special": trace.special,
         "n_prompt": trace.n_prompt,
-        "spans": {stack: [s.first, s.rows, s.filled, s.memory] for stack, s in trace.spans.items()},
+        "spans": {
+            stack: [s.first, s.rows if whole else s.filled, s.filled, s.memory] for stack, s in trace.spans.items()
+        },
     }
     return {"format": FORMAT, "trace": compact(about)}
+
+
+def room_for(trace: Trace) -> int:
+    """Bytes of the header that a run's trace needs besides its tokens."""
+    return len(compact(metadata(trace)).encode()) + SPARE
 
 
 def compact(value: Any) -> str:
@@ -112,17 +161,18 @@ def save(trace: Trace, path: str | Path) -> None:
     Raises:
         OptionError: the file cannot be written or exists already, or the disk is too small.
     """
-    shapes = {key: trace.arrays[key].shape for key in trace.paths}
+    shapes = {key: trace[key].shape for key in trace.paths}
     dtype = next((array.dtype for array in trace.arrays.values()), np.dtype(np.float32))
     whole = Path(path)
     if whole.exists():
         raise OptionError(f"{whole} exists; name a new file, or remove it first")
-    spellings = len(compact(metadata(trace)).encode())
-    file = TraceFile(whole.with_name(whole.name + ".part"), shapes, dtype, -(-spellings // BYTES_A_TOKEN))
+    about = metadata(trace, whole=False)
+    room = len(compact(about).encode()) + SPARE
+    file = TraceFile(whole.with_name(whole.name + ".part"), shapes, dtype, tokens=0, about=room)
     try:
         for key, shape in shapes.items():
-            np.copyto(file.allocate(key, shape, dtype), trace.arrays[key])
-        file.finish(trace)
+            np.copyto(file.allocate(key, shape, dtype.type), trace[key])
+        file.write_header(about)
         file.path.replace(whole)
     except BaseException:
         file.discard()

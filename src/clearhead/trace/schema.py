@@ -10,7 +10,7 @@ A path is a module's, then a kind of value: `decoder.layers.3.attention.weights`
                                                            positions, and minus infinity where a key is hidden;
                                                            [1, T, S] where that is all
     {stack}.layers.{i}.input, .output           [T, C]     the residual stream before and after a layer
-    {stack}.layers.{i}.attention.query          [H, T, D]  after rotary
+    {stack}.layers.{i}.attention.query          [H, T, D]  after rotary; before any rounding beside a 16-bit cache
     {stack}.layers.{i}.attention.key, .value    [K, S, D]  after rotary
     {stack}.layers.{i}.attention.weights        [H, T, S]  rows sum to 1
     {stack}.layers.{i}.attention.heads          [H, T, D]  each head's output, before the output projection
@@ -94,6 +94,11 @@ def of_layer(config: ModelConfig, stack: StackName, layer: int) -> Iterator[Plac
     yield Place(f"{path}.mlp.hidden", "TF", stack, layer)
     yield Place(f"{path}.mlp.output", "TC", stack, layer)
     yield Place(f"{path}.output", "TC", stack, layer)
+
+
+def every_place(config: ModelConfig) -> list[Place]:
+    """Every place of a model."""
+    return [place for stack in stacks(config) for place in places(config, stack)]
 
 
 def stacks(config: ModelConfig) -> tuple[StackName, ...]:

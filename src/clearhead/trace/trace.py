@@ -36,10 +36,9 @@ class Span:
     at: int = 0  # the first row of the call that is under way
     new: int = 0  # and how many rows it brings
     memory: int = 0  # tokens of the encoder beside them
-    tables: Any = None  # what an executor keeps from call to call
 
 
-@dataclass(slots=True, repr=False)
+@dataclass(slots=True, repr=False, eq=False, weakref_slot=True)
 class Trace:
     """Arrays by path; `clearhead.trace.schema` names all places with their shapes.
 
@@ -64,6 +63,7 @@ class Trace:
     n_prompt: int = 0
     spans: dict[str, Span] = field(default_factory=dict)
     room: dict[str, int] = field(default_factory=dict)  # rows to keep room for, where more calls will follow the first
+    expected: dict[str, int] = field(default_factory=dict)  # the same, of the call under way
     allocate: Allocate = zeros
     choice: Choice = field(init=False)
 
@@ -79,15 +79,21 @@ class Trace:
         """Whether an executor should record this path."""
         return path in self.choice.places
 
+    def expect(self, stack: StackName, rows: int) -> None:
+        """A call brings so many tokens, perhaps in pieces: if it is the first, and nobody said more, room for these."""
+        self.expected[stack] = rows
+
     def begin(self, stack: StackName, *, first: int, new: int, memory: int = 0, dtype: Any = np.float32) -> Span:
-        """A call brings `new` tokens from position `first` on, beside `memory` tokens of the encoder.
+        """A call brings `new` tokens from position `first` on, beside `memory` tokens of the encoder; `end` ends it.
 
         Raises:
-            OptionError: more tokens than there is room for, a position before the trace began, or another memory.
+            OptionError: more tokens than there is room for, tokens before the trace began or past what it has seen, or
+                another memory.
         """
         span = self.spans.get(stack)
-        if span is None:
-            span = self.spans[stack] = Span(first, self.room.get(stack, new), memory=memory)
+        if span is None or span.filled == 0:  # a first call that failed left nothing
+            room = self.room.get(stack, self.expected.get(stack, new))
+            span = self.spans[stack] = Span(first, room, memory=memory)
             self.make_room(stack, span, dtype)
         if memory != span.memory:
             raise OptionError(
@@ -99,8 +105,16 @@ class Trace:
                 f"the trace has room for {span.rows} tokens from position {span.first} on, and was given {new} from "
                 f"position {first} on; trace them apart"
             )
-        span.at, span.new, span.filled = row, new, row + new
+        if row > span.filled:
+            unseen = f"positions {span.first + span.filled} to {first - 1}"
+            raise OptionError(f"{unseen} were read without this trace; give it to every call")
+        span.at, span.new = row, new
         return span
+
+    def end(self, stack: StackName) -> None:
+        """The call under way has written what it shows."""
+        span = self.spans[stack]
+        span.filled = span.at + span.new
 
     def make_room(self, stack: str, span: Span, dtype: Any) -> None:
         """Arrays for every wanted place of a stack; for logits when there are some, for no head may be asked."""
@@ -140,7 +154,10 @@ class Trace:
             start = 0 if span.at == 0 else (value.shape[1] if place.across else value.shape[1] - span.new)
             kept[:, start : value.shape[1]] = value[:, start:]
             return
-        rows = slice(span.at, span.at + value.shape[place.axes.index("T")])
+        brought = value.shape[place.axes.index("T")]
+        if (brought != span.new and path != LOGITS) or brought > span.new:
+            raise OptionError(f"{path} has {brought} rows in a call of {span.new} tokens; trace them apart")
+        rows = slice(span.at, span.at + brought)
         if place.axes[-1] == "S":
             kept[:, rows, : value.shape[-1]] = value
             if path.endswith(".bias"):  # keys that are still to come are hidden from these queries
@@ -189,7 +206,10 @@ class Trace:
 
     def heads_of(self, path: str) -> list[int]:
         """The heads along the first axis of a path's array; key/value heads are never chosen among."""
-        axes = self.choice.places[ours(path, self.config)].axes
+        name = ours(path, self.config)
+        if name not in self.choice.places:
+            raise OptionError(f"the trace has no place {path!r}; see trace.paths")
+        axes = self.choice.places[name].axes
         return list(range(self.config.n_kv_heads)) if axes[0] == "K" else list(self.choice.heads)
 
     def scores(self, module: str) -> Array:
