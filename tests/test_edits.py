@@ -291,7 +291,7 @@ def test_a_long_prompt_whose_edit_fails_leaves_the_cache_as_it_was(place: str) -
 
     long = [(7 * i) % 31 for i in range(700)]
     with pytest.raises(KeyError):
-        model.decode([long], cache, edits=Edits(config, [Edit(f"decoder.{place}", fail)]))
+        model.decode([long], cache, edits=Edits(config, [Edit(place, fail)]))
     assert cache.lengths == [len(A)]
     assert np.array_equal(model.decode([B], cache)[0], run(model, A + B)[-1:])
 
