@@ -49,7 +49,7 @@ SURFACE: dict[str, tuple[list[str], set[str]]] = {
         MODEL
         | PICTURES
         | {"--model/-m", "--file/-f", "--max-new-tokens", "--target", "--chat", "--layers", "--heads", "--kinds"}
-        | {"--layer", "--head", "--who", "--ablate", "--save", "--json"},
+        | {"--layer", "--head", "--module", "--who", "--ablate", "--save", "--json"},
     ),
     "positions": (["text"], PICTURES | {"--n", "--d", "--model/-m", "--json", "--offline"}),
     "neighbours": (

@@ -268,13 +268,15 @@ class PyModel {
     const int end = check_rows(counts, cache.get(), memory.get());
     std::size_t rows = all ? ids.size() : 0;
     for (int count : all ? std::vector<int>() : counts) rows += count > 0;
-    if (logits.size() != rows * model_->logit_stride()) throw std::invalid_argument("logits have another size");
+    const std::size_t stride = logits.ndim() == 2 ? logits.shape(1) : 0;
+    if (stride < round_up(std::size_t(model_->config().logits()), std::size_t(lanes)) || logits.shape(0) != rows)
+      throw std::invalid_argument("logits have another size");
     check_watched(counts, capture, edits, model_->config().n_decoder_layers);
     const int T = counts[0], M = memory ? memory->rows[0].length : 0;
     const Watch watch{capture ? capture->checked(model_->config(), T, end, M) : nullptr, edits ? &edits->get() : nullptr};
     return run([&](const Interrupted& interrupted) {
       return model_->decode(ids, counts, cache.get(), memory.get(), all, positions.get(),
-                            watch, logits.data(), interrupted);
+                            watch, logits.data(), stride, interrupted);
     });
   }
 

@@ -117,7 +117,7 @@ bool Model::run(Pass& pass, const std::function<void(Team&)>& job) {
 }
 
 bool Model::decode(const std::vector<int>& ids, const std::vector<int>& counts, Cache* cache, const Memory* memory,
-                   bool all, const Positions& positions, const Watch& watch, float* logits,
+                   bool all, const Positions& positions, const Watch& watch, float* logits, std::size_t stride,
                    const Interrupted& interrupted) {
   const std::lock_guard lock(turn_);
   Pass pass = start(ids, counts, positions, watch, interrupted);
@@ -133,7 +133,7 @@ bool Model::decode(const std::vector<int>& ids, const std::vector<int>& counts, 
   check(pass);
   for (const Sequence& s : pass.sequences) kept.reserve(s.cache_row, s.count);
   pass.units = units_of(pass.sequences, config());
-  const bool done = run(pass, [&](Team& team) { clearhead::decode(team, pass, wanted, logits, logit_stride()); });
+  const bool done = run(pass, [&](Team& team) { clearhead::decode(team, pass, wanted, logits, stride); });
   if (done && cache)
     for (const Sequence& s : pass.sequences) cache->advance(s.cache_row, s.count);
   return done;

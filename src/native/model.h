@@ -47,10 +47,11 @@ class Model {
   std::size_t cache_bytes() const { return pool_->bytes(); }
 
   // New tokens of rows that follow what `cache` holds of them; without a cache they start at position 0. Writes the
-  // logits of each row's last token or of all tokens, [rows that bring tokens, or M; logit_stride]. Rows of the cache are
+  // logits of each row's last token or of all tokens, [rows that bring tokens, or M; stride]. Rows of the cache are
   // longer afterwards, unless the call was interrupted: then it returns false and nothing has changed.
   bool decode(const std::vector<int>& ids, const std::vector<int>& counts, Cache* cache, const Memory* memory, bool all,
-              const Positions& positions, const Watch& watch, float* logits, const Interrupted& interrupted);
+              const Positions& positions, const Watch& watch, float* logits, std::size_t stride,
+              const Interrupted& interrupted);
 
   // Null if interrupted.
   std::shared_ptr<Memory> encode(const std::vector<int>& ids, const std::vector<int>& counts,

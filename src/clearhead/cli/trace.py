@@ -1,8 +1,7 @@
 """`clearhead trace`: a text read and continued with everything looked at, as a page to open."""
 
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,13 +10,8 @@ from clearhead.cli import pictures as p
 from clearhead.errors import OptionError
 
 if TYPE_CHECKING:
-    from clearhead.config import ModelConfig
-    from clearhead.edits import Edit
-    from clearhead.engine.model import Model
-    from clearhead.lens.seen import Trace
-    from clearhead.lens.view import Board, View
+    from clearhead.lens.view import View
 
-LOGITS = "head.logits"
 TEXT = "The teacher taught the student with the book."
 PAGE = Path("trace.html")
 LOOK = "What to look at"
@@ -29,9 +23,13 @@ Text = Annotated[
     ),
 ]
 NewTokens = Annotated[
-    int,
+    int | None,
     typer.Option(
-        "--max-new-tokens", metavar="N", parser=a.whole, help="Let the model write N tokens.", rich_help_panel=a.CONTEXT
+        "--max-new-tokens",
+        metavar="N",
+        parser=a.whole,
+        help="Let the model write N tokens; beside an encoder up to 64 if not said, else none.",
+        rich_help_panel=a.CONTEXT,
     ),
 ]
 Target = Annotated[
@@ -63,9 +61,23 @@ Layer = Annotated[
 Head = Annotated[
     int | None, typer.Option("--head", metavar="N", parser=a.whole, help="And one of its heads.", rich_help_panel=LOOK)
 ]
+Module = Annotated[
+    str | None,
+    typer.Option(
+        "--module",
+        metavar="NAME",
+        help="Which attention of two stacks: encoder.attention, decoder.attention or decoder.cross_attention.",
+        rich_help_panel=LOOK,
+    ),
+]
 Who = Annotated[
     str | None,
-    typer.Option("--who", metavar="WORD", help="Rank the heads by whom this word attends to.", rich_help_panel=LOOK),
+    typer.Option(
+        "--who",
+        metavar="WORD",
+        help="Rank the heads by whom this word attends to; @7 is the token at 7.",
+        rich_help_panel=LOOK,
+    ),
 ]
 Ablate = Annotated[
     list[str] | None,
@@ -86,7 +98,7 @@ def trace(
     text: Text = None,
     file: a.File = None,
     model: a.ModelOption = a.DEFAULT_MODEL,
-    max_new_tokens: NewTokens = 0,
+    max_new_tokens: NewTokens = None,
     target: Target = None,
     chat: Chat = False,
     layers: Layers = None,
@@ -94,6 +106,7 @@ def trace(
     kinds: Kinds = None,
     layer: Layer = None,
     head: Head = None,
+    module: Module = None,
     who: Who = None,
     ablate: Ablate = None,
     html: p.Html = None,
@@ -119,6 +132,7 @@ def trace(
     from clearhead.cli.json_output import print_json
     from clearhead.cli.opening import load_model, working
     from clearhead.cli.sources import read_text
+    from clearhead.cli.tracing import Run, Wanted, in_options
 
     asked = any(path is not None for path in (html, png, svg, save)) or json
     page = html if asked else PAGE
@@ -131,15 +145,14 @@ def trace(
     }
     loaded = load_model(model, executor=executor, dtype=dtype, device=device, threads=threads, offline=offline)
     run = Run(loaded, content, look | {"max_new_tokens": max_new_tokens, "target": target, "chat": chat}, ablate or [])
-    with working(f"reading with {loaded.name}"):
+    with working(f"reading with {loaded.name}"), in_options():
         run.read(save)
-    shown = run.views(layer, head, who)
-    if page is not None or png is not None or svg is not None:
-        with working("drawing"):
-            if page is not None:
-                p.save(run.board(shown), html=page, open=open)
-            if png is not None or svg is not None:
-                p.save(shown[0], png=png, svg=svg, open=open and page is None)
+        shown = run.views(Wanted(layer, head, module, who))
+    with working("drawing"):
+        if page is not None:
+            p.save(run.board(shown), html=page, open=open)
+        if png is not None or svg is not None:
+            p.save(shown[0], png=png, svg=svg, open=open and page is None)
     if json:
         print_json(run.figures(shown))
     else:
@@ -154,81 +167,6 @@ def numbers(option: str, text: str | None) -> list[int] | None:
         return [int(part) for part in text.split(",")]
     except ValueError:
         raise OptionError(f"{option} is {text!r}; it must be whole numbers, such as 0,5,-1") from None
-
-
-@dataclass(kw_only=False, slots=True)
-class Run:
-    """One request: the text is read once, and where heads are switched off a second time."""
-
-    model: "Model"
-    text: str
-    options: dict[str, Any]
-    ablated: list[str]
-    trace: "Trace | None" = None
-    before: "Trace | None" = None
-    edits: list["Edit"] = field(default_factory=list)
-
-    def read(self, save: Path | None) -> None:
-        """Make the traces; the one that is looked at goes to the file, where one is named."""
-        from clearhead.lens.lens import page_kinds
-
-        options = dict(self.options)
-        if options["kinds"] is None and save is None:
-            options["kinds"] = page_kinds(self.model.config)
-        self.edits = [switched_off(name, self.model.config) for name in self.ablated]
-        if self.edits:
-            self.before = self.model.trace(self.text, **options)
-        self.trace = self.model.trace(self.text, **options, edits=self.edits, spill=save)
-
-    def views(self, layer: int | None, head: int | None, who: str | None) -> list["View"]:
-        """What is asked for by name, that first; else who attends to whom."""
-        assert self.trace is not None
-        lens, found = self.trace.lens, list["View"]()
-        if self.before is not None:
-            found.append(self.before.lens.before_after(self.trace, self.edits))
-        if who is not None:
-            found.append(lens.who(int(who) if who.isdecimal() else who))
-        if self.trace.attentions() and (layer is not None or head is not None or not found):
-            found.append(lens.attention(layer, head))
-        if LOGITS in self.trace and self.trace.n_prompt < len(self.trace.tokens):
-            found.append(lens.choices())
-        return found or [lens.tokens()]
-
-    def board(self, shown: list["View"]) -> "Board":
-        """A page of these views and all others that the trace has something for."""
-        from clearhead.lens.view import Board
-
-        assert self.trace is not None
-        page = self.trace.lens.page()
-        types = {view.type for view in shown}
-        return Board([*shown, *(view for view in page.views if view.type not in types)], page.title)
-
-    def figures(self, shown: list["View"]) -> dict[str, Any]:
-        """The trace as data: what was read, which arrays are held, and what was asked for."""
-        trace = self.trace
-        assert trace is not None
-        return {
-            "model": trace.model,
-            "ids": trace.ids,
-            "texts": trace.texts,
-            "n_prompt": trace.n_prompt,
-            "bytes": trace.nbytes,
-            "edits": [edit.description for edit in self.edits],
-            "arrays": {path: list(trace[path].shape) for path in trace.paths},
-            "views": [view.figures for view in shown],
-        }
-
-
-def switched_off(name: str, config: "ModelConfig") -> "Edit":
-    """`3.2` is head 2 of layer 3's self-attention; a module's path may stand before the head too."""
-    from clearhead.edits import ablate
-    from clearhead.trace.schema import last_stack
-
-    module, _, head = name.rpartition(".")
-    if not head.isdecimal() or not module:
-        raise OptionError(f"--ablate is {name!r}; name a layer and a head, such as 3.2")
-    path = f"{last_stack(config)}.layers.{module}.attention" if module.isdecimal() else module
-    return ablate(path, [int(head)])
 
 
 def show(views: list["View"]) -> None:

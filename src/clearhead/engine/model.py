@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from clearhead.lens.lens import ModelLens
     from clearhead.lens.seen import Trace
 
+WRITTEN = 64  # tokens that a decoder beside an encoder writes in a trace, unless asked otherwise
 POOLINGS: dict[Pooling, Callable[[Floats], Floats]] = {  # [T, C] -> [C]
     "mean": lambda states: states.mean(axis=0),
     "first": lambda states: states[0],
@@ -195,7 +196,7 @@ class Model:
         text: str,
         *,
         target: str | None = None,
-        max_new_tokens: int = 0,
+        max_new_tokens: int | None = None,
         layers: Sequence[int] | None = None,
         heads: Sequence[int] | None = None,
         kinds: Sequence[str] | None = None,
@@ -206,11 +207,11 @@ class Model:
     ) -> "Trace":
         """What reading `text` and writing `max_new_tokens` more (greedily) shows of itself: one array per place.
 
-        Every token is seen, those that were written too. `layers`, `heads` (both may count from the end) and `kinds`
+        Every token is seen, those that were written too. Without a number a decoder writes nothing, and one beside an
+        encoder what it has to say (at most 64 tokens) unless `target` says it. `layers`, `heads` (both may count from the end) and `kinds`
         choose what is kept; `clearhead.trace.schema` names all places. `edits` change what is computed meanwhile
         (`clearhead.edits`); one of attention weights takes the memory of all heads' of a layer. `chat` puts the chat
-        template around the text, as `complete` does. Where an encoder reads `text`, `target` is what the decoder is
-        given to say; without it, what it says itself. A trace of more than `budget` bytes (half of the free memory) is
+        template around the text, as `complete` does. A trace of more than `budget` bytes (half of the free memory) is
         refused; with `spill`, a file to be written, it goes there instead.
 
         Raises:
@@ -228,7 +229,11 @@ class Model:
         else:
             prompt = self.tokenizer.encode(text)
         ids = check_ids(prompt, self.config, "text")
-        generation = GenerationConfig(max_new_tokens=max_new_tokens) if max_new_tokens else None
+        speaks = self.config.kind == "encoder-decoder" and target is None
+        new = (
+            (min(WRITTEN, self.config.max_positions - 1) if speaks else 0) if max_new_tokens is None else max_new_tokens
+        )
+        generation = GenerationConfig(max_new_tokens=new) if new else None
         if self.config.kind == "encoder":
             read = Reading(encoder=ids)
         elif self.config.kind == "decoder":

@@ -193,10 +193,10 @@ class NativeExecutor:
         shown = trace is not None and trace.wants(LOGITS)
         every = want == "all" or shown or edits is not None  # edits of the last states are made in place, in all rows
         given = counts if every else [min(n, 1) for n in counts]
-        logits = np.empty((sum(given), self.native.logit_stride), dtype=np.float32)
+        first, held = ends[0] - counts[0], 0 if memory is None else memory.lengths[0]
+        capture = self.capture(trace, "decoder", first=first, new=counts[0], memory=held)
+        logits = self.room_for_logits(trace if shown and counts[0] else None, sum(given))
         if len(logits):
-            first = ends[0] - counts[0]
-            held = 0 if memory is None else memory.lengths[0]
             done = self.native.decode(
                 flat(tokens),
                 counts,
@@ -204,7 +204,7 @@ class NativeExecutor:
                 None if memory is None else memory.native,
                 every,
                 self.positions["decoder"].reach(max(ends)),
-                self.capture(trace, "decoder", first=first, new=counts[0], memory=held),
+                capture,
                 self.changes(edits, "decoder", first),
                 logits,
             )
@@ -214,7 +214,15 @@ class NativeExecutor:
         if trace is not None and counts[0]:
             trace.write(LOGITS, found[0])
             trace.end("decoder")
-        return [rows[-1:] for rows in found] if every and want == "last" else found
+        if every and want == "last":
+            found = [rows[-1:] for rows in found]
+        return [rows.copy() for rows in found] if shown else found  # callers may write to them; the trace's stay
+
+    def room_for_logits(self, trace: Trace | None, rows: int) -> Floats:
+        """[rows, stride]: where the kernels put logits, in the trace itself if its rows are whole vectors."""
+        if trace is not None and self.config.vocab_size % 16 == 0:
+            return trace.rows(LOGITS, np.float32)
+        return np.empty((rows, self.native.logit_stride), dtype=np.float32)
 
     def capture(
         self, trace: Trace | None, stack: StackName, *, first: int, new: int, memory: int = 0

@@ -148,6 +148,8 @@ class Trace:
         if path not in self.arrays:
             self.arrays[path] = self.made(place, span, value.dtype)
         kept = self.arrays[path]
+        if np.may_share_memory(value, kept):  # it was written in place
+            return
         if place.axes[0] == "H" and len(self.choice.heads) < self.config.n_heads:
             value = value[list(self.choice.heads)]
         if "T" not in place.axes:  # keys and values: those of earlier calls are here already
@@ -166,6 +168,14 @@ class Trace:
             kept[rows] = value
         else:
             kept[:, rows] = value
+
+    def rows(self, path: str, dtype: Any) -> Array:
+        """The rows of a place [T, ...] that the call under way brings, to be written in place."""
+        place = self.choice.places[path]
+        span = self.spans[place.stack]
+        if path not in self.arrays:
+            self.arrays[path] = self.made(place, span, dtype)
+        return self.arrays[path][span.at : span.at + span.new]
 
     @property
     def paths(self) -> list[str]:
