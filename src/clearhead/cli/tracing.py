@@ -16,7 +16,6 @@ from clearhead.lens.seen import Trace
 from clearhead.lens.view import Board, View
 from clearhead.trace.schema import LOGITS, last_stack
 
-
 # What errors call a thing in Python, and on the command line.
 SAID = (
     (r"kinds=\['(\w+)'\]", r"--kinds \1"),
