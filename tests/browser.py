@@ -1,4 +1,6 @@
-"""A page in a real browser: Chromium without a screen, driven by playwright; where either is missing, tests skip.
+"""A page in a real browser: Chromium without a screen, driven by playwright.
+
+Where either is missing, tests skip; with CLEARHEAD_NEED_CHROMIUM=1 they fail instead, so that no gate passes unseen.
 
 Whatever a page of the lens does, it asks nothing of a network and puts nothing into the console: see `open_page`.
 """
@@ -8,7 +10,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -31,14 +33,24 @@ def executable() -> str | None:
     return named or next((found for name in NAMES if (found := shutil.which(name))), None)
 
 
+def missing(what: str) -> NoReturn:
+    """End a test that has no browser: skipped, or failed where one is needed."""
+    reason = f"the page's tests need {what}"
+    if os.environ.get("CLEARHEAD_NEED_CHROMIUM") == "1":
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Any]:
     """One browser for all tests of a process."""
-    sync_api = pytest.importorskip("playwright.sync_api", reason="the page needs playwright: pip install playwright")
-    found = executable()
-    if found is None:
-        pytest.skip("the page's tests need Chromium: apt-get install chromium")
-    with sync_api.sync_playwright() as playwright:
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        missing("playwright: pip install playwright")
+    if (found := executable()) is None:
+        missing("Chromium: apt-get install chromium")
+    with sync_playwright() as playwright:
         started = playwright.chromium.launch(executable_path=found, args=FLAGS)
         yield started
         started.close()

@@ -54,6 +54,7 @@ def trace_of(
         for path, array in weights.items():
             if path.startswith(stack):
                 trace.write(f"{path}.weights", array)
+        trace.end(stack)
     decoder = len(texts.get("decoder", ()))
     trace.n_prompt = decoder if n_prompt is None else n_prompt
     return trace

@@ -14,7 +14,9 @@ import tiny
 from clearhead.config import ModelConfig
 from clearhead.errors import ContextWindowError, OptionError, UnsupportedError
 from clearhead.executor import Differentiable
-from clearhead.lens.gradients import Asked, attribution, influence, noted
+from clearhead.lens.attributing import attribution, noted
+from clearhead.lens.influencing import influence
+from clearhead.lens.reading import Asked
 from clearhead.model import gradients
 from clearhead.model.gradients import Vectors
 from models import BY_FAMILY, executor, native

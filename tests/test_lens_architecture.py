@@ -13,6 +13,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
 
 import tiny
 from clearhead.config import ModelConfig
@@ -22,7 +25,7 @@ from clearhead.lens.architecture import architecture
 from clearhead.lens.code import Code, excerpt
 from clearhead.lens.diagram.parts import parts
 from clearhead.lens.diagram.sheet import Box, Sheet, box_width
-from clearhead.lens.diagram.view import ArchitectureView, architecture_view
+from clearhead.lens.diagram.view import ArchitectureView, architecture_view, statistics
 from clearhead.model.transformer import Transformer
 from clearhead.trace import Trace
 from clearhead.trace.schema import places, stacks
@@ -49,6 +52,7 @@ def traced(config: ModelConfig, tokens: int = 3) -> Trace:
         trace.begin(stack, first=0, new=tokens, memory=tokens)
         for place in places(config, stack):
             trace.write(place.path, random.normal(size=trace.shape(place, tokens, tokens, tokens)))
+        trace.end(stack)
     return trace
 
 
@@ -179,6 +183,8 @@ def test_a_trace_gives_every_part_its_values(family: str) -> None:
     assert [stats["mean"], stats["deviation"]] == pytest.approx([hidden.mean(), hidden.std()], rel=1e-5)
     assert [stats["smallest"], stats["largest"]] == pytest.approx([hidden.min(), hidden.max()])
     bias = trace[f"{stack}.bias"]
+    hidden_places = found["stats"][f"{stack}.bias"]["hidden"]
+    assert hidden_places == int(np.isneginf(bias).sum()) and "hidden" not in stats
     assert found["stats"][f"{stack}.bias"]["smallest"] == pytest.approx(bias[np.isfinite(bias)].min())
 
 
@@ -186,7 +192,30 @@ def test_a_place_where_all_is_hidden_has_no_statistics() -> None:
     trace = traced(BY_FAMILY["gpt2"])
     trace.arrays["decoder.bias"][:] = -np.inf
     stats = fields(architecture_view(BY_FAMILY["gpt2"], trace))["stats"]["decoder.bias"]
-    assert stats == {"mean": None, "deviation": None, "smallest": None, "largest": None, "shape": [1, 3, 3]}
+    assert stats == {
+        "mean": None,
+        "deviation": None,
+        "smallest": None,
+        "largest": None,
+        "hidden": 9,
+        "shape": [1, 3, 3],
+    }
+
+
+def test_hidden_keys_are_counted_beside_the_statistics_of_a_bias() -> None:
+    bias = np.where(np.tril(np.ones((4, 4), bool)), 0.0, -np.inf)[None]
+    found = statistics("decoder.bias", bias)
+    assert found == {
+        "mean": 0.0, "deviation": 0.0, "smallest": 0.0, "largest": 0.0, "hidden": 6, "shape": [1, 4, 4],
+    }  # fmt: skip
+
+
+@given(arrays(np.float32, array_shapes(min_dims=1, max_dims=4), elements=st.floats(-1e3, 1e3, width=32)))
+def test_statistics_head_by_head_are_those_of_the_whole(array: Any) -> None:
+    found, wide = statistics("decoder.layers.0.attention.weights", array), array.astype(np.float64)
+    assert found["mean"] == pytest.approx(wide.mean(), rel=1e-9, abs=1e-9)
+    assert found["deviation"] == pytest.approx(wide.std(), rel=1e-4, abs=1e-3)
+    assert (found["smallest"], found["largest"]) == (array.min(), array.max())
 
 
 def test_a_trace_of_another_model_is_refused() -> None:

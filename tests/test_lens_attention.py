@@ -14,9 +14,10 @@ from hypothesis.extra import numpy as hnp
 
 from clearhead.errors import OptionError
 from clearhead.lens import attention as lens
+from clearhead.lens import view as views
 from clearhead.lens.attention import AttentionView, attention_view
 from clearhead.lens.modules import Module, decided, modules, pick, to_others, tokens_of
-from clearhead.lens.payload import Payload, unpack
+from clearhead.lens.payload import SHORT, Payload, unpack
 from clearhead.lens.pooling import peaks, pool_max
 from clearhead.trace import Trace
 from lens_traces import BOOK, causal, decoder_trace, encoder_trace, trace_of, translation_trace
@@ -146,7 +147,9 @@ def test_a_short_text_travels_exactly_and_whole() -> None:
 def long_view(monkeypatch: pytest.MonkeyPatch, budget: int, **options: Any) -> AttentionView:
     """Of more weights than travel exactly."""
     monkeypatch.setattr(lens, "EXACT", 1000)
-    monkeypatch.setattr(lens, "BUDGET", budget)
+    monkeypatch.setattr(lens, "ROOM", budget)
+    monkeypatch.setattr(views, "ROOM", budget)
+    monkeypatch.setattr(views.View.payload, "__defaults__", (budget,))
     return attention_view(decoder_trace([f" w{i}" for i in range(150)]), **options)
 
 
@@ -165,6 +168,52 @@ def test_a_long_text_travels_in_levels_within_the_budget(monkeypatch: pytest.Mon
         assert m["cell"] == [2, 2] and arrays[m["overviewKey"]].shape == (6, 75, 75)
         exact = np.stack([pool_max(h)[0] for h in view.modules[m["layer"]].weights])
         np.testing.assert_allclose(arrays[m["overviewKey"]], exact, atol=0.004)
+
+
+def test_a_cell_of_a_notebook_stays_small() -> None:
+    view = attention_view(decoder_trace([f" w{i}" for i in range(1100)]))
+    whole, short = view.payload(), view.payload(SHORT)
+    sizes = [sum(len(array.data) for array in p.arrays.values()) for p in (whole, short)]
+    assert sizes[1] < SHORT + 10**6 < sizes[0]
+    m = short.views[0]["modules"][0]
+    assert any(m["full"] for m in short.views[0]["modules"])
+    assert max(short.arrays[m["overviewKey"]].shape[1:]) <= 64
+    assert "to stay small" in short.views[0]["note"] and "to stay small" not in whole.views[0]["note"]
+    exact = np.stack([pool_max(head, 64)[0] for head in view.modules[0].weights])
+    overview = short.arrays[m["overviewKey"]]
+    found = unpack({**overview.header(), "data": overview.base64})
+    np.testing.assert_allclose(found, exact, atol=0.004)
+
+
+def test_the_figures_name_the_strongest_pairs_and_rank_the_heads() -> None:
+    view = attention_view(decoder_trace(), layer=1, head=2)
+    found = view.figures
+    assert (found["module"], found["head"]) == ("decoder.layers.1.attention", 2)
+    best, weights = found["pairs"][0], view.weights()
+    assert best["weight"] == weights[best["query"], best["key"]] == max(
+        float(weights[t, s]) for t in range(9) for s in range(1, t)
+    )  # fmt: skip
+    assert (best["query_word"], best["key_word"]) == (BOOK[best["query"]].strip(), BOOK[best["key"]].strip())
+    scores = [head["decided"] for head in found["heads"]]
+    assert len(scores) == 12 and scores == sorted(scores, reverse=True)
+    assert "strongly coloured" in json.loads(view.json())["views"][0]["note"]
+
+
+@pytest.mark.parametrize(
+    ("ask", "said"),
+    [
+        (lambda trace: attention_view(trace, layer="x"), "layer is 'x'; it must be a whole number"),
+        (lambda trace: attention_view(trace, layer=True), "layer is True"),
+        (lambda trace: attention_view(trace, 0, head=1.5), "head is 1.5"),
+        (lambda trace: attention_view(trace, full=["decoder.layers.0.attention"]), "full names 'decoder.layers"),
+        (lambda trace: attention_view(trace, full=[("decoder.layers.0.attention", "1")]), "head is '1'"),
+        (lambda trace: attention_view(trace, 0, 0).strongest(query="a"), "query is 'a'"),
+        (lambda trace: attention_view(trace, 0, 0).strongest("many"), "count is 'many'"),
+    ],
+)
+def test_what_is_no_number_is_named(ask: Any, said: str) -> None:
+    with pytest.raises(OptionError, match=re.escape(said)):
+        ask(decoder_trace())
 
 
 def test_heads_that_are_named_travel_in_full_whatever_they_cost(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -342,6 +391,9 @@ def test_arcs_join_what_looks_at_each_other() -> None:
     t, s = np.unravel_index(np.argmax(view.weights()), view.weights().shape)
     ends = thickest.get_path().vertices[[0, -1], 0]
     assert sorted(np.rint(ends).tolist()) == sorted({int(t), int(s)} if t != s else [int(t)] * 2)
+    high = figure.axes[0].get_ylim()[1]
+    tops = [patch.get_path().interpolated(20).to_polygons(closed_only=False)[0][:, 1].max() for patch in found]
+    assert max(tops) > 0.6 * high  # the words' arcs fill the sheet
     long = attention_view(decoder_trace([" w"] * 80), layer=0, head=1, drawing="arcs")
     with pytest.raises(OptionError, match="80 tokens"):
         long.svg()
@@ -367,8 +419,9 @@ def test_the_glance_shows_every_head() -> None:
     figure = Figure()
     attention_view(trace).draw(figure)
     [image] = figure.axes[0].images
+    assert any("square root" in axes.get_ylabel() for axes in figure.axes)  # of its colour bar
     sheet = np.ma.filled(np.ma.asarray(image.get_array(), dtype=float), np.nan)
     held = sum(np.prod(trace.attention(path).shape) for path in trace.attentions())
     assert np.isfinite(sheet).sum() == held
     total = sum(float(trace.attention(path).sum()) for path in trace.attentions())
-    assert np.nansum(sheet**2) == pytest.approx(total, rel=1e-5)
+    assert np.nansum(sheet) == pytest.approx(total, rel=1e-5)

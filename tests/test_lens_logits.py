@@ -17,8 +17,9 @@ from clearhead.engine.model import Model
 from clearhead.errors import CheckpointError, OptionError, UnsupportedError
 from clearhead.lens import likely
 from clearhead.lens.before_after import ComparisonView, before_after, divergence
+from clearhead.lens.choices import ChoicesView, choices, predicted
 from clearhead.lens.likely import top_of
-from clearhead.lens.logits import ChoicesView, LogitLensView, choices, logit_lens
+from clearhead.lens.logit_lens import LogitLensView, logit_lens
 from clearhead.lens.payload import unpack
 from clearhead.lens.view import View
 from clearhead.text.printable import one_line
@@ -213,6 +214,9 @@ def test_choices_of_what_was_read() -> None:
     p = softmax(bert["head.logits"])
     assert [c.token for c in view.choices] == list(range(7)) and "mask" in view.note
     assert view.choices[2].probability == pytest.approx(p[2, IDS[2]], abs=1e-6)
+    assert predicted(bert) == range(7) and predicted(both) == range(1, 7)
+    assert not predicted(run(executor, BY_FAMILY["gpt2"], [5]))
+    assert not predicted(run(executor, BY_FAMILY["gpt2"], kinds=["output"]))
     with pytest.raises(OptionError, match="one token"):
         choices(run(executor, BY_FAMILY["gpt2"], [5]))
     with pytest.raises(OptionError, match='"logits"'):
@@ -267,6 +271,72 @@ def test_runs_that_part() -> None:
     harmless(bare)
     with pytest.raises(OptionError, match="two models"):
         before_after(before, run(executor, BY_FAMILY["gpt2"]))
+
+
+def test_runs_of_a_model_without_a_head_are_compared_by_layers() -> None:
+    config = replace(BY_FAMILY["bert"], head="none", head_bias=False)
+
+    def read(*edits: Any) -> Trace:
+        trace = Trace(config)
+        executor(config).encode([IDS], trace=trace, edits=Edits(config, list(edits)) if edits else None)
+        trace.ids = {"encoder": IDS}
+        trace.texts, trace.pieces = ({"encoder": [f" w{i}" for i in IDS]} for _ in range(2))
+        trace.special = {"encoder": [False] * len(IDS)}
+        return trace
+
+    view = before_after(read(), read(ablate("encoder.layers.0.attention", [1])), ["head 1 off"])
+    assert not view.positions and view.change.shape == (2, 7) and view.change.min() > 0
+    assert "its layers alone are compared" in view.note
+    fields, _, _ = page_of(view)
+    assert fields["positions"] == fields["before"] == fields["divergence"] == [] and "beforeList" not in fields
+    harmless(view)
+    with pytest.raises(OptionError, match="nothing to compare"):
+        bare = Trace(config, kinds=["weights"])
+        executor(config).encode([IDS], trace=bare)
+        bare.ids = {"encoder": IDS}
+        before_after(bare, bare)
+    with pytest.raises(OptionError, match="after is 'x'"):
+        before_after(bare, "x")  # type: ignore[arg-type]
+
+
+def test_runs_that_agree_are_drawn_on_a_scale_of_their_own() -> None:
+    pytest.importorskip("matplotlib")
+    from matplotlib.figure import Figure
+
+    trace, figure = run(executor, BY_FAMILY["llama"]), Figure()
+    view = before_after(trace, trace)
+    assert view.divergence.max() == 0
+    view.draw(figure)
+    divergence_axes = next(axes for axes in figure.axes if axes.get_ylabel() == "KL, nats")
+    assert divergence_axes.get_ylim() == (0, 0.01)
+    assert any("square root" in axes.get_ylabel() for axes in figure.axes)  # of the layers' colours, as on a page
+    assert "(square root)" in str(view)
+
+
+def test_drawings_say_what_their_colours_and_frames_are() -> None:
+    pytest.importorskip("matplotlib")
+    from matplotlib.figure import Figure
+
+    config = BY_FAMILY["llama"]
+    trace, figure = run(executor, config), Figure()
+    logit_lens(trace, loaded(executor, config)).draw(figure)
+    assert "framed: the same token as the last layer" in figure.axes[0].get_title(loc="left")
+    assert any(axes.get_ylabel() == "probability" for axes in figure.axes)
+    made = choices(trace)
+    assert "entropy" in made.svg() and "nats" in made.svg() and "nats" in str(made)
+
+
+def test_figures_are_plain_data() -> None:
+    config = BY_FAMILY["gpt2"]
+    trace = run(executor, config)
+    lens = logit_lens(trace, loaded(executor, config), top=2).figures
+    assert [layer["name"] for layer in lens["layers"]] == ["embedding", "layer 0", "layer 1"]
+    assert lens["layers"][-1]["likely"][3][0]["id"] == int(trace["head.logits"][3].argmax())
+    made = choices(trace, top=2)
+    assert made.figures["choices"][0] == made.choices[0].row() and made.figures["perplexity"] == made.perplexity
+    changed = before_after(trace, trace, ["nothing"]).figures
+    assert changed["positions"][2]["before"] == changed["positions"][2]["after"]
+    assert changed["layers"][1] == {"name": "layer 1", "change": [0.0] * 7} and changed["edits"] == ["nothing"]
 
 
 # Everywhere.

@@ -22,7 +22,7 @@ from clearhead.errors import OptionError
 from clearhead.lens import page as pages
 from clearhead.lens import view as views
 from clearhead.lens.page import frame, inside_script, page
-from clearhead.lens.payload import DTYPES, Payload, Token, dumps, from_levels, pack, to_levels, unpack
+from clearhead.lens.payload import DTYPES, ROOM, SHORT, Payload, Token, dumps, from_levels, pack, to_levels, unpack
 from clearhead.lens.view import Board, View, gather
 
 if TYPE_CHECKING:
@@ -52,6 +52,10 @@ class Picture(View):
     name: str = "numbers"
     title: str = "A picture"
     text: str = "a"
+
+    @property
+    def figures(self) -> dict[str, Any]:
+        return {"numbers": self.array.tolist()}
 
     def fill(self, payload: Payload) -> dict[str, Any]:
         key = payload.put(self.name, self.array)
@@ -314,3 +318,32 @@ def test_one_warning_says_which_characters_have_no_font(monkeypatch: pytest.Monk
     with pytest.warns(UserWarning) as found:
         assert "\u8001\u5e08" in Words(array=np.zeros(1)).svg()
     assert [str(w.message) for w in found] == ["another"]
+
+
+def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    view = Picture(array=np.zeros(2))
+    nowhere = tmp_path / "missing" / "a"
+    for write in (view.html, view.json, view.svg, view.png, Board([view], "b").html, Board([view], "b").json):
+        with pytest.raises(OptionError, match=f"cannot write .*{nowhere.name}: No such file"):
+            write(nowhere)
+
+
+def test_a_view_can_have_another_name_on_its_tab() -> None:
+    view = Picture(array=np.zeros(2))
+    payload = Board([view, view.named("Picture (encoder)")], "b").payload()
+    assert [fields["label"] for fields in payload.views] == ["Picture", "Picture (encoder)"]
+    assert view.tab == "Picture"
+
+
+def test_a_notebook_has_less_room_than_a_file() -> None:
+    found = []
+
+    class Asking(Picture):
+        def fill(self, payload: Payload) -> dict[str, Any]:
+            found.append(payload.room)
+            return super().fill(payload)
+
+    view = Asking(array=np.zeros(2))
+    view.html(), view._repr_html_(), Board([view], "b").html(), Board([view], "b")._repr_html_()
+    assert found == [ROOM, SHORT] * 2 and SHORT < ROOM / 8

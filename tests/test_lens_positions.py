@@ -19,14 +19,11 @@ from clearhead.config import ModelConfig, RotaryScaling
 from clearhead.errors import OptionError, UnsupportedError
 from clearhead.lens.payload import unpack
 from clearhead.lens.positions import PositionalEncoding, Positions, positional_encoding
-from clearhead.lens.schemes import (
-    AlibiPositions,
-    LearnedPositions,
-    RelativePositions,
-    RotaryPositions,
-    position_view,
-    position_views,
-)
+from clearhead.lens.schemes import position_view, position_views
+from clearhead.lens.schemes.alibi import AlibiPositions
+from clearhead.lens.schemes.learned import LearnedPositions
+from clearhead.lens.schemes.relative import RelativePositions
+from clearhead.lens.schemes.rotary import RotaryPositions
 from clearhead.lens.weights import weight
 from clearhead.positions import rotary_frequencies
 from clearhead.trace import Trace

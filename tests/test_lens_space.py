@@ -364,14 +364,49 @@ def test_the_tokens_of_a_text_are_points(decoder: Model, encoder: Model) -> None
     view = of_trace(trace, -1, stack="decoder")
     assert np.array_equal(view.vectors, trace["decoder.layers.1.output"]) and view.where == "layer 1"
     assert view.words[0] == "a" and view.groups is not None and view.groups[:3] == (0, 0, 0) and len(view.words) == 5
-    assert set(view.groups[3:]) <= {1, 2}
+    assert view.group_names[0] == "given" and view.group_names[view.groups[3]] in ("written by the model", "special")
     words = of_trace(encoder.trace("the book"), stack="encoder")
-    assert words.groups == (2, 0, 0, 2) and words.words[1:3] == ("the", "book")
+    assert words.groups == (1, 0, 0, 1) and words.words[1:3] == ("the", "book")
+    assert words.group_names == ("given", "special")
+    assert json.loads(words.json())["views"][0]["groups"] == {"names": ["given", "special"]}
     assert np.allclose(words.vectors[1:3], word_vectors(encoder, ["the", "book"]), atol=1e-6)
     with pytest.raises(OptionError, match="layer is 2; the decoder has layers 0 to 1"):
         of_trace(trace, 2, stack="decoder")
     with pytest.raises(OptionError, match="the trace holds no"):
         of_trace(decoder.trace("a b", layers=[0]), 1, stack="decoder")
+    with pytest.raises(OptionError, match="stack is 'foo'; this model has decoder"):
+        of_trace(trace, stack="foo")
+    with pytest.raises(OptionError, match="layer is 'x'"):
+        of_trace(trace, "x")  # type: ignore[arg-type]
+
+
+def test_equal_tokens_are_one_point_where_they_have_one_vector(encoder: Model) -> None:
+    trace = encoder.trace("the book the teacher the")
+    view = of_trace(trace)
+    assert view.words == ("[CLS]", "the (1, 3, 5)", "book", "teacher", "[SEP]")
+    assert np.array_equal(view.vectors[1], trace["encoder.embed.tokens"][3])
+    after = of_trace(trace, 0)  # positions have told them apart
+    assert after.words == ("[CLS]", "the (1)", "book", "the (3)", "teacher", "the (5)", "[SEP]")
+    many = of_trace(encoder.trace(" ".join(["the"] * 9)))
+    assert many.words == ("[CLS]", "the (1, 2, 3, 4 and 5 more)", "[SEP]")
+
+
+def test_what_was_given_and_written_too_has_a_colour_of_its_own(decoder: Model) -> None:
+    trace = decoder.trace("a b", max_new_tokens=1)
+    trace.ids["decoder"][-1] = trace.ids["decoder"][0]
+    trace["decoder.embed.tokens"][-1] = trace["decoder.embed.tokens"][0]
+    trace.texts["decoder"][-1], trace.special["decoder"][-1] = "a", False
+    view = of_trace(trace)
+    assert view.words[0] == "a (0, 3)" and view.groups is not None
+    assert view.group_names[view.groups[0]] == "given, and written too"
+    pytest.importorskip("matplotlib")
+    assert "given, and written too" in view.svg()
+
+
+def test_one_word_is_no_list_of_letters(encoder: Model) -> None:
+    for ask in (lambda: embedding_space(encoder, "book"), lambda: encoder.lens.space("book")):
+        with pytest.raises(OptionError, match=r"words is 'book'; it must be a list, even of one: \['book'\]"):
+            ask()
 
 
 @pytest.mark.weights

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from clearhead.lens import painting
-from clearhead.lens.terminal import PLAIN, SHADES, SIGNED, bar, fit, heat_map, pooled, ramp, table
+from clearhead.lens.colours import PLAIN, SIGNED
+from clearhead.lens.terminal import SHADES, bar, fit, heat_map, pooled, ramp, table
 
 
 def body(text: str) -> list[str]:
@@ -24,7 +25,7 @@ def test_a_heat_map_is_shaded_from_low_to_high() -> None:
 def test_a_cells_character_has_its_backgrounds_colour() -> None:
     styles = [str(span.style) for span in heat_map(np.array([[0.0, 1.0]]), legend=False).spans]
     assert styles == [f"{colour} on {colour}" for colour in ("rgb(68,1,84)", "rgb(253,231,37)")]
-    assert ramp(0.5, SIGNED) == "rgb(240,240,240)" and ramp(1, PLAIN) == "rgb(253,231,37)"
+    assert ramp(0.5, SIGNED) == "rgb(250,250,250)" and ramp(1, PLAIN) == "rgb(253,231,37)"
 
 
 def test_signed_numbers_are_shaded_around_0() -> None:
@@ -90,11 +91,11 @@ def test_labels_of_a_drawing_are_thinned_and_plain() -> None:
     from matplotlib.figure import Figure
 
     axes = Figure().subplots()
-    painting.heat_map(axes, np.eye(100), rows=[f"${n}" for n in range(100)], columns=["x" * 30] * 100)
+    painting.paint_matrix(axes, np.eye(100), rows=[f"${n}" for n in range(100)], columns=["x" * 30] * 100)
     labels = [label.get_text() for label in axes.get_yticklabels()]
     assert labels[:3] == ["$0", "$3", "$6"] and len(labels) <= painting.MOST_LABELS
     assert not any(label.get_parse_math() for label in axes.get_yticklabels())
     assert axes.get_xticklabels()[0].get_text() == "x" * 17 + "…"
     assert axes.images[0].get_clim() == (0, 1)
-    painting.heat_map(axes, np.array([[-2.0, 1.0]]), signed=True)
+    painting.paint_matrix(axes, np.array([[-2.0, 1.0]]), signed=True)
     assert axes.images[1].get_clim() == (-2, 2)

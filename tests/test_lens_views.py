@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +17,18 @@ from clearhead.engine.completion import Completion, Sample, Timing, Usage
 from clearhead.engine.context_window import Context
 from clearhead.errors import OptionError
 from clearhead.lens import page as pages
-from clearhead.lens import who
+from clearhead.lens import painting, who
+from clearhead.lens.attention import attention_view
 from clearhead.lens.attribution import AttributionView, Target
 from clearhead.lens.influence import InfluenceView, by_distance, distances
+from clearhead.lens.lens import Lens
 from clearhead.lens.payload import Payload, Token, unpack
-from clearhead.lens.tokens import Piece, TokensView, cut, shown, tokens_view
-from clearhead.lens.view import View
+from clearhead.lens.tokens import Piece, TokensView, check_stack, cut, tokens_in, tokens_of_trace, tokens_view
+from clearhead.lens.view import Board, View
 from clearhead.lens.who import who_view
-from clearhead.lens.window import ContextWindowView, shares, window_view
-from clearhead.lens.words import find, label, occurrences, text_of, words
-from clearhead.text.printable import one_line
+from clearhead.lens.window import ContextWindowView, shares, window_of_trace, window_view
+from clearhead.lens.words import bytes_of, find, label, occurrences, text_of, words
+from clearhead.text.printable import one_line, spelled
 from lens_traces import BOOK, causal, decoder_trace, encoder_trace, trace_of, translation_trace
 from models import BY_FAMILY
 from terminal import invoke
@@ -130,16 +133,16 @@ def test_labels_show_blanks() -> None:
 
 def test_the_tokens_of_a_trace_are_marked_and_harmless() -> None:
     trace = decoder_trace(["[CLS]", HOSTILE, " b"], n_prompt=2)
-    found = shown(trace, "decoder")
+    found = tokens_in(trace, "decoder")
     assert [(t.special, t.generated) for t in found] == [(True, False), (False, False), (False, True)]
     assert found[1].text == one_line(HOSTILE) and found[1].piece == one_line(HOSTILE) and found[1].id == 101
-    assert shown(trace, "encoder") == []
+    assert tokens_in(trace, "encoder") == []
     start = decoder_trace(["", " a"])
     start.pieces["decoder"][0] = ""
-    assert [(t.text, t.special) for t in shown(start, "decoder")] == [("<100>", True), (" a", False)]
+    assert [(t.text, t.special) for t in tokens_in(start, "decoder")] == [("<100>", True), (" a", False)]
     both = translation_trace()
-    assert not any(t.generated for t in shown(both, "encoder"))
-    assert [t.generated for t in shown(both, "decoder")] == [False] + [True] * 5
+    assert not any(t.generated for t in tokens_in(both, "encoder"))
+    assert [t.generated for t in tokens_in(both, "decoder")] == [False] + [True] * 5
 
 
 def test_a_text_is_cut_with_bytes_and_specials(tmp_path: Path) -> None:
@@ -170,6 +173,33 @@ def test_a_model_brings_its_own_window(tmp_path: Path) -> None:
     assert view.window == model.config.max_positions and model.name in view.title
     assert [p.id for p in view.pieces] == model.tokenizer.encode("Hi é")
     assert "<A9>" in str(view)
+
+
+def test_what_the_model_wrote_is_marked() -> None:
+    trace = decoder_trace(["a", " b", " c"], n_prompt=1)
+    view = tokens_of_trace(trace, "decoder")
+    fields, _, tokens = page_of(view)
+    assert fields["list"] == "decoder"
+    assert [t["generated"] for t in tokens["decoder"]] == [False, True, True]
+    assert [t["generated"] for t in view.figures["tokens"]] == [False, True, True]
+    assert sum("underline" in str(span.style) for span in view.terminal().spans) == 2
+    assert "2 written by the model" in str(view)
+    assert payload_of(view, attention_view(trace)).tokens.keys() == {"decoder"}  # so that both views can point at one
+    harmless(view)
+
+
+def payload_of(*views: View) -> Payload:
+    """Several views on one page."""
+    return Board(views, "b").payload()
+
+
+@pytest.mark.parametrize("stack", ["foo", 5])
+def test_a_stack_that_is_not_there_is_refused(stack: Any) -> None:
+    for trace in (decoder_trace(), translation_trace()):
+        for ask in (check_stack, lambda trace, stack: Lens(trace).tokens(stack)):
+            with pytest.raises(OptionError, match=r"stack is .* this model has"):
+                ask(trace, stack)
+    assert check_stack(translation_trace(), None) == "decoder"
 
 
 def test_what_the_window_has_no_room_for_is_dim() -> None:
@@ -313,6 +343,7 @@ def test_a_page_can_ask_about_other_words(monkeypatch: pytest.MonkeyPatch) -> No
     view = who_view(trace, "book", question="Who has the book?")
     fields, arrays, _ = page_of(view)
     assert (fields["word"], fields["question"], fields["title"]) == (7, "Who has the book?", "Who has the book?")
+    assert (fields["wordTokens"], fields["include"], fields["target"]) == ([7], [], None)
     assert fields["heads"] == {path: list(range(6)) for path in trace.attentions()}
     for path in trace.attentions():
         np.testing.assert_array_equal(arrays[fields["rows"][path]], trace.attention(path))
@@ -323,6 +354,110 @@ def test_a_page_can_ask_about_other_words(monkeypatch: pytest.MonkeyPatch) -> No
     np.testing.assert_allclose(arrays[fields["rows"][path]], trace.attention(path), atol=0.004)
     monkeypatch.setattr(who, "MOST", 10)
     assert page_of(view)[0]["rows"] is None
+
+
+def linked(fields: dict[str, Any], arrays: dict[str, Any], entry: dict[str, Any]) -> float:
+    """What a page draws for an entry of the ranking: from the tokens of the word asked about to all of the other."""
+    rows = arrays[fields["rows"][entry["module"]]][fields["heads"][entry["module"]].index(entry["head"])]
+    asked = [token - fields["firstQuery"] for token in fields["wordTokens"]]
+    word = next(word for word in fields["words"] if word[0] == entry["key"])
+    return float(rows[asked].mean(axis=0)[word].sum())
+
+
+def test_the_ranking_and_the_links_are_of_the_same_word() -> None:
+    texts = ["The", " teacher", " taught", " the", " arian", "ism", " of", " book", "keep", "ing"]
+    view = who_view(decoder_trace(texts), "bookkeeping")
+    fields, arrays, _ = page_of(view)
+    assert (fields["word"], fields["wordTokens"]) == (7, [7, 8, 9])
+    for entry in fields["ranked"][:20]:
+        assert linked(fields, arrays, entry) == pytest.approx(entry["weight"], rel=1e-5)
+        assert entry["key"] < 7 and entry["key"] not in fields["leftOut"]  # nothing later, nothing left out
+    phrase, _, _ = page_of(who_view(decoder_trace(texts), "the arianism", "teacher", include=["first"]))
+    assert (phrase["wordTokens"], phrase["target"], phrase["include"]) == ([3, 4, 5], [1], ["first"])
+
+
+def test_blanks_are_no_words_to_rank_and_a_first_word_is_left_out_whole() -> None:
+    trace = decoder_trace(["Book", "keep", "ing", " ", "and", " love"])
+    view = who_view(trace, "love", limit=1000)
+    assert {a.word for a in view.ranked} == {"and"}
+    fields, _, _ = page_of(view)
+    assert fields["leftOut"] == [0, 1, 2, 3]
+    assert "special tokens and blanks" in fields["note"] and "the first word, on whose first token" in fields["note"]
+    assert {a.word for a in who_view(trace, "love", include=["special", "first"]).ranked} == {
+        "Bookkeeping", "␣", "and",
+    }  # fmt: skip
+
+
+def test_a_word_that_comes_again_is_named_by_its_place() -> None:
+    assert [who_view(decoder_trace(), n).title for n in (3, 6, 7)] == [
+        'What "the" (3) attends to',
+        'What "the" (6) attends to',
+        'What "book" attends to',
+    ]
+
+
+def test_an_empty_ranking_says_why() -> None:
+    texts = ["The", " dog", " barks"]
+    for view, said in (
+        (who_view(decoder_trace(texts), "dog"), 'Nothing stands before "dog" but what is left out.'),
+        (who_view(decoder_trace(texts), "dog", "barks"), "it stands later, where a decoder cannot look"),
+        (who_view(encoder_trace(["[CLS]", "dog", "[SEP]"]), "dog"), "Nothing stands in the text but"),
+    ):
+        assert view.ranked == [] and said in " ".join(str(view).split()) and said in page_of(view)[0]["note"]
+        harmless(view)
+    assert who_view(decoder_trace(texts), "barks").nothing == ""
+
+
+@pytest.mark.parametrize("word", [2.5, ["apple"], None, True, [1.0]])
+def test_what_names_no_word_is_refused_for_what_it_is(word: Any) -> None:
+    for trace in (translation_trace(), decoder_trace()):
+        with pytest.raises(OptionError, match="give its text, the index of its token, or a list"):
+            who_view(trace, word)
+
+
+def test_who_is_refused_for_what_it_is() -> None:
+    with pytest.raises(OptionError, match="stack is 'foo'"):
+        who_view(translation_trace(), "uses", stack="foo")
+    with pytest.raises(OptionError, match="limit is 'x'"):
+        who_view(decoder_trace(), "book", limit="x")  # type: ignore[arg-type]
+
+
+def bytewise(text: str, *cuts: int) -> list[Token]:
+    """Tokens of a byte-level vocabulary that cuts a text's bytes at these places."""
+    data = text.encode()
+    parts = [data[a:b] for a, b in zip((0, *cuts), (*cuts, len(data)), strict=True)]
+    return [Token(spelled(part), f"piece{n}", n) for n, part in enumerate(parts)]
+
+
+def test_characters_that_are_cut_into_tokens_are_words() -> None:
+    tokens = bytewise("我喜欢吃苹果，你呢", 2, 3, 5, 9, 12, 14, 15, 17, 18, 20, 22, 25)
+    assert tokens[0].text == "<E6><88>"
+    assert said(tokens, words(tokens))[:2] == ["我", "喜欢"]
+    assert text_of(tokens, find(tokens, "苹果")) == "苹果" and find(tokens, "苹果")[0] == 5
+    assert text_of(tokens, range(len(tokens))) == "我喜欢吃苹果，你呢"
+    latin = bytewise("un café noir", 6, 7, 8)
+    assert said(latin, words(latin)) == ["un café", "noir"] or said(latin, words(latin)) == ["un café noir"]
+    split = bytewise("caf\u00e9s", 3, 4, 5)
+    assert said(split, words(split)) == ["cafés"] and find(split, "cafés") == [0, 1, 2, 3]
+    with pytest.raises(OptionError, match="no word"):
+        find(bytewise("苹", 1, 2), "果")
+
+
+def test_what_the_vocabulary_spells_like_an_escape_is_text() -> None:
+    literal = [Token("<E6>", "<E6>", 1), Token("<88>", "<88>", 2), Token("<91>", "<91>", 3)]
+    assert text_of(literal, [0, 1, 2]) == "<E6><88><91>"
+    real = [Token("<E6>", "æ", 1), Token("<88>", "Ī", 2), Token("<91>", "ĳ", 3)]
+    assert text_of(real, [0, 1, 2]) == "我" and text_of(real, [0, 1]) == "<E6><88>"
+
+
+@given(st.text(alphabet="ab é我喜<E6>\n", max_size=9), st.lists(st.integers(0, 30), max_size=6))
+def test_words_of_cut_bytes_are_whole(text: str, cuts: list[int]) -> None:
+    n = len(text.encode())
+    tokens = bytewise(text, *sorted(c for c in {*cuts} if 0 < c < n))
+    found = words(tokens)
+    assert [i for indices in found for i in indices] == list(range(len(tokens)))
+    whole = b"".join(bytes_of(token) for token in tokens)
+    assert one_line(whole.decode()) == one_line(text)
 
 
 def test_who_in_a_terminal_and_drawn() -> None:
@@ -369,6 +504,16 @@ def test_beside_an_encoder_the_prompt_is_read_elsewhere() -> None:
     view = window_view(completion(40, 25, 26))
     assert view.segments == [("start", 1), ("generated", 25), ("free", 74)]
     assert "40 tokens of the prompt were read by the encoder" in str(view)
+
+
+def test_a_trace_beside_an_encoder_reads_the_prompt_elsewhere() -> None:
+    view = window_of_trace(translation_trace())
+    assert (view.used, view.generated, view.apart) == (6, 5, 5)
+    assert view.segments[0] == ("start", 1) and "5 tokens of the prompt were read by the encoder" in view.note
+    assert window_of_trace(decoder_trace(n_prompt=4)).apart == 0
+    assert window_of_trace(encoder_trace()).generated == 0
+    with pytest.raises(OptionError, match="completion is 'x'"):
+        window_view("x")  # type: ignore[arg-type]
 
 
 def test_a_real_completion_fills_the_window(tmp_path: Path) -> None:
@@ -428,12 +573,55 @@ def test_influence_is_shown_side_by_side() -> None:
     assert len(tokens[fields["list"]]) == 4
     table = str(view).split("distance", 1)[1].splitlines()
     row = next(line for line in table[1:] if line.strip().startswith("0 "))
-    assert row.split() == ["0", f"{np.diag(matrices['rnn']).mean():.4g}", f"{np.diag(matrices[HOSTILE]).mean():.4g}"]
+    assert row.split() == ["0", f"{np.diag(matrices['rnn']).mean():.3g}", f"{np.diag(matrices[HOSTILE]).mean():.3g}"]
     harmless(view)
+    assert "(square root)" in str(view)  # the page's scale
     harmless(InfluenceView(matrices={"long": np.ones((600, 600))}, tokens=listed(*["w"] * 600)))
     for wrong in ({}, {"a": np.ones((4, 3))}, {"a": np.ones(4)}):
         with pytest.raises(OptionError, match="influence"):
             InfluenceView(matrices=wrong, tokens=view.tokens)
+
+
+def test_estimated_influence_says_how_far_it_is_off() -> None:
+    matrix = np.tril(np.random.default_rng(0).random((4, 4)))
+    exact = InfluenceView(matrices={"m": matrix}, tokens=listed(*"abcd"), unit="norm of the gradient")
+    rough = replace(exact, error=0.24, estimated="2 random directions per token")
+    assert "24% off" in rough.note and "off on average" not in exact.note and "norm of the gradient" in exact.note
+    mean = float(np.diag(matrix).mean())
+    tables = [str(v).split("distance", 1)[1].splitlines() for v in (exact, rough)]
+    lines = [next(line for line in table if line.strip().startswith("0 ")) for table in tables]
+    assert [line.split()[1] for line in lines] == [f"{mean:.3g}", f"{mean:.2g}"]
+    assert [rough.number(n) for n in (123.4, 0.0123, 5.0)] == ["120", "0.012", "5"] and exact.number(123.4) == "123"
+    fields, _, _ = page_of(rough)
+    assert (fields["unit"], fields["error"]) == ("norm of the gradient", 0.24)
+    assert np.allclose(rough.figures["matrices"][0]["influence"], matrix)
+    pytest.importorskip("matplotlib")
+    from matplotlib.figure import Figure
+
+    figure = Figure()
+    rough.draw(figure)
+    labels = [axes.get_ylabel() for axes in figure.axes]
+    assert any("norm of the gradient" in text and "square root" in text for text in labels)
+    assert any("logarithmic" in axes.get_xlabel() and axes.get_xscale() == "symlog" for axes in figure.axes)
+
+
+def test_colours_of_signed_numbers_are_the_pages() -> None:
+    """Blue is for, orange against, on paper and in a terminal as well."""
+    target = Target(text="x", id=7, probability=0.8)
+    view = AttributionView(scores=np.array([1.0, -1.0]), tokens=listed("for", "against"), target=target, method="m")
+    styles = [str(span.style) for span in view.terminal().spans if " on rgb" in str(span.style)]
+    (r1, _, b1), (r2, _, b2) = (map(int, re.findall(r"\d+", style.split("rgb")[1])) for style in styles)
+    assert b1 > r1 and r2 > b2
+    assert styles[0].startswith("white on") and styles[1].startswith("white on")
+    pytest.importorskip("matplotlib")
+    from matplotlib.figure import Figure
+
+    figure = Figure()
+    view.draw(figure)
+    bars = [patch.get_facecolor() for patch in figure.axes[0].patches]
+    assert bars[0][2] > bars[0][0] and bars[1][0] > bars[1][2]
+    low, high = painting.ramp(signed=True)([0.0, 1.0])
+    assert low[0] > low[2] and high[2] > high[0]
 
 
 def test_attribution_shows_what_spoke_for_and_against() -> None:

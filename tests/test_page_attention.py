@@ -6,6 +6,7 @@ The pages come from `web/fixtures/attention.py`. No page asks for anything or re
 import importlib.util
 import json
 import re
+import zlib
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -13,9 +14,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+import browser as browser_module
 from browser import drawn, inked, until
 from clearhead.lens.page import frame, page
-from clearhead.lens.payload import Payload, from_levels, to_levels, unpack
+from clearhead.lens.payload import PackedArray, Payload, from_levels, to_levels, unpack
 
 ROOT = Path(__file__).parents[1]
 GLANCE, MATRIX = ".mode.glance canvas", ".mode.matrix canvas"
@@ -217,17 +219,20 @@ def test_cross_attention_has_its_own_heading_and_columns(open_page, made):
 def test_generated_tokens_step_by_step(open_page, small):
     opened = open_page(page(small))
     opened.click("[data-mode=generated]")
-    assert opened.inner_text(".mode.generated .readout") == "Generated token 1 of 15: ‘It’"
+    line = ".mode.generated .readout"
+    assert opened.inner_text(line) == "Generated token 1 of 15: ‘It’, whose row computes the token after it: ‘was’"
     opened.click("[aria-label='Next token']")
-    assert opened.inner_text(".mode.generated .readout") == "Generated token 2 of 15: ‘was’"
+    assert opened.inner_text(line) == "Generated token 2 of 15: ‘was’, whose row computes the token after it: ‘the’"
     weights = array(small, "decoder.layers.3.attention.weights/2")[11]
     painted = opened.eval_on_selector_all(
         ".running-text span", "all => all.map((one) => one.style.backgroundColor !== '')"
     )
     assert painted == [bool(level) for level in to_levels(weights)]
     opened.click("text=Play")
-    until(opened, ".mode.generated .readout", "4 of 15")
+    until(opened, line, "4 of 15")
     opened.click("text=Pause")
+    opened.fill("[aria-label='Generated token']", "24")
+    assert opened.inner_text(line) == "Generated token 15 of 15: ‘.’, whose row computes the token after it"
 
 
 def test_only_the_overview_is_said_plainly(open_page, made):
@@ -246,6 +251,30 @@ def test_only_the_overview_is_said_plainly(open_page, made):
     found = re.fullmatch(r"Tokens (\d+)–\d+ look at tokens (\d+)–\d+: at most ≈ (\S+)", opened.inner_text(LINE))
     row, column = int(found[1]) // 4, int(found[2]) // 4
     assert float(found[3].replace("−", "-")) == pytest.approx(overview[row, column], rel=0.06)
+
+
+@pytest.mark.parametrize(("mode", "needs"), [("arcs", "arcs need"), ("generated", "this picture needs")])
+def test_pictures_of_single_weights_refuse_an_overview(open_page, made, mode, needs):
+    payload = made.big(n_tokens=512, n_layers=5)
+    payload.views[0]["generatedFrom"] = 500
+    opened = open_page(page(payload))
+    opened.click(f"[data-mode={mode}]")
+    drawn(opened)
+    picture = ".mode.arcs canvas" if mode == "arcs" else ".running-text"
+    assert opened.is_visible(picture) and opened.inner_text(".notice") == ""
+    opened.select_option("select[aria-label=Layer]", "4")
+    until(opened, ".notice", "layer 4, head 2")
+    assert opened.inner_text(".notice") == (
+        f"Of layer 4, head 2 only the overview is in this page, and {needs} every weight; in full: layer 3, heads 0–7."
+    )
+    assert not opened.is_visible(picture)
+    opened.select_option("select[aria-label=Layer]", "3")
+    until(opened, ".notice", "")
+    opened.wait_for_selector(picture)
+    opened.select_option("select[aria-label=Head]", "8")
+    until(opened, ".notice", "layer 3, head 8")
+    opened.click("[data-mode=matrix]")
+    assert opened.is_visible(MATRIX) and "each cell is the largest weight" in opened.inner_text(".notice")
 
 
 def test_a_lone_peak_stays_in_sight_far_away(open_page, made):
@@ -314,6 +343,128 @@ def test_who_ranks_again_for_another_word_and_chooses_the_head(open_page, small)
     assert f"{best:.3f}" in opened.inner_text(".ranking li >> nth=0")
 
 
+DRAWN = re.compile(r"‘([^’]*)’ (≈ )?(\d[\d.e−]*)")
+FIRST = ".ranking li >> nth=0"
+
+
+def links(opened: Any) -> list[tuple[str, str]]:
+    """The words that the picture links the asked word to, the three strongest, as whoever listens hears them."""
+    opened.focus(".who canvas")
+    for key in ("ArrowLeft", "ArrowRight"):
+        opened.keyboard.press(key)
+    said = opened.inner_text(".who > [aria-live]:last-child")
+    return [(word, number) for word, _, number in DRAWN.findall(said.partition(" looks at ")[2])]
+
+
+def test_who_draws_the_number_that_it_ranks(open_page, made):
+    """Of a phrase, and of words of several tokens, the ranking and the picture have the same numbers."""
+    payload = made.pieces()
+    opened = open_page(page(payload))
+    best = payload.views[0]["ranked"][0]
+    assert opened.inner_text(".asked").startswith("Where heads look from ‘the dogcatcher’ (8), the strongest first.")
+    assert opened.inner_text(FIRST).split("\n")[-1] == f"{best['weight']:.3f}"
+    assert links(opened)[0] == ("arianism", f"{best['weight']:.3f}")
+    rows = array(payload, payload.views[0]["rows"][best["module"]])[best["head"]]
+    mean = rows[[8, 9, 10, 11]].mean(axis=0)
+    assert mean[1:4].sum() == pytest.approx(best["weight"], abs=0.01)
+    drawn_weights = [float(number) for _, number in links(opened)[1:]]
+    words = [[4], [5], [6], [7]]
+    assert drawn_weights == pytest.approx(sorted((mean[w].sum() for w in words), reverse=True)[:2], abs=1e-3)
+
+
+def test_who_asks_about_a_whole_word_and_never_looks_ahead(open_page, made):
+    payload = made.pieces()
+    opened = open_page(page(payload))
+    opened.focus(".who canvas")
+    for _ in range(4):
+        opened.keyboard.press("ArrowLeft")
+    opened.keyboard.press("Enter")
+    until(opened, ".asked", "‘of’ (4)")
+    opened.keyboard.press("ArrowLeft")
+    opened.keyboard.press("Enter")
+    until(opened, ".asked", "‘arianism’ (1)")
+    assert "Nothing to rank for ‘arianism’ (1): every word before it is left out" in opened.inner_text(".asked")
+    assert opened.locator(".ranking li").count() == 0
+    assert links(opened) == []
+    opened.keyboard.press("ArrowRight")
+    opened.keyboard.press("Enter")
+    until(opened, ".asked", "Where heads look from ‘of’ (4)")
+    assert {word for word, _ in links(opened)} == {"arianism"}  # not the first token, itself, or what comes later
+    rows = {path: array(payload, key) for path, key in payload.views[0]["rows"].items()}
+    best = max(float(one[:, 4, 1:4].sum(axis=1).max()) for one in rows.values())
+    assert opened.inner_text(FIRST).split("\n")[-1] == f"≈ {best:.3f}"  # the page's own sum, of rounded weights
+
+
+def test_who_tells_words_that_say_the_same_apart(open_page, made):
+    payload = made.pieces()
+    opened = open_page(page(payload))
+    places = [text.split("\n")[1] for text in opened.locator(".ranking li").all_inner_texts()]
+    assert {"‘of’ (4)", "‘of’ (7)"} <= set(places)
+    ranked = payload.views[0]["ranked"][: len(places)]
+    assert [int(place.split("(")[1].rstrip(")")) for place in places] == [one["key"] for one in ranked]
+
+
+def test_who_keeps_what_it_was_asked_to_include_and_its_target(open_page, made):
+    """Asked about another word, the page leaves out and looks for the same as Python did."""
+    payload = made.pieces()
+    view = payload.views[0]
+    view |= {"include": ["self", "special", "first"], "leftOut": []}
+    opened = open_page(page(payload))
+    opened.focus(".who canvas")
+    for _ in range(5):
+        opened.keyboard.press("ArrowLeft")
+    opened.keyboard.press("Enter")
+    until(opened, ".asked", "Where heads look from ‘arianism’")
+    texts = " ".join(opened.locator(".ranking li").all_inner_texts())
+    assert "‘The’ (0)" in texts and "‘arianism’ (1)" in texts
+    view["target"] = [6]
+    view["ranked"] = [one for one in view["ranked"] if one["key"] == 6]
+    opened = open_page(page(payload))
+    assert {word for word, _ in links(opened)} == {"dog"}
+    opened.keyboard.press("ArrowLeft")
+    opened.keyboard.press("Enter")
+    until(opened, ".asked", "‘of’ (7)")
+    assert {text.split("\n")[1] for text in opened.locator(".ranking li").all_inner_texts()} == {"‘dog’ (6)"}
+    for _ in range(2):
+        opened.keyboard.press("ArrowLeft")
+    opened.keyboard.press("Enter")
+    until(opened, ".asked", "what is looked for stands after it")
+
+
+def test_numbers_of_several_digits_choose_a_head(open_page, made):
+    opened = open_page(page(made.pieces()))
+    opened.click("#tab-1")
+    opened.focus(MATRIX)
+    for key in "12":
+        opened.keyboard.press(key)
+    assert chosen(opened)[1] == "head 12"
+    opened.wait_for_timeout(700)
+    opened.keyboard.press("3")
+    assert chosen(opened)[1] == "head 3"
+    opened.keyboard.press("5")  # there is no head 35
+    assert chosen(opened)[1] == "head 5"
+
+
+def test_the_mean_of_rounded_heads_is_marked_as_rounded(open_page, made):
+    opened = open_page(page(made.pieces()))
+    opened.click("#tab-1")
+    opened.select_option("select[aria-label=Head]", "mean")
+    opened.focus(MATRIX)
+    for key in ("ArrowDown", "ArrowDown", "ArrowRight"):
+        opened.keyboard.press(key)
+    drawn(opened)
+    assert READ.fullmatch(opened.inner_text(LINE)).group(4) == "≈ "
+    assert all(text.startswith("≈ ") for text in opened.locator(".side .share .numbers").all_inner_texts())
+
+
+def test_the_header_does_not_say_a_name_twice(open_page, made, small):
+    opened = open_page(page(made.pieces()))  # its title begins with the model's name
+    assert opened.inner_text("header").count("random-pieces") == 1
+    assert "layers 2" in opened.inner_text("header")
+    opened = open_page(page(small))
+    assert opened.inner_text(".facts .name") == "random-tiny"
+
+
 def test_the_context_window_in_numbers(open_page, small):
     opened = open_page(page(small))
     opened.click("#tab-3")
@@ -369,6 +520,39 @@ def test_an_unknown_view_and_a_broken_array_are_one_line_each(browser, made, tmp
     assert opened.inner_text(".failure") == "Cannot show Stars: this page cannot draw views of the type horoscope."
     assert len(said) == 2
     opened.close()
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (zlib.compress(bytes(1 << 24)), "of shape 25 x 25 has more than 2500 bytes"),  # 16 KiB that swell to 16 MiB
+        (zlib.compress(bytes(2499)), "of shape 25 x 25 has 2499 bytes, not 2500"),
+        (zlib.compress(bytes(2500))[:-6], "of shape 25 x 25 is damaged"),
+    ],
+    ids=["too many", "too few", "damaged"],
+)
+def test_a_page_inflates_no_more_than_was_declared(browser, made, tmp_path, data, said):
+    payload = made.small()
+    key = "decoder.layers.3.attention.weights/2"
+    payload.arrays[key] = PackedArray("f32", (25, 25), "linear", "deflate", data)
+    path = tmp_path / "swollen.html"
+    path.write_text(page(payload), encoding="utf-8")
+    opened, wrong = browser.new_page(), []
+    opened.on("pageerror", lambda error: wrong.append(str(error)))
+    opened.goto(path.as_uri())
+    until(opened, ".notice", "head 2")
+    assert opened.inner_text(".notice") == f"Cannot show layer 3, head 2: array {key} {said}."
+    assert wrong == []
+    opened.close()
+
+
+def test_a_missing_browser_fails_where_one_is_needed(monkeypatch):
+    monkeypatch.setenv("CLEARHEAD_NEED_CHROMIUM", "1")
+    with pytest.raises(pytest.fail.Exception, match="need Chromium"):
+        browser_module.missing("Chromium: apt-get install chromium")
+    monkeypatch.delenv("CLEARHEAD_NEED_CHROMIUM")
+    with pytest.raises(pytest.skip.Exception, match="need Chromium"):
+        browser_module.missing("Chromium: apt-get install chromium")
 
 
 def test_ten_thousand_tokens(open_page, made):

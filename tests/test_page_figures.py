@@ -280,6 +280,18 @@ def colours(shown: Any) -> int:
 
 
 @pytest.mark.parametrize("webgl", [True, False], ids=["webgl", "canvas"])
+def test_the_colours_of_points_are_named(open_page, webgl):
+    shown, payload = space_page(open_page, webgl)
+    drawn(shown)
+    names = payload.views[0]["groups"]["names"]
+    assert shown.locator(".space-panel .key li").all_inner_texts() == names[:5]  # no point is in the sixth group
+    grounds = shown.eval_on_selector_all(".key .swatch", "all => all.map((one) => getComputedStyle(one).background)")
+    assert len(set(grounds)) == 5
+    shown.click("header button")
+    assert shown.eval_on_selector(".key .swatch", "one => getComputedStyle(one).background") != grounds[0]
+
+
+@pytest.mark.parametrize("webgl", [True, False], ids=["webgl", "canvas"])
 def test_turning_and_zooming(open_page, webgl):
     shown, _ = space_page(open_page, webgl)
     drawn(shown)
@@ -371,6 +383,16 @@ def test_every_part_is_in_the_diagram_and_reached_by_keys(open_page, family):
     assert view["parts"][focused(shown)]["label"] in shown.inner_text(".part-panel h3")
 
 
+def test_hidden_places_of_a_score_bias_are_counted(open_page):
+    payload = figures.diagram("llama")
+    payload.views[0]["stats"]["decoder.bias"] = {**figures.STATISTICS, "shape": [1, 4, 4], "hidden": 6}
+    payload.views[0]["held"] = sorted({*payload.views[0]["held"], "decoder.bias"})
+    shown = open_page(page(payload))
+    shown.click("[data-part='decoder.layers.{i}.attention']")
+    assert shown.locator("tr", has_text="decoder.bias").locator("td >> nth=0").inner_text() == "1 × 4 × 4, 6 hidden"
+    assert "hidden" not in shown.locator("tr", has_text="attention.weights").inner_text()
+
+
 def focused(shown: Any) -> str:
     """The part that has the focus."""
     return str(shown.evaluate("document.activeElement.dataset.part"))
@@ -401,6 +423,28 @@ def test_attention_in_the_diagram_is_what_the_attention_view_shows(open_page):
     assert shown.get_attribute("[role=tab][aria-selected=true]", "id") == "tab-1"
     chosen = "select => select.selectedOptions[0].textContent"
     assert shown.eval_on_selector("select[aria-label=Layer]", chosen) == "layer 1"
+
+
+def test_opening_the_diagram_leaves_the_attention_where_it_is(open_page):
+    payload, other = fixture("attention").small(), figures.diagram("llama")
+    payload.views = [payload.views[0], other.views[0]]
+    paths = [path.replace("{i}", "0") for part in other.views[0]["parts"].values() for path in part["paths"]]
+    modules = [f"{module['path']}.weights" for module in payload.views[0]["modules"]]
+    other.views[0]["held"] = sorted({*paths, *modules})
+    shown = open_page(page(payload))
+    layer = "select => select.selectedOptions[0].textContent"
+    assert shown.eval_on_selector("select[aria-label=Layer]", layer) == "layer 3"
+    shown.click("#tab-1")
+    assert shown.locator("[data-part='decoder.layers.{i}.attention'][aria-pressed=true]").count() == 1
+    assert shown.eval_on_selector(".part-panel select", layer) == "layer 3"  # begins where the attention is
+    shown.click("text=simplified")
+    shown.click("text=every part")
+    shown.click("#tab-0")
+    assert shown.eval_on_selector("select[aria-label=Layer]", layer) == "layer 3"
+    shown.click("#tab-1")
+    shown.select_option(".part-panel select", "5")
+    shown.click("#tab-0")
+    assert shown.eval_on_selector("select[aria-label=Layer]", layer) == "layer 5"
 
 
 # The logit lens
@@ -450,12 +494,43 @@ def test_a_long_text_has_elements_only_for_what_is_in_sight(open_page):
     assert listed(tip(shown)) == pytest.approx(array(payload, "probabilities")[30, 0].tolist(), abs=6e-4)
 
 
+RATIOS = """() => {
+    const parse = (text) => text.match(/[\\d.]+/g).slice(0, 3).map(Number);
+    const linear = (c) => (c / 255 <= 0.04045 ? c / 255 / 12.92 : ((c / 255 + 0.055) / 1.055) ** 2.4);
+    const luminance = ([r, g, b]) => 0.2126 * linear(r) + 0.7152 * linear(g) + 0.0722 * linear(b);
+    return [...document.querySelectorAll("SELECTOR")].map((cell) => {
+        const { color, backgroundColor } = getComputedStyle(cell);
+        const [one, other] = [luminance(parse(color)), luminance(parse(backgroundColor))];
+        return (Math.max(one, other) + 0.05) / (Math.min(one, other) + 0.05);
+    });
+}"""
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_words_on_every_colour_can_be_read(open_page, theme):
+    """WCAG 2.2, success criterion 1.4.3: a contrast of 4.5 at least, on each of the colours."""
+    payload = figures.logit_lens(figures.SENTENCE[:8], 31, 1)
+    payload.views[0]["probabilitiesKey"] = payload.put("all", np.linspace(0, 1, 256, dtype="f4").reshape(32, 8, 1))
+    payload.views.append(figures.attribution().views[0] | {"list": "many", "scoresKey": "signed"})
+    payload.tokens["many"] = figures.tokens([f" w{i}" for i in range(256)])
+    payload.put("signed", np.linspace(-1, 1, 256, dtype="f4"))
+    shown = open_page(page(payload), theme=theme)
+    shown.wait_for_selector(".logit-cell")
+    cells = shown.evaluate(RATIOS.replace("SELECTOR", ".logit-cell"))
+    assert len(cells) == 256 and min(cells) >= 4.5
+    shown.click("#tab-1")
+    shown.wait_for_selector(".scored .token")
+    words = shown.evaluate(RATIOS.replace("SELECTOR", ".scored .token"))
+    assert len(words) == 256 and min(words) >= 4.5
+
+
 # Choices
 
 
 def test_a_word_of_the_completion_shows_its_alternatives(open_page):
     shown, payload = opened(open_page, "choices")
     rows = payload.views[0]["rows"]
+    assert shown.locator("[role=columnheader]").all_inner_texts()[3] == "entropy (nats)"
     shown.click(".written .token >> nth=3")
     assert listed(shown.inner_text(".fixed-cell")) == pytest.approx(
         [t["probability"] for t in rows[3]["top"]], abs=6e-4
@@ -463,11 +538,41 @@ def test_a_word_of_the_completion_shows_its_alternatives(open_page):
     assert f"rank {rows[3]['rank']}" in shown.inner_text(".fixed-cell")
     press(shown, ".written .token >> nth=3", "ArrowRight", "Enter")
     assert shown.locator(".fixed-cell .chosen").inner_text().split()[0] == rows[4]["text"].strip()
-    assert shown.get_attribute("tbody tr >> nth=4", "aria-current") == "true"
-    press(shown, "tbody tr >> nth=4", "ArrowDown")
+    assert shown.get_attribute(".choices-rows > * >> nth=4", "aria-current") == "true"
+    press(shown, ".choices-rows > * >> nth=4", "ArrowDown")
     assert f"entropy {rows[5]['entropy']:.3f}" in shown.inner_text(".fixed-cell")
     assert shown.inner_text(".running").startswith("The teacher taught the student")
     assert MARKUP in shown.inner_text(".running")
+
+
+def test_a_long_completion_has_elements_only_for_the_rows_in_sight(open_page):
+    shown, payload = opened(open_page, "choices-long")
+    rows = payload.views[0]["rows"]
+    assert shown.evaluate("document.querySelectorAll('*').length") < 2500  # one for each of 980 words, and few rows
+    row = ".choices-rows > *"
+    assert shown.get_attribute("[role=grid]", "aria-rowcount") == "981"
+    shown.eval_on_selector(".choices-scroll", "host => (host.scrollTop = 31 * 600)")
+    drawn(shown)
+    assert shown.locator("[aria-rowindex='610']").inner_text().split("\n")[3] == f"{rows[608]['entropy']:.2f}"
+    assert shown.locator(row).count() < 60
+    shown.click("[aria-rowindex='610']")
+    assert f"entropy {rows[608]['entropy']:.3f} nats" in shown.inner_text(".fixed-cell")
+    press(shown, "[aria-rowindex='610']", "End")
+    assert f"entropy {rows[979]['entropy']:.3f} nats" in shown.inner_text(".fixed-cell")
+    assert shown.evaluate("document.activeElement.getAttribute('aria-rowindex')") == "981"
+    shown.keyboard.press("PageUp")
+    shown.keyboard.press("ArrowUp")
+    index = int(shown.evaluate("document.activeElement.getAttribute('aria-rowindex')")) - 2
+    assert 940 < index < 979
+    assert shown.get_attribute(f".written .token >> nth={index}", "aria-current") == "true"
+    order = shown.eval_on_selector_all(row, "all => all.map((one) => Number(one.getAttribute('aria-rowindex')))")
+    assert order == sorted(order)
+    shown.click(".written .token >> nth=979")
+    box, last = (
+        shown.locator(".choices-scroll").bounding_box(),
+        shown.locator("[aria-rowindex='981']").bounding_box(),
+    )
+    assert last["y"] + last["height"] <= box["y"] + box["height"] + 1
 
 
 # Comparison
@@ -535,6 +640,21 @@ def test_bars_and_map_of_a_long_text_scroll_together(open_page):
     assert "‘w391’" in tip(shown)
 
 
+def ends(shown: Any) -> list[float]:
+    """The numbers below the strip of colours."""
+    return [float(text.split()[0]) for text in shown.locator(".legend .ends span").all_inner_texts()]
+
+
+@pytest.mark.parametrize("name", ["influence", "comparison", "choices"])
+def test_colours_of_square_roots_are_marked_as_such(open_page, name):
+    shown, payload = opened(open_page, name)
+    keys = {"influence": ["Transformer", "RNN"], "comparison": ["change"]}.get(name, [])
+    most = max(float(array(payload, key).max()) for key in keys) if keys else 1
+    most *= 100 if name == "comparison" else 1  # per cent
+    assert ends(shown) == pytest.approx([0, most / 4, most], rel=0.01)
+    assert "square root" in shown.inner_text(".below")
+
+
 # Influence, attribution
 
 
@@ -547,6 +667,7 @@ def test_influence_by_word_and_by_distance(open_page):
         column, row, value = re.fullmatch(r"‘.*’ \((\d+)\) on ‘.*’ \((\d+)\): (\S+)", tip(shown)).groups()
         assert float(value) == pytest.approx(matrix[int(row), int(column)], abs=6e-4)
     press(shown, ".chart", *["ArrowRight"] * 5)
+    assert "mean influence (logarithmic)" in shown.text_content(".chart")
     lines = tip(shown).splitlines()
     assert lines[0] == "distance 5"
     means = [one["summary"][5]["mean"] for one in payload.views[0]["matrices"]]

@@ -66,11 +66,10 @@ export async function decode(key: string, header: ArrayHeader, base64: string): 
   const kind = KINDS[header.dtype];
   if (kind === undefined) throw new Error(`array ${key} has the unknown dtype ${String(header.dtype)}`);
   const sent = fromBase64(base64.trim());
-  const bytes = header.encoding === "deflate" ? await inflate(sent) : sent;
   const expected = kind.BYTES_PER_ELEMENT * header.shape.reduce((product, size) => product * size, 1);
-  if (bytes.byteLength !== expected) {
-    throw new Error(`array ${key} of shape ${header.shape.join(" x ")} has ${bytes.byteLength} bytes, not ${expected}`);
-  }
+  const name = `array ${key} of shape ${header.shape.join(" x ")}`;
+  const bytes = header.encoding === "deflate" ? await inflate(sent, expected, name) : sent;
+  if (bytes.byteLength !== expected) throw new Error(`${name} has ${bytes.byteLength} bytes, not ${expected}`);
   return { data: new kind(bytes.buffer), shape: header.shape, levels: header.levels };
 }
 
@@ -83,9 +82,22 @@ function fromBase64(text: string): Uint8Array<ArrayBuffer> {
   return bytes;
 }
 
-async function inflate(bytes: Uint8Array<ArrayBuffer>): Promise<Uint8Array<ArrayBuffer>> {
-  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
-  return new Uint8Array(await new Response(stream).arrayBuffer());
+/** At most `most` bytes: small data can swell to any size, and a page must not. */
+async function inflate(sent: Uint8Array<ArrayBuffer>, most: number, name: string): Promise<Uint8Array<ArrayBuffer>> {
+  const reader = new Blob([sent]).stream().pipeThrough(new DecompressionStream("deflate")).getReader();
+  const bytes = new Uint8Array(most);
+  for (let size = 0; ;) {
+    const { done, value } = await reader.read().catch(() => {
+      throw new Error(`${name} is damaged`);
+    });
+    if (done) return bytes.subarray(0, size);
+    if (size + value.byteLength > most) {
+      void reader.cancel();
+      throw new Error(`${name} has more than ${most} bytes`);
+    }
+    bytes.set(value, size);
+    size += value.byteLength;
+  }
 }
 
 /** The arrays of a page by key, each decoded when it is first asked for. */

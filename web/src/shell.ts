@@ -37,11 +37,13 @@ function top(header: Header, page: LensPage): HTMLElement {
   }
   name();
   page.onTheme(name);
-  return el("header", { class: "top" }, el("h1", {}, header.title), facts(header.model), toggle);
+  return el("header", { class: "top" }, el("h1", {}, header.title), facts(header), toggle);
 }
 
-function facts(model: Header["model"]): HTMLElement {
-  const plain = Object.entries(model).filter(([, value]) => typeof value === "string" || typeof value === "number");
+function facts({ model, title }: Header): HTMLElement {
+  const plain = Object.entries(model)
+    .filter(([, value]) => typeof value === "string" || typeof value === "number")
+    .filter(([name, value]) => name !== "name" || !title.includes(String(value))); // not twice in one line
   const items = plain.map(([name, value]) => {
     const text = typeof value === "number" ? value.toLocaleString("en") : String(value);
     if (name === "name") return el("li", { class: "name" }, text);

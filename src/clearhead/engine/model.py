@@ -32,7 +32,7 @@ from clearhead.generation.sampling import fresh_seed
 from clearhead.text.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
-    from clearhead.lens.lens import ModelLens
+    from clearhead.lens.model_lens import ModelLens
     from clearhead.lens.seen import Trace
 
 WRITTEN = 64  # tokens that a decoder beside an encoder writes in a trace, unless asked otherwise
@@ -86,7 +86,7 @@ class Model:
     @property
     def lens(self) -> "ModelLens":
         """Pictures of the model by itself: its architecture, positions, words in space."""
-        from clearhead.lens.lens import ModelLens
+        from clearhead.lens.model_lens import ModelLens
 
         return ModelLens(self)
 
@@ -208,11 +208,11 @@ class Model:
         """What reading `text` and writing `max_new_tokens` more (greedily) shows of itself: one array per place.
 
         Every token is seen, those that were written too. Without a number a decoder writes nothing, and one beside an
-        encoder what it has to say (at most 64 tokens) unless `target` says it. `layers`, `heads` (both may count from the end) and `kinds`
-        choose what is kept; `clearhead.trace.schema` names all places. `edits` change what is computed meanwhile
-        (`clearhead.edits`); one of attention weights takes the memory of all heads' of a layer. `chat` puts the chat
-        template around the text, as `complete` does. A trace of more than `budget` bytes (half of the free memory) is
-        refused; with `spill`, a file to be written, it goes there instead.
+        encoder what it has to say (at most 64 tokens) unless `target` says it. `layers`, `heads` (both may count from
+        the end) and `kinds` choose what is kept; `clearhead.trace.schema` names all places. `edits` change what is
+        computed meanwhile (`clearhead.edits`); one of attention weights takes the memory of all heads' of a layer.
+        `chat` puts the chat template around the text, as `complete` does. A trace of more than `budget` bytes (half of
+        the free memory) is refused; with `spill`, a file to be written, it goes there instead.
 
         Raises:
             ContextWindowError: text and new tokens do not fit.

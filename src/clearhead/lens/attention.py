@@ -12,9 +12,9 @@ import numpy as np
 from rich.text import Text
 
 from clearhead.errors import OptionError
-from clearhead.lens.modules import Module, Weights, decided, modules, pick, to_others, tokens_of
-from clearhead.lens.payload import Levels, Payload, Token
-from clearhead.lens.pooling import peaks, pool_max
+from clearhead.lens.modules import Module, Weights, check_index, decided, modules, pick, to_others, tokens_of
+from clearhead.lens.payload import ROOM, Levels, Payload, Token
+from clearhead.lens.pooling import CELLS, peaks, pool_max
 from clearhead.lens.terminal import LONGEST_LABEL, heat_map, table
 from clearhead.lens.view import WIDTH, View
 from clearhead.lens.words import label
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 EXACT = 2_000_000  # weights of all heads together that a page gets as float32; of more it gets levels
-BUDGET = 24 * 2**20  # bytes, compressed, of heads in full on one page, unless the heads are named
+SHORT_CELLS = 64  # along each side of an overview where a page is short of room
 MOST_ROWS = 60  # of a matrix in a terminal
 MOST_PAIRS = 20  # in a terminal
 KINDS = ("matrix", "arcs", "glance")
@@ -49,7 +49,7 @@ class AttentionView(View):
     A page gets every head pooled to at most 128 x 128 cells, each the largest weight in it (exact up to 128 tokens),
     and heads in full: all of them as they are where they are few numbers; otherwise as levels (an error of at most
     0.004), the chosen head first, then those named in `full`, or the most decided ones (see `modules.decided`) while
-    there is room in 24 MiB.
+    there is room (`Payload.room`: 24 MiB in a file). In a cell of a notebook there is less of both.
     """
 
     type: ClassVar[str] = "attention"
@@ -100,6 +100,8 @@ class AttentionView(View):
         A query's own token, special tokens and a decoder's first token are left out unless `every`: they attract
         attention whatever the text says.
         """
+        check_index("count", count)
+        check_index("query", query)
         module, head = self.chosen
         first, T = module.first_query, module.weights.shape[1]
         if query is not None and not 0 <= query - first < T:
@@ -107,6 +109,33 @@ class AttentionView(View):
         rows = range(T) if query is None else [query - first]
         weights = module.of(head)[rows] if every else to_others(module, head, self.tokens[module.keys], rows)
         return [Pair(query=rows[t] + first, key=s, weight=float(weights[t, s])) for t, s in peaks(weights, count)]
+
+    @property
+    def figures(self) -> dict[str, Any]:
+        """The strongest pairs of the chosen head (see `strongest`), and how decidedly every head looks at others."""
+        module, head = self.chosen
+        queries, keys = self.tokens[module.stack], self.tokens[module.keys]
+        return {
+            "type": self.type,
+            "title": self.title,
+            "module": module.path,
+            "layer": module.layer,
+            "head": head,
+            "pairs": [
+                {
+                    "query": p.query,
+                    "query_word": label(queries[p.query]),
+                    "key": p.key,
+                    "key_word": label(keys[p.key]),
+                    "weight": p.weight,
+                }
+                for p in self.strongest()
+            ],
+            "heads": [
+                {"module": m.path, "layer": m.layer, "head": number, "decided": score}
+                for score, m, number in self.ranking
+            ],
+        }
 
     # The page.
 
@@ -117,7 +146,7 @@ class AttentionView(View):
         full = self.put_full(payload)
         generated = [i for i, token in enumerate(self.tokens[self.modules[-1].stack]) if token.generated]
         return {
-            "note": self.note(full),
+            "note": self.note(full, payload.room),
             "selected": {"module": module.path, "head": head},
             "modules": [self.put_module(payload, m, lists, full[m.path]) for m in self.modules],
             "generatedFrom": generated[0] if generated else None,
@@ -125,7 +154,8 @@ class AttentionView(View):
 
     def put_module(self, payload: Payload, m: Module, lists: Mapping[str, str], full: dict[str, str]) -> dict[str, Any]:
         """One module, with the overviews of its heads."""
-        pooled = [pool_max(m.of(head)) for head in m.heads]
+        side = CELLS if payload.room >= ROOM else SHORT_CELLS
+        pooled = [pool_max(m.of(head), side) for head in m.heads]
         overview = np.stack([np.asarray(cells, np.float32) for cells, _ in pooled])
         return {
             "path": m.path,
@@ -144,10 +174,10 @@ class AttentionView(View):
 
     def put_full(self, payload: Payload) -> dict[str, dict[str, str]]:
         """The names of the arrays of heads in full, by module and head."""
-        exact = sum(m.weights.size for m in self.modules) <= EXACT
+        exact = sum(m.weights.size for m in self.modules) <= min(EXACT, payload.room // 4)
         levels: Levels = "linear" if exact else "sqrt"
         found: dict[str, dict[str, str]] = {m.path: {} for m in self.modules}
-        left = BUDGET
+        left = payload.room
         for m, head in self.in_full(exact):
             if left <= 0 and self.full is None and not exact:
                 break
@@ -167,12 +197,13 @@ class AttentionView(View):
             wanted = [(m, head) for _, m, head in self.ranking]
         return dict.fromkeys([self.chosen, *wanted])
 
-    def note(self, full: Mapping[str, Collection[str]]) -> str:
+    def note(self, full: Mapping[str, Collection[str]], room: int = ROOM) -> str:
         """What a reader must know of this page."""
         n, total = sum(map(len, full.values())), sum(len(m.heads) for m in self.modules)
-        text = "Each row is a query and sums to 1; its bright cells are the keys that it attends to."
+        text = "Each row is a query and sums to 1; its strongly coloured cells are the keys that it attends to."
         if n < total:
             text += f" {n} of {total} heads are here in full; of the others each cell shows the largest weight in it."
+            text += "" if room >= ROOM else " A notebook gets few, to stay small: write a page with html() to see more."
         return text
 
     # The terminal.
@@ -274,17 +305,8 @@ def attention_view(
         raise OptionError(f"drawing is {drawing!r}; choose one of {', '.join(KINDS)}")
     found = modules(trace)
     shown = pick(found, module, layer)
-    by_path = {m.path: m for m in found}
-    for path, chosen in full or ():
-        if path not in by_path:
-            raise OptionError(f"full names {path!r}; the trace holds {', '.join(list(by_path)[:4])} ...")
-        by_path[path].of(chosen)
-    if head is not None and len(shown) > 1:
-        raise OptionError(f"head {head} is one of {len(shown)} modules'; {which(shown)}")
-    n = trace.config.n_heads
-    number = None if head is None else head + n if -n <= head < 0 else head
-    if number is not None:
-        shown[0].of(number)
+    check_full(found, full)
+    number = chosen_head(shown, head, trace.config.n_heads)
     return AttentionView(
         modules=found,
         tokens=tokens_of(trace),
@@ -295,6 +317,34 @@ def attention_view(
         drawing=drawing,
         about={"name": trace.model} if trace.model else {},
     )
+
+
+def chosen_head(shown: Sequence[Module], head: int | None, n_heads: int) -> int | None:
+    """The number of a head, which may count from the end.
+
+    Raises:
+        OptionError: several modules have such a head, or the trace holds none.
+    """
+    check_index("head", head)
+    if head is None:
+        return None
+    if len(shown) > 1:
+        raise OptionError(f"head {head} is one of {len(shown)} modules'; {which(shown)}")
+    number = head + n_heads if -n_heads <= head < 0 else head
+    shown[0].of(number)
+    return number
+
+
+def check_full(found: Sequence[Module], full: Sequence[Head] | None) -> None:
+    """Refuse heads to be shown in full that are not held, and what names no head."""
+    by_path = {m.path: m for m in found}
+    for head in full or ():
+        if isinstance(head, str) or not isinstance(head, Sequence) or len(head) != 2:
+            raise OptionError(f"full names {head!r:.60}; give pairs of a module's path and a head's number")
+        path, number = head
+        if path not in by_path:
+            raise OptionError(f"full names {path!r}; the trace holds {', '.join(list(by_path)[:4])} ...")
+        by_path[path].of(number)
 
 
 def which(shown: Sequence[Module]) -> str:

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clearhead.errors import OptionError
+from clearhead.lens.colours import ACCENT
 from clearhead.lens.modules import Module
-from clearhead.lens.painting import ACCENT, LONGEST_LABEL, PLAIN, heat_map, shown
+from clearhead.lens.painting import LONGEST_LABEL, colour_bar, paint_matrix, ramp, shortened
 from clearhead.lens.pooling import pool_max
 
 if TYPE_CHECKING:
@@ -29,12 +30,13 @@ Weights = NDArray[Any]
 def matrix(figure: "Figure", weights: Weights, queries: Sequence[str], keys: Sequence[str], title: str) -> None:
     """Queries down, keys across; in a long text each cell is the largest weight of several tokens."""
     cells, (q, k) = pool_max(weights, FINEST)
-    heat_map(
+    paint_matrix(
         figure.subplots(),
         cells,
         rows=queries if q == 1 else [str(i * q) for i in range(len(cells))],
         columns=keys if k == 1 else [str(i * k) for i in range(cells.shape[1])],
         limits=(0.0, 1.0),
+        bar="attention weight" if (q, k) == (1, 1) else "largest attention weight in the cell",
     )
     figure.suptitle(title, parse_math=False)
     width, height = (min(14.0, max(4.0, 1.8 + 0.17 * n)) for n in (len(keys), len(queries)))
@@ -51,7 +53,7 @@ def arcs(figure: "Figure", weights: Weights, words: Sequence[str], first: int, t
     from matplotlib.path import Path
 
     axes = sheet(figure, len(words), title)
-    deepest = 0.0
+    highest, deepest = 0.0, 0.0  # three quarters of the way to the curve's control points
     for t, s, weight in joined(weights):
         query, side = t + first, 1 if s <= t + first else -1
         height = side * (0.5 + 0.5 * abs(query - s)) if s != query else 0.35
@@ -59,11 +61,14 @@ def arcs(figure: "Figure", weights: Weights, words: Sequence[str], first: int, t
         start = 0.3 * side
         path = Path([(left, start), (left, start + height), (right, start + height), (right, start)], [1, 4, 4, 4])
         axes.add_patch(PathPatch(path, facecolor="none", edgecolor=ACCENT, alpha=opacity(weight), lw=2.5 * weight))
-        deepest = min(deepest, start + 0.75 * height)
+        highest, deepest = max(highest, start + 0.75 * height), min(deepest, start + 0.75 * height)
     for i, word in enumerate(words):
-        axes.text(i, 0, shown(word), ha="center", va="center", size=8, parse_math=False, rotation=slant(words))
-    axes.set(xlim=(-0.7, len(words) - 0.3), ylim=(deepest - 0.4, 0.8 + 0.4 * len(words)))
-    figure.set_size_inches(min(16.0, max(4.0, 0.62 * len(words))), min(9.0, 1.6 + 0.2 * len(words)))
+        axes.text(i, 0, shortened(word), ha="center", va="center", size=8, parse_math=False, rotation=slant(words))
+    axes.set(xlim=(-0.7, len(words) - 0.3), ylim=(deepest - 0.5, highest + 0.5))
+    figure.set_size_inches(
+        min(16.0, max(4.0, 0.62 * len(words))), min(9.0, 1.3 + 0.4 * (highest - deepest) + 0.02 * len(words))
+    )
+    figure.supxlabel("Width and strength of an arc: attention weight, from 5 %", size=7)
 
 
 def lines(figure: "Figure", weights: Weights, queries: Sequence[str], keys: Sequence[str], title: str) -> None:
@@ -77,7 +82,7 @@ def lines(figure: "Figure", weights: Weights, queries: Sequence[str], keys: Sequ
         axes.plot([0, 1], [t, s], color=ACCENT, alpha=opacity(weight), lw=3 * weight, solid_capstyle="butt")
     for x, words, side in ((-0.03, queries, "right"), (1.03, keys, "left")):
         for y, word in enumerate(words):
-            axes.text(x, y, shown(word), ha=side, va="center", size=8, parse_math=False)
+            axes.text(x, y, shortened(word), ha=side, va="center", size=8, parse_math=False)
     n = max(len(queries), len(keys))
     axes.set(xlim=(-0.6, 1.6), ylim=(n - 0.5, -0.5))
     figure.set_size_inches(4.4, min(14.0, 0.9 + 0.2 * n))
@@ -85,6 +90,8 @@ def lines(figure: "Figure", weights: Weights, queries: Sequence[str], keys: Sequ
 
 def glance(figure: "Figure", modules: Sequence[Module], title: str) -> None:
     """A sheet of small matrices: modules down, heads across; colour follows the square root of the weight."""
+    from matplotlib.colors import PowerNorm
+
     heads = sorted({head for module in modules for head in module.heads})
     panels = [[panel(module, head) for head in heads] for module in modules]
     height, width = (max(p.shape[axis] for row in panels for p in row) for axis in (0, 1))
@@ -95,7 +102,10 @@ def glance(figure: "Figure", modules: Sequence[Module], title: str) -> None:
         for j, cells in enumerate(row):
             sheet[i * height : i * height + cells.shape[0], j * width : j * width + cells.shape[1]] = cells
     axes = figure.subplots()
-    axes.imshow(np.sqrt(sheet), cmap=PLAIN, vmin=0, vmax=1, aspect="equal", interpolation="nearest")
+    image = axes.imshow(
+        sheet, cmap=ramp(signed=False), norm=PowerNorm(0.5, 0, 1), aspect="equal", interpolation="nearest"
+    )
+    colour_bar(axes, image, "attention weight", root=True, aspect=40, pad=0.03)
     axes.set_xticks([j * width + (width - gap) / 2 for j in range(len(heads))], [str(head) for head in heads])
     names = [f"{m.stack} {m.layer}" + (" cross" if m.kind == "cross_attention" else "") for m in modules]
     axes.set_yticks([i * height + (height - gap) / 2 for i in range(len(modules))], names)
@@ -104,7 +114,7 @@ def glance(figure: "Figure", modules: Sequence[Module], title: str) -> None:
     axes.spines[:].set_visible(False)
     axes.set_title(title, parse_math=False)
     scale = min(0.9, 18 / (len(modules) * height / width))
-    figure.set_size_inches(1.6 + scale * len(heads), 1.2 + scale * len(modules) * height / width)
+    figure.set_size_inches(2.2 + scale * len(heads), 1.2 + scale * len(modules) * height / width)
 
 
 def panel(module: Module, head: int) -> Weights:

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from rich.text import Text
 
 from clearhead.errors import OptionError
+from clearhead.lens.colours import AGAINST, FOR, SIGNED
 from clearhead.lens.payload import Payload, Token
-from clearhead.lens.terminal import SIGNED, bar, fit, ramp, table
+from clearhead.lens.terminal import bar, fit, ink_on, ramp, table
 from clearhead.lens.view import WIDTH, View
 from clearhead.lens.words import label
 from clearhead.text.printable import one_line
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MOST_LISTED, MOST_DRAWN = 20, 40
-FOR, AGAINST = "#b2182b", "#2166ac"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,6 +67,25 @@ class AttributionView(View):
         order = np.lexsort((np.arange(len(self.scores)), -np.abs(self.scores)))
         return sorted(order[:count].tolist())
 
+    @property
+    def figures(self) -> dict[str, Any]:
+        """The score of every token."""
+        return {
+            "type": self.type,
+            "title": self.title,
+            "target": {
+                "text": one_line(self.target.text),
+                "id": self.target.id,
+                "probability": self.target.probability,
+            },
+            "method": one_line(self.method),
+            "scores": [
+                {"at": i, "token": token.text, "id": token.id, "score": float(score)}
+                for i, (token, score) in enumerate(zip(self.tokens, self.scores, strict=True))
+            ],
+            "note": self.note,
+        }
+
     def fill(self, payload: Payload) -> dict[str, Any]:
         """Scores and target."""
         target = {"text": one_line(self.target.text), "id": self.target.id, "probability": self.target.probability}
@@ -79,12 +98,13 @@ class AttributionView(View):
         }
 
     def terminal(self, width: int = WIDTH) -> Text:
-        """The text with a background for each token, and the largest scores."""
+        """The text with a background for each token, blue for the target and orange against it; the largest scores."""
         furthest = float(np.abs(self.scores).max(initial=0)) or 1.0
         out = Text(f"{fit(self.title, width)}\n", "bold")
         body = Text()
         for token, score in zip(self.tokens, self.scores, strict=True):
-            body.append(one_line(token.text), f"black on {ramp(0.5 + 0.5 * float(score) / furthest, SIGNED)}")
+            level = 0.5 + 0.5 * float(score) / furthest
+            body.append(one_line(token.text), f"{ink_on(level, SIGNED)} on {ramp(level, SIGNED)}")
         out.append_text(wrap(body, width))
         rows = [
             [str(i), label(self.tokens[i]), f"{self.scores[i]:+.4f}", bar(abs(float(self.scores[i])) / furthest, 20)]
@@ -94,13 +114,13 @@ class AttributionView(View):
 
     def draw(self, figure: "Figure") -> None:
         """Bars to either side, in the order of the text; the 40 largest of a long one."""
-        from clearhead.lens.painting import shown
+        from clearhead.lens.painting import shortened
 
         chosen = self.largest(MOST_DRAWN)
         scores = [float(self.scores[i]) for i in chosen]
         axes = figure.subplots()
         axes.barh(range(len(chosen)), scores, color=[FOR if score > 0 else AGAINST for score in scores], height=0.75)
-        axes.set_yticks(range(len(chosen)), [shown(label(self.tokens[i])) for i in chosen], parse_math=False)
+        axes.set_yticks(range(len(chosen)), [shortened(label(self.tokens[i])) for i in chosen], parse_math=False)
         axes.set(ylim=(len(chosen) - 0.4, -0.6), xlabel="against   ·   for")
         axes.axvline(0, color="#444444", lw=0.8)
         axes.set_title(f"{self.title}, p = {self.target.probability:.3f}", parse_math=False)

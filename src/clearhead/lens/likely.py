@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from clearhead.errors import OptionError, TokenizerError, UnsupportedError
 from clearhead.generation.sampling import largest, log_softmax
+from clearhead.lens.payload import Token
+from clearhead.lens.tokens import tokens_in
 from clearhead.text.printable import one_line, spelled
 from clearhead.text.tokenizer import Tokenizer
 from clearhead.trace import Trace
@@ -134,13 +136,19 @@ def speller(trace: Trace, model: "Model | None" = None) -> Spell:
 
     def spell(token: int) -> str:
         if token not in known:
-            known[token] = f"<{token}>" if tokenizer is None else text_of(tokenizer, token)
+            known[token] = f"<{token}>" if tokenizer is None else token_text(tokenizer, token)
         return known[token]
 
     return spell
 
 
-def text_of(tokenizer: Tokenizer, token: int) -> str:
+def token_text(tokenizer: Tokenizer, token: int) -> str:
     """What one token says, harmless to show; its number where the vocabulary has no spelling for it."""
     data = tokenizer.token_bytes(token)
     return spelled(data) if data else one_line(tokenizer.pieces([token])[0]) or f"<{token}>"
+
+
+def tokens_from(trace: Trace, stack: str) -> list[Token]:
+    """The tokens of a stack from where the trace begins."""
+    span = trace.spans[stack]
+    return tokens_in(trace, stack)[span.first : span.first + span.filled]

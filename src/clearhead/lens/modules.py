@@ -5,6 +5,7 @@ T queries, S keys, H heads that the trace holds.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any, Literal
 
 import numpy as np
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from clearhead.errors import OptionError
 from clearhead.lens.payload import Token
-from clearhead.lens.tokens import shown
+from clearhead.lens.tokens import tokens_in
 from clearhead.trace import Trace
 
 Kind = Literal["attention", "cross_attention"]
@@ -50,6 +51,7 @@ class Module:
         Raises:
             OptionError: a head that is not held.
         """
+        check_index("head", head)
         if head not in self.heads:
             raise OptionError(f"head is {head}; the trace holds heads {numbers(self.heads)} of {self.path}")
         weights: Weights = self.weights[self.heads.index(head)]
@@ -96,7 +98,7 @@ def module(trace: Trace, path: str) -> Module:
 
 def tokens_of(trace: Trace) -> dict[str, list[Token]]:
     """The tokens of every stack that has attention here."""
-    return {stack: shown(trace, stack) for stack in trace.stacks()}
+    return {stack: tokens_in(trace, stack) for stack in trace.stacks()}
 
 
 def pick(found: Sequence[Module], name: str | None, layer: int | None) -> list[Module]:
@@ -105,6 +107,7 @@ def pick(found: Sequence[Module], name: str | None, layer: int | None) -> list[M
     Raises:
         OptionError: none is meant.
     """
+    check_index("layer", layer)
     named = [m for m in found if name is None or name in (m.path, m.group, m.kind)]
     if not named:
         known = dict.fromkeys(m.group for m in found)
@@ -116,6 +119,16 @@ def pick(found: Sequence[Module], name: str | None, layer: int | None) -> list[M
     if not chosen:
         raise OptionError(f"layer is {layer}; the trace holds layers {numbers(sorted({m.layer for m in named}))}")
     return chosen
+
+
+def check_index(name: str, value: object) -> None:
+    """Refuse what counts nothing: `value` is a whole number or None.
+
+    Raises:
+        OptionError: it is not.
+    """
+    if value is not None and (isinstance(value, bool) or not isinstance(value, Integral)):
+        raise OptionError(f"{name} is {value!r:.60}; it must be a whole number")
 
 
 def sinks(module: Module, keys: Sequence[Token]) -> NDArray[np.bool_]:

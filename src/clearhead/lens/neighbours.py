@@ -202,6 +202,8 @@ def embedding_space(
         OptionError, UnsupportedError: as `word_vectors` and `clearhead.lens.space.space`.
     """
     check_number("top", top, 1, MOST, whole=True)
+    if isinstance(words, str):
+        raise OptionError(f"words is {words!r:.60}; it must be a list, even of one: [{words!r:.60}]")
     chosen = tuple(dict.fromkeys(words))  # each once
     if layer is not None:
         return after_layer(model, chosen, layer, method, top, analogies)
@@ -217,6 +219,7 @@ def embedding_space(
         around,
         method=method,
         groups=[0, *[1] * len(near[0])],
+        group_names=["asked about", "neighbours"],
         neighbours=near,
         analogies=results,
         model=model.name,

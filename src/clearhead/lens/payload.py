@@ -28,6 +28,8 @@ from clearhead.text.printable import one_line
 FORMAT = "clearhead-lens/1"
 DTYPES = {"u8": np.uint8, "i32": np.int32, "f32": np.float32, "f64": np.float64}
 COMPRESSED_FROM = 4096  # bytes; below, compression gains nothing worth a step more in the page
+ROOM = 24 * 2**20  # bytes, compressed, that a view may take on a page for what it could leave out
+SHORT = 2 * 2**20  # the same in a cell of a notebook, which is loaded and saved whole
 LEVEL = 4  # of zlib: half the time of level 6 for an eighth more bytes, measured on attention
 
 Levels = Literal["linear", "sqrt"]
@@ -111,6 +113,7 @@ class Payload:
     tokens: dict[str, Sequence[Token]] = field(default_factory=dict)
     arrays: dict[str, PackedArray] = field(default_factory=dict)
     views: list[dict[str, Any]] = field(default_factory=list)
+    room: int = ROOM
 
     def put(self, name: str, array: NDArray[Any], *, dtype: str | None = None, levels: Levels = "linear") -> str:
         """Add an array, and return the name it got: another than asked for, if that stands for another array already.

@@ -128,11 +128,10 @@ class PositionalEncoding(Positions):
 
     def draw(self, figure: "Figure") -> None:
         """The matrix, the curves behind it, many positions at once, and dot products."""
-        from clearhead.lens.painting import heat_map as paint
-        from clearhead.lens.painting import write_values
+        from clearhead.lens.painting import paint_matrix, write_values
 
         (matrix, curves), (many, dots) = figure.subplots(2, 2)
-        paint(matrix, self.matrix, rows=self.words, columns=self.columns, signed=True, limits=(-1, 1))
+        paint_matrix(matrix, self.matrix, rows=self.words, columns=self.columns, signed=True, limits=(-1, 1))
         matrix.set_title("one row per word")
         if self.d_model <= MOST_LINES and len(self.words) <= 2 * MOST_LINES:
             write_values(matrix, self.matrix, light=lambda x: abs(x) > 0.7)
@@ -142,9 +141,9 @@ class PositionalEncoding(Positions):
             curves.plot(positions, wave(positions / self.divisors[c // 2]), label=self.columns[c], linewidth=1)
         curves.set(title="the curves behind the columns", xlabel="position", xlim=(0, CURVES))
         curves.legend(fontsize=7, loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
-        paint(many, self.curves, signed=True, limits=(-1, 1))
+        paint_matrix(many, self.curves, signed=True, limits=(-1, 1))
         many.set(title=f"{len(self.curves)} positions", xlabel="dimension", ylabel="position")
-        paint(dots, self.dots)
+        paint_matrix(dots, self.dots)
         dots.set(title="dot products between positions", xlabel="position", ylabel="position")
         figure.suptitle(self.title)
 

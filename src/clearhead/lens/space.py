@@ -16,15 +16,15 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from clearhead.errors import OptionError
-from clearhead.lens.payload import Payload
+from clearhead.lens.modules import check_index
+from clearhead.lens.payload import Payload, Token
 from clearhead.lens.reduction import reduced
 from clearhead.lens.terminal import fit, heat_map, table
-from clearhead.lens.tokens import shown
+from clearhead.lens.tokens import check_stack, tokens_in
 from clearhead.lens.vectors import Relation, angles, cosines, distances, relation, unit
 from clearhead.lens.view import WIDTH, View
 from clearhead.text.printable import one_line
 from clearhead.trace import Trace
-from clearhead.trace.schema import StackName
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 Doubles = NDArray[np.float64]
 MOST_WORDS = 1000
 TABLE = 8  # words whose cosines a terminal shows as numbers
+PLACES = 4  # of a token that occurs again, named in its label
+KINDS = ("given", "written by the model", "given, and written too", "special")  # of a text's tokens
 SCATTER = 18  # lines of the small scatter plot in a terminal
 Word = str | int  # a word, or its place among the words, for words that occur twice
 
@@ -61,7 +63,7 @@ class Space(View):
     """Words as points in three dimensions; made by `space`."""
 
     type: ClassVar[str] = "space"
-    label: ClassVar[str] = "Words in space"
+    label = "Words in space"
     height: ClassVar[int] = 640
     size: ClassVar[tuple[float, float]] = (7.2, 6.4)
 
@@ -72,6 +74,7 @@ class Space(View):
     method: str
     where: str  # "input embedding", "layer 3"
     groups: tuple[int, ...] | None = None  # colours
+    group_names: tuple[str, ...] = ()  # what each of them means, where they mean something
     neighbours: tuple[tuple[Near, ...], ...] = ()  # of the first words; all others have theirs among the words
     analogies: tuple[Analogy, ...] = ()
     source: str = ""  # the model
@@ -150,6 +153,8 @@ class Space(View):
             "distances": self.distances.tolist(),
             "neighbours": list(self.listed),
             "analogies": list(self.analogies),
+            "groups": None if self.groups is None else list(self.groups),
+            "group_names": list(self.group_names),
         }
 
     def fill(self, payload: Payload) -> dict[str, Any]:
@@ -167,6 +172,8 @@ class Space(View):
         }
         if self.groups is not None:
             fields["colours"] = list(self.groups)
+        if self.group_names:
+            fields["groups"] = {"names": list(self.group_names)}
         if self.analogies:
             fields["analogies"] = [
                 {"a": x.a, "b": x.b, "c": x.c, "results": [{"label": n.label, "cosine": n.cosine} for n in x.results]}
@@ -176,13 +183,17 @@ class Space(View):
 
     def draw(self, figure: "Figure") -> None:
         """The points with their words, in three dimensions."""
-        from clearhead.lens.painting import shown as cut
+        from clearhead.lens.painting import shortened
 
         axes = figure.add_subplot(projection="3d")
-        colours = [f"C{group % 10}" for group in self.groups or [0] * len(self.words)]
-        axes.scatter(*self.points.T, c=colours, s=18, depthshade=False)
+        groups = np.array(self.groups or [0] * len(self.words))
+        for group in np.unique(groups).tolist():
+            name = self.group_names[group] if self.group_names else None
+            axes.scatter(*self.points[groups == group].T, color=f"C{group % 10}", s=18, depthshade=False, label=name)
+        if self.group_names:
+            axes.legend(frameon=False, fontsize=7, loc="upper left")
         for word, point in zip(self.words, self.points, strict=True):
-            axes.text(*point, " " + cut(word), fontsize=7, parse_math=False)
+            axes.text(*point, " " + shortened(word), fontsize=7, parse_math=False)
         for axis, share in zip((axes.xaxis, axes.yaxis, axes.zaxis), self.explained or ("", "", ""), strict=True):
             axis.set_ticklabels([])
             axis.set_label_text(f"{share:.0%} of the variance" if isinstance(share, float) else "")
@@ -254,28 +265,23 @@ def space(
     method: str = "pca",
     where: str = "input embedding",
     groups: Sequence[int] | None = None,
+    group_names: Sequence[str] = (),
     neighbours: Sequence[Sequence[Near]] = (),
     analogies: Sequence[Analogy] = (),
     model: str = "",
 ) -> Space:
     """Words [n] with a vector each [n, C], laid out by "pca" or "umap".
 
-    `groups` colours the points; `neighbours` are shown for the first words, such as those of a whole vocabulary.
+    `groups` colours the points, and `group_names` says what each of them is; `neighbours` are shown for the first
+    words, such as those of a whole vocabulary.
 
     Raises:
         OptionError: no words or too many, vectors that do not belong to them or are not finite, or an unknown method.
         UnsupportedError: UMAP without its package.
     """
     found = np.asarray(vectors, np.float64)
-    if isinstance(words, str) or not 1 <= len(words) <= MOST_WORDS:
-        given = repr(words)[:40] if isinstance(words, str) else f"{len(words):,}"
-        raise OptionError(f"words must be a list of 1 to {MOST_WORDS:,}, not {given}")
-    if found.ndim != 2 or len(found) != len(words) or not found.shape[1]:
-        raise OptionError(f"{len(words)} words need as many vectors, not an array of shape {list(found.shape)}")
-    if not np.isfinite(found).all():
-        raise OptionError("a vector holds a number that is not finite; nothing can be measured from it")
-    if groups is not None and len(groups) != len(words):
-        raise OptionError(f"{len(words)} words need as many groups, not {len(groups)}")
+    check_words(words, found)
+    check_groups(groups, group_names, len(words))
     points, explained = reduced(found, method)
     return Space(
         words=tuple(words),
@@ -285,34 +291,92 @@ def space(
         method=method,
         where=where,
         groups=None if groups is None else tuple(groups),
+        group_names=tuple(group_names),
         neighbours=tuple(tuple(near) for near in neighbours),
         analogies=tuple(analogies),
         source=model,
     )
 
 
-def of_trace(trace: Trace, layer: int | None = None, *, stack: StackName, method: str = "pca") -> Space:
+def check_words(words: Sequence[str], vectors: Doubles) -> None:
+    """Refuse words without vectors, and vectors without words."""
+    if isinstance(words, str) or not 1 <= len(words) <= MOST_WORDS:
+        given = repr(words)[:40] if isinstance(words, str) else f"{len(words):,}"
+        raise OptionError(f"words must be a list of 1 to {MOST_WORDS:,}, not {given}")
+    if vectors.ndim != 2 or len(vectors) != len(words) or not vectors.shape[1]:
+        raise OptionError(f"{len(words)} words need as many vectors, not an array of shape {list(vectors.shape)}")
+    if not np.isfinite(vectors).all():
+        raise OptionError("a vector holds a number that is not finite; nothing can be measured from it")
+
+
+def check_groups(groups: Sequence[int] | None, names: Sequence[str], n: int) -> None:
+    """Refuse groups that are not those of `n` words, or that lack a name where some have one."""
+    if groups is not None and len(groups) != n:
+        raise OptionError(f"{n} words need as many groups, not {len(groups)}")
+    if names and not all(0 <= group < len(names) for group in groups or ()):
+        raise OptionError(f"groups are 0 to {max(groups or [0])}, and {len(names)} have a name")
+
+
+def of_trace(trace: Trace, layer: int | None = None, *, stack: str | None = None, method: str = "pca") -> Space:
     """The tokens of a text as points: their embeddings, or what a layer made of them (-1 is the last).
 
-    Colours tell given tokens (0) from generated (1) and special ones (2). A word that occurs again has its position.
+    Equal tokens that have the same vector, as at the input embedding, are one point; its label names their places, and
+    so does that of a word that occurs again with another vector. Colours tell tokens that were given from those that
+    the model wrote, and from special ones.
 
     Raises:
-        OptionError: a layer that the stack lacks or the trace did not keep, or a text of too many tokens.
+        OptionError: a layer or stack that the model lacks or the trace did not keep, or a text of too many tokens.
         UnsupportedError: UMAP without its package.
     """
-    c = trace.config
+    c, stack = trace.config, check_stack(trace, stack)
     depth = c.n_encoder_layers if stack == "encoder" else c.n_decoder_layers
+    check_index("layer", layer)
     if layer is not None and not -depth <= layer < depth:
         raise OptionError(f"layer is {layer!r}; the {stack} has layers 0 to {depth - 1}")
     path = f"{stack}.embed.tokens" if layer is None else f"{stack}.layers.{layer % depth}.output"
-    tokens = shown(trace, stack)[trace.spans[stack].first :]
-    words = [token.text.strip() or token.piece for token in tokens]
-    repeated = {word for word, count in Counter(words).items() if count > 1}
+    vectors, first = trace[path], trace.spans[stack].first
+    tokens = tokens_in(trace, stack)[first:]
+    points = equal(tokens, vectors)
+    kinds = [kind([tokens[i] for i in point]) for point in points]
+    used = sorted(set(kinds))
     return space(
-        [f"{word} ({i})" if word in repeated else word for i, word in enumerate(words, trace.spans[stack].first)],
-        trace[path],
+        labelled(tokens, points, first),
+        vectors[[point[0] for point in points]],
         method=method,
         where="input embedding" if layer is None else f"layer {layer % depth}",
-        groups=[2 if token.special else int(token.generated) for token in tokens],
+        groups=[used.index(kind) for kind in kinds],
+        group_names=[KINDS[kind] for kind in used],
         model=trace.model,
     )
+
+
+def equal(tokens: Sequence[Token], vectors: NDArray[Any]) -> list[list[int]]:
+    """The places of each token that has a vector of its own, in the order of the text."""
+    found: dict[tuple[int, bytes], list[int]] = {}
+    for i, (token, vector) in enumerate(zip(tokens, vectors, strict=False)):
+        found.setdefault((token.id, vector.tobytes()), []).append(i)
+    return list(found.values())
+
+
+def kind(tokens: Sequence[Token]) -> int:
+    """Which of `KINDS` equal tokens are."""
+    if tokens[0].special:
+        return 3
+    written = {token.generated for token in tokens}
+    return 2 if len(written) > 1 else int(written.pop())
+
+
+def labelled(tokens: Sequence[Token], points: Sequence[Sequence[int]], first: int) -> list[str]:
+    """What each point is called: its word, with its places in the text where that occurs again."""
+    words = [token.text.strip() or token.piece for token in tokens]
+    counts = Counter(words)
+    return [
+        f"{words[point[0]]} ({some(point, first)})" if counts[words[point[0]]] > 1 else words[point[0]]
+        for point in points
+    ]
+
+
+def some(point: Sequence[int], first: int) -> str:
+    """The places of a point, the first few of many."""
+    named = ", ".join(str(i + first) for i in point[:PLACES])
+    return named if len(point) <= PLACES else f"{named} and {len(point) - PLACES} more"

@@ -12,13 +12,11 @@ from numpy.typing import NDArray
 from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
+from clearhead.lens.colours import PLAIN, SIGNED, Colour
 from clearhead.text.printable import one_line
 
 SHADES = " ░▒▓█"
 EIGHTHS = " ▏▎▍▌▋▊▉█"
-# Ramps as (red, green, blue) at even steps: dark to bright for what is never negative; blue, pale, red around 0.
-PLAIN = ((68, 1, 84), (59, 82, 139), (33, 145, 140), (94, 201, 98), (253, 231, 37))
-SIGNED = ((33, 102, 172), (146, 197, 222), (240, 240, 240), (244, 165, 130), (178, 24, 43))
 LONGEST_LABEL = 14  # columns
 
 
@@ -29,6 +27,7 @@ def heat_map(
     rows: Sequence[str] | None = None,
     columns: Sequence[str] | None = None,
     signed: bool = False,
+    root: bool = False,
     limits: tuple[float, float] | None = None,
     legend: bool = True,
 ) -> Text:
@@ -36,6 +35,7 @@ def heat_map(
     columns share a cell, which shows the largest of them (of signed numbers the furthest from 0).
 
     `limits` are the numbers at both ends of the colours; without them the smallest and largest, around 0 where signed.
+    With `root` colours follow the square root of what is above the lower limit, as on a page, and the legend says so.
     Column labels are written downwards.
     """
     matrix = np.asarray(matrix, np.float64)
@@ -47,14 +47,14 @@ def heat_map(
     out = Text()
     if columns is not None:
         out.append_text(heading(columns, left, span, share))
-    levels = np.clip((np.nan_to_num(cells, nan=low) - low) / ((high - low) or 1), 0, 1)
+    levels = np.clip((np.nan_to_num(cells, nan=low) - low) / ((high - low) or 1), 0, 1) ** (0.5 if root else 1)
     for name, row in zip(names, levels, strict=True):
         if rows is not None:
             out.append(pad(name, left - 1, right=True) + " ")
         out.append_text(strip(row, span, signed)).append("\n")
     if legend:
         out.append(" " * left + f"{low:.4g} ").append_text(strip(np.linspace(0, 1, 5), 2, signed))
-        out.append(f" {high:.4g}\n")
+        out.append(f" {high:.4g}{' (square root)' if root else ''}\n")
         if share > 1:
             out.append(" " * left + fit(f"a cell stands for {share} columns", width - left) + "\n")
     return out
@@ -92,12 +92,22 @@ def strip(levels: NDArray[np.float64], span: int, signed: bool) -> Text:
     return out
 
 
-def ramp(level: float, stops: Sequence[tuple[int, int, int]]) -> str:
+def ramp(level: float, stops: Sequence[Colour]) -> str:
     """The colour at `level` (0 to 1) of a ramp."""
+    return "rgb({},{},{})".format(*mixed(level, stops))
+
+
+def mixed(level: float, stops: Sequence[Colour]) -> list[int]:
+    """The same as numbers."""
     at = level * (len(stops) - 1)
     i = min(int(at), len(stops) - 2)
-    mixed = (round(a + (b - a) * (at - i)) for a, b in zip(stops[i], stops[i + 1], strict=True))
-    return "rgb({},{},{})".format(*mixed)
+    return [round(a + (b - a) * (at - i)) for a, b in zip(stops[i], stops[i + 1], strict=True)]
+
+
+def ink_on(level: float, stops: Sequence[Colour]) -> str:
+    """Black or white, whichever is easier to read on the colour at `level` of a ramp."""
+    red, green, blue = (((c / 255 + 0.055) / 1.055) ** 2.4 for c in mixed(level, stops))  # WCAG's relative luminance
+    return "black" if 0.2126 * red + 0.7152 * green + 0.0722 * blue > 0.179 else "white"
 
 
 def heading(labels: Sequence[str], left: int, span: int, share: int) -> Text:

@@ -10,17 +10,18 @@ import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from rich.console import Console
 from rich.text import Text
 
-from clearhead.errors import UnsupportedError
+from clearhead.errors import OptionError, UnsupportedError
 from clearhead.lens.page import frame, page
-from clearhead.lens.payload import Payload
+from clearhead.lens.payload import ROOM, SHORT, Payload
 from clearhead.text.printable import one_line
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class View(ABC):
     """One picture of a model or of what it did."""
 
     type: ClassVar[str]  # the page's name for this kind of view
-    label: ClassVar[str] = ""  # on its tab among others; its type in words, where that says enough
+    label = ""  # on its tab among others; its type in words, where that says enough
     height: ClassVar[int] = 560  # pixels of its frame in a notebook
     size: ClassVar[tuple[float, float]] = (6.4, 4.8)  # inches of its drawing
     title: str
@@ -62,13 +63,24 @@ class View(ABC):
         return {}
 
     @property
+    @abstractmethod
     def figures(self) -> dict[str, Any]:
-        """What it says, as plain data without its arrays; those are in `json`."""
-        return self.payload().views[0]
+        """What it says, as plain data for other programs: words and numbers, no arrays."""
 
-    def payload(self) -> Payload:
-        """The view alone, as a page gets it."""
-        return gather([self], self.title)
+    @property
+    def tab(self) -> str:
+        """What its tab says."""
+        return self.label or self.type.replace("-", " ").capitalize()
+
+    def named(self, label: str) -> Self:
+        """The same view under another name on its tab."""
+        other = copy(self)
+        object.__setattr__(other, "label", label)  # some views are frozen; this is no part of what they show
+        return other
+
+    def payload(self, room: int = ROOM) -> Payload:
+        """The view alone, as a page gets it; in `room` bytes, where it can leave something out."""
+        return gather([self], self.title, room)
 
     def json(self, path: str | Path | None = None) -> str:
         """The view as JSON, for other programs (`clearhead.lens.payload` explains it); also written to `path`."""
@@ -86,7 +98,8 @@ class View(ABC):
         """A picture; also written to `path`. Needs matplotlib (`pip install "clearhead[lens]"`)."""
         data = self.drawn("png", dpi)
         if path is not None:
-            Path(path).write_bytes(data)
+            with writing(path):
+                Path(path).write_bytes(data)
         return data
 
     def drawn(self, format: str, dpi: int = 150) -> bytes:
@@ -126,7 +139,7 @@ class View(ABC):
 
     def _repr_html_(self) -> str:
         """What a notebook shows."""
-        return frame(self.payload(), self.height, self.terminal().plain)
+        return frame(self.payload(SHORT), self.height, self.terminal().plain)
 
 
 @dataclass(repr=False)
@@ -136,9 +149,9 @@ class Board:
     views: Sequence[View]
     title: str
 
-    def payload(self) -> Payload:
-        """All views, sharing tokens and arrays."""
-        return gather(self.views, self.title)
+    def payload(self, room: int = ROOM) -> Payload:
+        """All views, sharing tokens and arrays; each in `room` bytes, where it can leave something out."""
+        return gather(self.views, self.title, room)
 
     def html(self, path: str | Path | None = None) -> str:
         """One HTML page that needs no network; also written to `path`."""
@@ -153,7 +166,7 @@ class Board:
 
     def _repr_html_(self) -> str:
         height = max((view.height for view in self.views), default=0) + 60
-        return frame(self.payload(), height, "\n".join([self.title, *(view.title for view in self.views)]))
+        return frame(self.payload(SHORT), height, "\n".join([self.title, *(view.title for view in self.views)]))
 
 
 @cache
@@ -182,18 +195,31 @@ def glyphs(format: str) -> Iterator[None]:
         )
 
 
-def gather(views: Sequence[View], title: str) -> Payload:
+def gather(views: Sequence[View], title: str, room: int = ROOM) -> Payload:
     """One payload of several views."""
-    payload = Payload(title=title, model=next((view.model for view in views if view.model), {}))
+    payload = Payload(title=title, model=next((view.model for view in views if view.model), {}), room=room)
     for view in views:
         fields = view.fill(payload)
-        label = view.label or view.type.replace("-", " ").capitalize()
-        payload.views.append({"type": view.type, "label": label, "title": view.title, **fields})
+        payload.views.append({"type": view.type, "label": view.tab, "title": view.title, **fields})
     return payload
 
 
 def written(text: str, path: str | Path | None) -> str:
     """The text, written to a file where one is named."""
     if path is not None:
-        Path(path).write_text(text, encoding="utf-8", newline="\n")
+        with writing(path):
+            Path(path).write_text(text, encoding="utf-8", newline="\n")
     return text
+
+
+@contextmanager
+def writing(path: str | Path) -> Iterator[None]:
+    """Name the file that cannot be written.
+
+    Raises:
+        OptionError: see above.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise OptionError(f"cannot write {one_line(str(path))}: {error.strerror or error}") from None

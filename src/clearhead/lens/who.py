@@ -11,7 +11,7 @@ the weights of all words still sum to 1. T queries, S keys, H heads, W words.
 
 import textwrap
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -20,12 +20,14 @@ from numpy.typing import NDArray
 from rich.text import Text
 
 from clearhead.errors import OptionError
-from clearhead.lens.modules import Module, modules, tokens_of
+from clearhead.lens.colours import ACCENT
+from clearhead.lens.modules import Module, check_index, modules, tokens_of
 from clearhead.lens.payload import Levels, Payload, Token
 from clearhead.lens.pooling import peaks
 from clearhead.lens.terminal import bar, fit, table
+from clearhead.lens.tokens import check_stack
 from clearhead.lens.view import WIDTH, View
-from clearhead.lens.words import Word, find, occurrences, text_of, words
+from clearhead.lens.words import Word, blank, find, indices_of, occurrences, text_of, words
 from clearhead.text.printable import one_line
 from clearhead.trace import Trace
 
@@ -93,7 +95,7 @@ class WhoView(View):
     """The attention of one word to others, over all heads."""
 
     type: ClassVar[str] = "who"
-    label: ClassVar[str] = "Who looks where"
+    label = "Who looks where"
     height: ClassVar[int] = 640
 
     modules: Sequence[Module]  # with the same queries and the same keys
@@ -107,8 +109,11 @@ class WhoView(View):
 
     @property
     def title(self) -> str:  # type: ignore[override]
-        """The question."""
-        return self.question or f'What "{text_of(self.queries, self.word)}" attends to'
+        """The question; with the place of a word that stands several times in the text."""
+        said = f'"{text_of(self.queries, self.word)}"'
+        if len(occurrences(self.queries, text_of(self.queries, self.word))) > 1:
+            said += f" ({self.word[0]})"
+        return self.question or f"What {said} attends to"
 
     @property
     def model(self) -> dict[str, Any]:
@@ -142,10 +147,23 @@ class WhoView(View):
         module = self.modules[0]
         n = module.weights.shape[2]
         own = set(self.word) if module.kind == "attention" and "self" not in self.include else set()
-        special = {i for i in range(n) if self.keys[i].special} if "special" not in self.include else set()
-        first = {0} if module.causal and "first" not in self.include else set()
-        hidden = own | special | first
+        hidden = own.union(self.hidden)
         return [word for word in words(self.keys[:n]) if not hidden & set(word)]
+
+    @cached_property
+    def hidden(self) -> list[int]:
+        """Keys that are never ranked, whatever the word: special tokens and blanks, and a decoder's first word."""
+        found = set[int]()
+        for n, word in enumerate(words(self.keys)):
+            sign = any(self.keys[i].special for i in word) or blank(self.keys, word)
+            if (sign and "special" not in self.include) or (n == 0 and self.first_is_out):
+                found.update(word)
+        return sorted(found)
+
+    @property
+    def first_is_out(self) -> bool:
+        """Whether the first word is left out."""
+        return self.modules[0].causal and "first" not in self.include
 
     @cached_property
     def ranked(self) -> list[Attends]:
@@ -205,19 +223,21 @@ class WhoView(View):
         """The ranking, and where the text is short all rows, so that other words can be asked about."""
         lists = {stack: payload.put_tokens(stack, tokens) for stack, tokens in self.tokens.items()}
         total = sum(m.weights.size for m in self.modules)
-        levels: Levels = "linear" if total <= EXACT else "sqrt"
+        levels: Levels = "linear" if total <= min(EXACT, payload.room // 4) else "sqrt"
         rows = (
             {m.path: payload.put(f"{m.path}.weights", m.weights, levels=levels) for m in self.modules}
-            if total <= MOST
+            if total <= min(MOST, payload.room)
             else None
         )
         first = self.modules[0]
-        keys = self.tokens[first.keys]
         return {
-            "note": f"{CLUE} {self.left_out()}".strip(),
+            "note": self.note,
             "list": lists[first.stack],
             "keysList": lists[first.keys],
             "word": self.word[0],
+            "wordTokens": list(self.word),
+            "target": None if self.target is None else list(self.target),
+            "include": list(self.include),
             "ranked": [
                 {"module": a.module, "layer": a.layer, "head": a.head, "key": a.key, "weight": a.weight}
                 for a in self.ranked
@@ -226,24 +246,51 @@ class WhoView(View):
             "heads": {m.path: list(m.heads) for m in self.modules},
             "firstQuery": first.first_query,
             "question": self.question,
-            "words": words(keys),
-            "leftOut": self.hidden(keys, first),
+            "words": words(self.keys),
+            "leftOut": self.hidden,
         }
 
-    def hidden(self, keys: Sequence[Token], module: Module) -> list[int]:
-        """Keys that are never ranked, whatever the word."""
-        special = [] if "special" in self.include else [i for i, token in enumerate(keys) if token.special]
-        return sorted({*special, *([] if "first" in self.include or not module.causal else [0])})
+    @property
+    def figures(self) -> dict[str, Any]:
+        """The ranking."""
+        return {
+            "type": self.type,
+            "title": self.title,
+            "word": text_of(self.queries, self.word),
+            "tokens": list(self.word),
+            "ranked": [asdict(found) for found in self.ranked],
+            "note": self.note,
+        }
 
+    @property
+    def note(self) -> str:
+        """How to read the ranking, which words are not in it, and why it is empty where it is."""
+        return " ".join(part for part in (CLUE, self.left_out, self.nothing) if part)
+
+    @property
     def left_out(self) -> str:
         """Which words are not ranked."""
         if self.target is not None:
             return ""
-        module = self.modules[0]
-        names = [] if "self" in self.include or module.kind != "attention" else ["the word itself"]
-        names += [] if "special" in self.include else ["special tokens"]
-        names += [] if "first" in self.include or not module.causal else ["the first token, on which idle heads rest"]
+        itself = "self" not in self.include and self.modules[0].kind == "attention"
+        names = ["the word itself"] if itself else []
+        names += [] if "special" in self.include else ["special tokens and blanks"]
+        names += ["the first word, on whose first token idle heads rest"] if self.first_is_out else []
         return f"Left out: {', '.join(names)}." if names else ""
+
+    @property
+    def nothing(self) -> str:
+        """Why no word is ranked, where none is."""
+        if self.ranked:
+            return ""
+        word = text_of(self.queries, self.word)
+        module = self.modules[0]
+        if self.target is not None:
+            after = module.causal and self.target[0] > max(self.word)
+            reason = "it stands later, where a decoder cannot look" if after else "every weight is 0"
+            return f'No head takes "{word}" to "{text_of(self.keys, self.target)}": {reason}.'
+        before = f'before "{word}"' if module.causal else "in the text"
+        return f"Nothing stands {before} but what is left out."
 
     def terminal(self, width: int = WIDTH) -> Text:
         """The ranking with bars."""
@@ -253,23 +300,26 @@ class WhoView(View):
             [a.word, str(a.key), place(a), str(a.head), f"{a.weight:.3f}", bar(a.weight, 20)]
             for a in self.ranked[:DRAWN]
         ]
-        out.append_text(table([heading, *rows], right=frozenset({1, 3, 4}), width=width))
-        notes = [line for text in (self.left_out(), CLUE) for line in textwrap.wrap(text, width)]
+        if rows:
+            out.append_text(table([heading, *rows], right=frozenset({1, 3, 4}), width=width))
+        notes = [line for text in (self.nothing, self.left_out, CLUE) for line in textwrap.wrap(text, width)]
         return out.append("".join(f"{line}\n" for line in notes), "dim")
 
     def draw(self, figure: "Figure") -> None:
         """The top of the ranking as bars."""
-        from clearhead.lens.painting import ACCENT, shown
+        from clearhead.lens.painting import shortened
 
         found = self.ranked[:DRAWN]
         axes = figure.subplots()
+        if not found:
+            axes.text(0.5, 0, self.nothing, ha="center", va="center", size=8, parse_math=False)
         axes.barh(range(len(found)), [a.weight for a in found], color=ACCENT, height=0.7)
-        names = [f"{shown(a.word)} ({a.key})   layer {place(a)}, head {a.head}" for a in found]
+        names = [f"{shortened(a.word)} ({a.key})   layer {place(a)}, head {a.head}" for a in found]
         axes.set_yticks(range(len(found)), names, parse_math=False)
-        axes.set(xlim=(0, 1), xlabel="attention weight", ylim=(len(found) - 0.4, -0.6))
+        axes.set(xlim=(0, 1), xlabel="attention weight", ylim=(max(1, len(found)) - 0.4, -0.6))
         axes.set_title(self.title, parse_math=False)
         axes.spines[["top", "right"]].set_visible(False)
-        figure.set_size_inches(6.4, 1.2 + 0.24 * len(found))
+        figure.set_size_inches(6.4, 1.2 + 0.24 * max(1, len(found)))
 
 
 def place(found: Attends) -> str:
@@ -299,18 +349,11 @@ def who_view(
         OptionError: a word that is not in the text or is there several times, a trace without the attention that is
             asked for, or a wrong option.
     """
+    check_index("limit", limit)
     if wrong := [name for name in include if name not in ("self", "special", "first")]:
         raise OptionError(f"include names {one_line(str(wrong[0]))!r}; choose among self, special and first")
     tokens = tokens_of(trace)
-    place = "decoder" if cross else stack or standing(tokens, word)
-    kind = "cross_attention" if cross else "attention"
-    found = [m for m in modules(trace) if m.stack == place and m.kind == kind]
-    if not found:
-        raise OptionError(f"the trace holds no {kind} of the {place}; see trace.attentions()")
-    indices = find(tokens[place], word)
-    first = found[0].first_query
-    if outside := [i for i in indices if not 0 <= i - first < found[0].weights.shape[1]]:
-        raise OptionError(f"token {outside[0]} was read before the trace began, at token {first}")
+    indices, found = asked(trace, tokens, word, None if stack is None else check_stack(trace, stack), cross)
     return WhoView(
         modules=found,
         tokens=tokens,
@@ -321,6 +364,22 @@ def who_view(
         question=None if question is None else one_line(question),
         about={"name": trace.model} if trace.model else {},
     )
+
+
+def asked(
+    trace: Trace, tokens: Mapping[str, Sequence[Token]], word: Word, stack: str | None, cross: bool
+) -> tuple[list[int], list[Module]]:
+    """The tokens of the word that is asked about, and the modules in which it looks at others; errors as `who_view`."""
+    place = "decoder" if cross else stack or standing(tokens, word)
+    kind = "cross_attention" if cross else "attention"
+    found = [m for m in modules(trace) if m.stack == place and m.kind == kind]
+    if not found:
+        raise OptionError(f"the trace holds no {kind} of the {place}; see trace.attentions()")
+    indices = find(tokens[place], word)
+    first = found[0].first_query
+    if outside := [i for i in indices if not 0 <= i - first < found[0].weights.shape[1]]:
+        raise OptionError(f"token {outside[0]} was read before the trace began, at token {first}")
+    return indices, found
 
 
 def find_key(module: Module, keys: Sequence[Token], word: Sequence[int], other: Word) -> list[int]:
@@ -335,6 +394,8 @@ def standing(tokens: Mapping[str, Sequence[Token]], word: Word) -> str:
     Raises:
         OptionError: both may be meant.
     """
+    if not isinstance(word, str):
+        indices_of(word)  # of another type than a word has, it is of neither
     if len(tokens) == 1:
         return next(iter(tokens))
     holds = [stack for stack, found in tokens.items() if not isinstance(word, str) or occurrences(found, word)]

@@ -9,6 +9,7 @@ from clearhead.engine.completion import Completion
 from clearhead.errors import OptionError
 from clearhead.lens.payload import Payload
 from clearhead.lens.view import WIDTH, View
+from clearhead.trace import Trace
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -26,7 +27,7 @@ class ContextWindowView(View):
     """
 
     type: ClassVar[str] = "window"
-    label: ClassVar[str] = "Context window"
+    label = "Context window"
     height: ClassVar[int] = 300
 
     window: int
@@ -62,6 +63,21 @@ class ContextWindowView(View):
         if self.dropped:
             parts.append(f"{self.dropped:,} tokens of the prompt were dropped to make it fit.")
         return " ".join(parts)
+
+    @property
+    def figures(self) -> dict[str, Any]:
+        """The numbers."""
+        return {
+            "type": self.type,
+            "title": self.title,
+            "window": self.window,
+            "used": self.used,
+            "generated": self.generated,
+            "free": self.free,
+            "dropped": self.dropped,
+            "read_by_encoder": self.apart,
+            "note": self.note,
+        }
 
     def fill(self, payload: Payload) -> dict[str, Any]:
         """Numbers alone."""
@@ -110,7 +126,13 @@ def shares(parts: list[int], width: int) -> list[int]:
 
 
 def window_view(completion: Completion) -> ContextWindowView:
-    """How a completion used the context window; of several samples, the first."""
+    """How a completion used the context window; of several samples, the first.
+
+    Raises:
+        OptionError: something that is no completion.
+    """
+    if not isinstance(completion, Completion):
+        raise OptionError(f"completion is {completion!r:.60}; give what model.complete(...) returned")
     context, generated = completion.context, len(completion.tokens)
     # Beside an encoder the window holds the decoder's start token and the completion; the prompt is read elsewhere.
     apart = completion.usage.prompt_tokens if context.used < generated + completion.usage.prompt_tokens else 0
@@ -120,4 +142,16 @@ def window_view(completion: Completion) -> ContextWindowView:
         generated=min(generated, context.used),
         dropped=context.dropped,
         apart=apart,
+    )
+
+
+def window_of_trace(trace: Trace) -> ContextWindowView:
+    """How the text of a trace used the context window of the stack that read it last."""
+    config, used = trace.config, len(trace.tokens)
+    both = config.n_encoder_layers and config.n_decoder_layers
+    return ContextWindowView(
+        window=config.max_positions,
+        used=used,
+        generated=used - trace.n_prompt if config.n_decoder_layers else 0,
+        apart=len(trace.ids.get("encoder", ())) if both else 0,
     )

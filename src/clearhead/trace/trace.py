@@ -147,27 +147,9 @@ class Trace:
         span = self.spans[place.stack]
         if path not in self.arrays:
             self.arrays[path] = self.made(place, span, value.dtype)
-        kept = self.arrays[path]
-        if np.may_share_memory(value, kept):  # it was written in place
-            return
-        if place.axes[0] == "H" and len(self.choice.heads) < self.config.n_heads:
-            value = value[list(self.choice.heads)]
-        if "T" not in place.axes:  # keys and values: those of earlier calls are here already
-            start = 0 if span.at == 0 else (value.shape[1] if place.across else value.shape[1] - span.new)
-            kept[:, start : value.shape[1]] = value[:, start:]
-            return
-        brought = value.shape[place.axes.index("T")]
-        if (brought != span.new and path != LOGITS) or brought > span.new:
-            raise OptionError(f"{path} has {brought} rows in a call of {span.new} tokens; trace them apart")
-        rows = slice(span.at, span.at + brought)
-        if place.axes[-1] == "S":
-            kept[:, rows, : value.shape[-1]] = value
-            if path.endswith(".bias"):  # keys that are still to come are hidden from these queries
-                kept[:, rows, value.shape[-1] :] = -np.inf
-        elif place.axes[0] == "T":
-            kept[rows] = value
-        else:
-            kept[:, rows] = value
+        if not np.may_share_memory(value, self.arrays[path]):  # else it was written in place
+            chosen = place.axes[0] == "H" and len(self.choice.heads) < self.config.n_heads
+            put(value[list(self.choice.heads)] if chosen else value, self.arrays[path], place, span)
 
     def rows(self, path: str, dtype: Any) -> Array:
         """The rows of a place [T, ...] that the call under way brings, to be written in place."""
@@ -263,3 +245,27 @@ class Trace:
     def stacks(self) -> tuple[StackName, ...]:
         """The stacks of the model."""
         return stacks(self.config)
+
+
+def put(value: Array, kept: Array, place: Place, span: Span) -> None:
+    """What a call shows at a place, into the rows that it brings.
+
+    Raises:
+        OptionError: it shows other rows than it brings.
+    """
+    if "T" not in place.axes:  # keys and values: those of earlier calls are here already
+        start = 0 if span.at == 0 else (value.shape[1] if place.across else value.shape[1] - span.new)
+        kept[:, start : value.shape[1]] = value[:, start:]
+        return
+    brought = value.shape[place.axes.index("T")]
+    if (brought != span.new and place.path != LOGITS) or brought > span.new:
+        raise OptionError(f"{place.path} has {brought} rows in a call of {span.new} tokens; trace them apart")
+    rows = slice(span.at, span.at + brought)
+    if place.axes[-1] == "S":
+        kept[:, rows, : value.shape[-1]] = value
+        if place.path.endswith(".bias"):  # keys that are still to come are hidden from these queries
+            kept[:, rows, value.shape[-1] :] = -np.inf
+    elif place.axes[0] == "T":
+        kept[rows] = value
+    else:
+        kept[:, rows] = value

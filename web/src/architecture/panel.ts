@@ -1,5 +1,6 @@
 /** What a part is: its sizes, its code, and what its values were. */
 
+import type { AttentionView } from "../attention/data";
 import type { Page } from "../registry";
 import { el } from "../draw/el";
 import { count } from "../draw/format";
@@ -8,13 +9,21 @@ import type { Architecture, Code, Part, Statistics } from "./view";
 
 export class Panel {
   readonly host = el("aside", { class: "part-panel", "aria-live": "polite" });
-  private layer = 0;
+  private layer: number;
 
   constructor(
     private readonly view: Architecture,
     private readonly page: Page,
     private readonly open: (id: string) => void,
-  ) {}
+  ) {
+    this.layer = layerOf(page) ?? 0;
+  }
+
+  /** A part that the reader chose: it is shown, and the other views are told. */
+  choose(id: string): void {
+    this.show(id);
+    this.select(id);
+  }
 
   /** A part, or "block encoder" for one of the simplified diagram. */
   show(id: string): void {
@@ -79,16 +88,20 @@ export class Panel {
       (a, b) => a - b,
     );
     if (layers.length && !layers.includes(this.layer)) this.layer = layers[0]!;
-    const shown = held.filter((one) => one.layer === undefined || one.layer === this.layer);
-    this.select(part, shown);
+    const shown = this.seen(part);
     const rows = shown.map(({ path }) => statisticsRow(path, this.view.stats[path]));
     const head = ["", "shape", "mean", "std", "min", "max"].map((name) => el("th", { scope: "col" }, name));
     const table = el("table", { class: "numbers" }, el("thead", {}, el("tr", {}, ...head)), el("tbody", {}, ...rows));
     return [
       el("h4", {}, "Values in the trace", ...this.layerChoice(id, layers)),
       el("div", { class: "scroll" }, table),
-      ...this.maps(part),
+      ...this.maps(id, part),
     ];
+  }
+
+  /** A part's paths that are held, of the layer in sight. */
+  private seen(part: Part): Held[] {
+    return heldPaths(part, this.view.held).filter((one) => one.layer === undefined || one.layer === this.layer);
   }
 
   private layerChoice(id: string, layers: readonly number[]): HTMLElement[] {
@@ -99,30 +112,38 @@ export class Panel {
     const choice = el("select", { "aria-label": "Layer" }, ...options);
     choice.addEventListener("change", () => {
       this.layer = Number(choice.value);
-      this.show(id);
+      this.choose(id);
       this.host.querySelector("select")?.focus();
     });
     return [choice];
   }
 
-  private maps(part: Part): HTMLElement[] {
+  private maps(id: string, part: Part): HTMLElement[] {
     if (!attends(part) || !this.page.header.views.some((view) => view.type === "attention")) return [];
-    return [
-      el(
-        "button",
-        { type: "button", on: { click: () => void this.page.open("attention") } },
-        "Show its attention maps",
-      ),
-    ];
+    const open = () => {
+      this.select(id);
+      this.page.open("attention");
+    };
+    return [el("button", { type: "button", on: { click: open } }, "Show its attention maps")];
   }
 
   /** Tell the other views; theirs is the module, not the part. */
-  private select(part: Part, shown: readonly Held[]): void {
+  private select(id: string): void {
+    const part = this.view.parts[id];
+    if (!part) return;
+    const shown = this.seen(part);
     const path = (shown.find((one) => one.path.endsWith(".weights")) ?? shown[0])?.path;
     if (path === undefined) return;
     const module = /^(.*\.(?:cross_)?attention)\./.exec(path)?.[1];
     this.page.select(attends(part) && module !== undefined ? { path, module } : { path });
   }
+}
+
+/** The layer that the page's attention is at, or will be when it is first opened. */
+function layerOf({ selection, header }: Page): number | undefined {
+  const first = header.views.find((view) => view.type === "attention") as AttentionView | undefined;
+  const found = /\.layers\.(\d+)\./.exec(selection.module ?? first?.selected.module ?? "");
+  return found ? Number(found[1]) : undefined;
 }
 
 function attends({ kind }: Part): boolean {
@@ -158,9 +179,10 @@ function escaped(text: string): string {
 function statisticsRow(path: string, statistics: Statistics | undefined): HTMLElement {
   const name = el("th", { scope: "row", title: path }, path.split(".").slice(-2).join("."));
   if (!statistics) return el("tr", {}, name, el("td", { colspan: 5 }, "held"));
-  const { shape, mean, deviation, smallest, largest } = statistics;
+  const { shape, mean, deviation, smallest, largest, hidden } = statistics;
+  const size = shape.join(" × ") + (hidden ? `, ${count(hidden)} hidden` : "");
   const numbers = [mean, deviation, smallest, largest].map((value) => el("td", {}, number(value)));
-  return el("tr", {}, name, el("td", {}, shape.join(" × ")), ...numbers);
+  return el("tr", {}, name, el("td", {}, size), ...numbers);
 }
 
 function number(value: number | null): string {

@@ -39,6 +39,7 @@ export interface Statistics {
   readonly deviation: number | null;
   readonly smallest: number | null;
   readonly largest: number | null;
+  readonly hidden?: number; // places of a score bias where a key is hidden, which the others leave out
   readonly shape: readonly number[];
 }
 

@@ -63,18 +63,17 @@ export class ArcsMode {
   }
 }
 
-/** A head's links, each word's found when it is first drawn. */
+/** The links of a head whose every weight is here, each word's found when it is first drawn. */
 function linksOf(weights: Weights, page: Page, withoutFirst: boolean): Links {
-  const { module, cell } = weights;
+  const { module } = weights;
   const [queries, keys] = [page.tokens(module.queries), page.tokens(module.keys)];
   const known = new Map<number, readonly Link[]>();
   const wanted = (link: Link) => !(withoutFirst && link.key === 0);
   function out(query: number): readonly Link[] {
     if (!known.has(query)) {
-      const row = rowOf(weights, query, keys.length);
       known.set(
         query,
-        strongest(row, PER_WORD + 1, LEAST)
+        strongest(rowOf(weights, query - module.firstQuery), PER_WORD + 1, LEAST)
           .map((one) => ({ query, ...one }))
           .filter(wanted),
       );
@@ -83,8 +82,8 @@ function linksOf(weights: Weights, page: Page, withoutFirst: boolean): Links {
   }
   function into(key: number): readonly Link[] {
     const column = Float32Array.from(queries, (_, query) => {
-      const row = Math.floor((query - module.firstQuery) / cell[0]);
-      return row < 0 || row >= weights.rows ? 0 : weights.at(row, Math.floor(key / cell[1]));
+      const row = query - module.firstQuery;
+      return row < 0 || row >= weights.rows ? 0 : weights.at(row, key);
     });
     return strongest(column, 3 * PER_WORD, LEAST).map((one) => ({ query: one.key, key, weight: one.weight }));
   }

@@ -41,9 +41,19 @@ export function hasMean(module: Module): boolean {
   return module.heads.length > 1 && module.heads.every((head) => String(head) in module.full);
 }
 
+/** Whether every weight is here, and not only the largest of each cell. */
+export function isWhole({ cell }: Pick<Weights, "cell">): boolean {
+  return cell[0] === 1 && cell[1] === 1;
+}
+
+/** Whether the page has every weight of a head, or of all heads of a module where `head` is null. */
+export function cameWhole(module: Module, head: number | null): boolean {
+  return isWhole(module) || (head === null ? hasMean(module) : String(head) in module.full);
+}
+
 /** One head's weights: whole where the page has them, else its overview. */
 export async function load(page: Page, module: Module, head: number | null): Promise<Weights> {
-  if (head === null) return whole(module, null, await mean(page, module));
+  if (head === null) return mean(page, module);
   const key = module.full[String(head)];
   if (key !== undefined) return whole(module, head, await page.array(key));
   const index = module.heads.indexOf(head);
@@ -51,16 +61,13 @@ export async function load(page: Page, module: Module, head: number | null): Pro
   return weights(module, head, slice(await page.array(module.overviewKey), index), module.cell);
 }
 
-/** The weights from one query token to every key token; of an overview, the largest of each cell. */
-export function rowOf(weights: Weights, token: number, keys: number): Float32Array {
-  const row = Math.floor((token - weights.module.firstQuery) / weights.cell[0]);
-  const found = new Float32Array(keys);
-  if (row < 0 || row >= weights.rows) return found;
-  for (let key = 0; key < keys; key++) found[key] = weights.at(row, Math.floor(key / weights.cell[1]));
-  return found;
+/** A row of cells, which is one query's weights where every weight is here; zeros where there is no such row. */
+export function rowOf(weights: Weights, row: number): Float32Array {
+  const inside = row >= 0 && row < weights.rows;
+  return Float32Array.from({ length: weights.columns }, (_, column) => (inside ? weights.at(row, column) : 0));
 }
 
-/** The strongest entries of a row, strongest first: at most `most`, each at least `least`. */
+/** The strongest entries of a row, strongest first: at most `most`, each more than `least`. */
 export function strongest(row: Float32Array, most: number, least = 0): { key: number; weight: number }[] {
   const found: { key: number; weight: number }[] = [];
   for (let key = 0; key < row.length; key++) {
@@ -96,12 +103,14 @@ function weights(module: Module, head: number | null, array: LensArray, cell: re
   return { module, head, rows, columns, cell, rounded, levels: toLevels(array), at };
 }
 
-async function mean(page: Page, module: Module): Promise<LensArray> {
+/** The mean of the heads; rounded where one of them is. */
+async function mean(page: Page, module: Module): Promise<Weights> {
   const heads = await Promise.all(module.heads.map((head) => page.array(module.full[String(head)]!)));
   const sum = new Float32Array(heads[0]!.data.length);
   for (const head of heads) {
     const numbers = values(head);
     for (let i = 0; i < sum.length; i++) sum[i]! += numbers[i]! / heads.length;
   }
-  return { data: sum, shape: heads[0]!.shape, levels: "linear" };
+  const made = whole(module, null, { data: sum, shape: heads[0]!.shape, levels: "linear" });
+  return { ...made, rounded: heads.some((head) => head.levels === "sqrt") };
 }

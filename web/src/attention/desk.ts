@@ -2,7 +2,7 @@
 
 import { sequential } from "../draw/ramps";
 import type { Page, Selection } from "../registry";
-import { hasMean, load, type AttentionView, type Module, type Weights } from "./data";
+import { cameWhole, hasMean, load, type AttentionView, type Module, type Weights } from "./data";
 
 export type Mode = "glance" | "matrix" | "arcs" | "generated";
 
@@ -90,6 +90,31 @@ function stretched(table: Uint8ClampedArray): Uint8ClampedArray {
 /** "layer 3, head 2". */
 export function nameOf(module: Module, head: number | null): string {
   return `layer ${module.layer}, ${head === null ? "mean of heads" : `head ${head}`}`;
+}
+
+const MOST_NAMED = 4; // layers; of more, the rest is an ellipsis
+
+/** The heads whose every weight is here: "layer 3, heads 0–7; layer 5, head 2". */
+export function inFull(modules: readonly Module[]): string {
+  const several = new Set(modules.map(groupOf)).size > 1;
+  const named = modules.flatMap((module) => {
+    const heads = module.heads.filter((head) => cameWhole(module, head));
+    if (heads.length === 0) return [];
+    const group = several ? `${groupOf(module)}, ` : "";
+    return [`${group}layer ${module.layer}, ${heads.length > 1 ? "heads" : "head"} ${runs(heads)}`];
+  });
+  return [...named.slice(0, MOST_NAMED), ...(named.length > MOST_NAMED ? ["…"] : [])].join("; ");
+}
+
+/** "0–3, 5" of rising numbers. */
+function runs(numbers: readonly number[]): string {
+  const found: [first: number, last: number][] = [];
+  for (const number of numbers) {
+    const run = found.at(-1);
+    if (run && number === run[1] + 1) run[1] = number;
+    else found.push([number, number]);
+  }
+  return found.map(([first, last]) => (first === last ? String(first) : `${first}–${last}`)).join(", ");
 }
 
 /** "encoder self-attention". */

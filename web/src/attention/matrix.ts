@@ -67,8 +67,7 @@ export class Matrix {
     if (!this.weights) return;
     const row = Math.floor((token - this.weights.module.firstQuery) / this.weights.cell[0]);
     if (row < 0 || row >= this.weights.rows || row === this.cell?.row) return;
-    const keys = strongest(rowOf(this.weights, token, this.weights.columns * this.weights.cell[1]), 1);
-    this.point({ row, column: Math.floor((keys[0]?.key ?? 0) / this.weights.cell[1]) });
+    this.point({ row, column: strongest(rowOf(this.weights, row), 1)[0]?.key ?? 0 });
   }
 
   private paint(): void {

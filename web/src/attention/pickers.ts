@@ -15,7 +15,7 @@ export function pickers(
   onMode: (mode: Mode) => void,
 ): { bar: HTMLElement; choose: (mode: Mode) => void } {
   const layer = el("select", { "aria-label": "Layer", title: "[ and ] step through the layers" });
-  const head = el("select", { "aria-label": "Head", title: "The keys 0 to 9 choose a head" });
+  const head = el("select", { "aria-label": "Head", title: "Type a head's number to choose it" });
   const { modules } = desk;
   for (const group of new Set(modules.map(groupOf))) {
     const own = modules.filter((module) => groupOf(module) === group);
@@ -86,16 +86,29 @@ function segments(
   return { group, choose };
 }
 
-/** [ ] step through layers, digits choose heads, wherever in the page the keyboard is but in a field. */
+/** [ ] step through layers, numbers choose heads, wherever in the page the keyboard is but in a field. */
 export function shortcuts(host: HTMLElement, desk: Desk): void {
+  const type = typing(desk);
   document.addEventListener("keydown", (event) => {
     const field = (event.target as HTMLElement).matches?.("input:not([type=range], [type=checkbox]), select, textarea");
     if (field || event.ctrlKey || event.metaKey || event.altKey || host.clientWidth === 0) return;
     if (event.key === "[") desk.stepLayer(-1);
     else if (event.key === "]") desk.stepLayer(1);
-    else if (/^[0-9]$/.test(event.key) && desk.module.heads.includes(Number(event.key))) {
-      desk.choose(desk.module, Number(event.key));
-    } else return;
+    else if (/^[0-9]$/.test(event.key)) type(event.key, event.timeStamp);
+    else return;
     event.preventDefault();
   });
+}
+
+const PAUSE = 600; // milliseconds after which a digit begins another number
+
+/** Takes digits; those that follow each other soon are one number where there is such a head. */
+function typing(desk: Desk): (digit: string, at: number) => void {
+  let [typed, last] = ["", -Infinity];
+  return (digit, at) => {
+    const longer = at - last < PAUSE ? typed + digit : digit;
+    const found = [longer, digit].find((number) => desk.module.heads.includes(Number(number)));
+    [typed, last] = [found ?? longer, at];
+    if (found !== undefined) desk.choose(desk.module, Number(found));
+  };
 }

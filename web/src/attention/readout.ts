@@ -1,6 +1,6 @@
 /** What a cell says, in words. */
 
-import { quoted, weight } from "../draw/format";
+import { about, quoted } from "../draw/format";
 import type { Page } from "../registry";
 import type { Weights } from "./data";
 
@@ -10,7 +10,7 @@ export function readout(weights: Weights, page: Page, row: number, column: numbe
   const query = module.firstQuery + row * cell[0];
   const key = column * cell[1];
   const ahead = module.causal && key >= query + cell[0];
-  const value = ahead ? "" : `: ${weights.rounded ? "≈ " : ""}${weight(weights.at(row, column))}`;
+  const value = ahead ? "" : `: ${about(weights.at(row, column), weights.rounded)}`;
   const [queries, keys] = [page.tokens(module.queries), page.tokens(module.keys)];
   if (cell[0] === 1 && cell[1] === 1) {
     const verb = ahead ? " cannot look ahead to " : " looks at ";

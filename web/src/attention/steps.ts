@@ -2,7 +2,7 @@
 
 import type { Token } from "../contract";
 import { el } from "../draw/el";
-import { quoted, visible, weight } from "../draw/format";
+import { about, quoted, visible } from "../draw/format";
 import { css, inkOn, sequential } from "../draw/ramps";
 import { hideTip, showTip } from "../draw/tooltip";
 import { rowOf, type Weights } from "./data";
@@ -97,25 +97,37 @@ export class Steps {
       this.line.textContent = `The ${module.stack} wrote nothing here: choose a layer of the decoder.`;
       return;
     }
-    this.row = rowOf(this.weights, this.token, this.words.length);
+    this.row = rowOf(this.weights, this.token - module.firstQuery);
     const table = sequential(this.desk.page.theme);
     this.words.forEach((word, index) => {
-      const level = Math.round(255 * Math.sqrt(this.row[index]!));
+      const level = Math.round(255 * Math.sqrt(this.row[index] ?? 0));
       word.style.backgroundColor = level ? css(table, level) : "";
       word.style.color = level ? inkOn(table, level) : "";
       const later = module.kind === "attention" && index > this.token;
       word.className = later ? "later" : index === this.token && module.kind === "attention" ? "now" : "";
     });
-    const step = `${this.token - this.generatedFrom + 1} of ${queries.length - this.generatedFrom}`;
-    this.line.replaceChildren(`Generated token ${step}: `, quoted(queries[this.token]?.text ?? ""));
+    this.line.replaceChildren(...this.said(queries));
     this.words[this.token]?.scrollIntoView({ block: "nearest" });
+  }
+
+  /** Which token looks, and what for: its row computes not the token itself, but the one after it. */
+  private said(queries: readonly Token[]): (string | Node)[] {
+    const step = `${this.token - this.generatedFrom + 1} of ${queries.length - this.generatedFrom}`;
+    const next = queries[this.token + 1];
+    const own = [`Generated token ${step}: `, quoted(queries[this.token]?.text ?? "")];
+    return [...own, ", whose row computes the token after it", ...(next ? [": ", quoted(next.text)] : [])];
   }
 
   private hover(event: PointerEvent): void {
     const index = this.words.indexOf(event.target as HTMLElement);
     const [from, to] = [this.desk.page.tokens(this.desk.module.queries)[this.token], this.words[index]];
     if (!from || !to) return hideTip();
-    const parts = [quoted(from.text), " looks at ", quoted(to.textContent), `: ${weight(this.row[index]!)}`];
+    const parts = [
+      quoted(from.text),
+      " looks at ",
+      quoted(to.textContent),
+      `: ${about(this.row[index] ?? 0, this.weights!.rounded)}`,
+    ];
     showTip(event.clientX, event.clientY, parts);
   }
 }

@@ -1,10 +1,10 @@
 /** The five tokens that a row looks at most. */
 
 import { el } from "../draw/el";
-import { quoted, weight } from "../draw/format";
+import { about, quoted } from "../draw/format";
 import type { Page } from "../registry";
 import { span } from "./readout";
-import { strongest, type Weights } from "./data";
+import { rowOf, strongest, type Weights } from "./data";
 
 const MOST = 5;
 
@@ -21,13 +21,12 @@ export class Top {
   }
 
   show(weights: Weights, page: Page, row: number): void {
-    const { module, cell, columns } = weights;
-    const values = Float32Array.from({ length: columns }, (_, column) => weights.at(row, column));
+    const { module, cell } = weights;
     const first = module.firstQuery + row * cell[0];
     const [queries, keys] = [page.tokens(module.queries), page.tokens(module.keys)];
     const asker =
       cell[0] === 1 ? quoted(queries[first]?.text ?? "", 24) : `Tokens ${span(first, cell[0], queries.length)}`;
-    const entries = strongest(values, MOST).map(({ key, weight: value }) => {
+    const entries = strongest(rowOf(weights, row), MOST).map(({ key, weight: value }) => {
       const name = cell[1] === 1 ? quoted(keys[key]?.text ?? "", 24) : span(key * cell[1], cell[1], keys.length);
       return el(
         "li",
@@ -41,7 +40,7 @@ export class Top {
             on: { click: () => this.pick(key) },
           },
           el("span", {}, name),
-          el("span", { class: "numbers" }, weight(value)),
+          el("span", { class: "numbers" }, about(value, weights.rounded)),
         ),
       );
     });

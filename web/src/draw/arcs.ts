@@ -58,7 +58,7 @@ export class Arcs implements LinkPicture {
 
   private measure(): void {
     const context = this.canvas.canvas.getContext("2d")!;
-    context.font = font(14);
+    context.font = font(14, 600); // as wide as a word is when it is isolated
     const { queries } = this.links;
     this.ends = new Float32Array(queries.length + 1).fill(MARGIN);
     queries.forEach((token, index) => {

@@ -2,8 +2,8 @@
 
 import { valueAt, type LensArray } from "../contract";
 
-/** Of absolute values; 0 where there are none. */
-export function strongest(array: LensArray): number {
+/** The largest absolute value; 0 where there is none. */
+export function magnitude(array: LensArray): number {
   let most = 0;
   for (let i = 0; i < array.data.length; i++) most = Math.max(most, Math.abs(valueAt(array, i)) || 0);
   return most;

@@ -9,6 +9,11 @@ export function weight(value: number): string {
   return value.toFixed(3);
 }
 
+/** A weight, marked where it was rounded to one of 255 levels. */
+export function about(value: number, rounded: boolean): string {
+  return `${rounded ? "≈ " : ""}${weight(value)}`;
+}
+
 /** With thin spaces between thousands. */
 export function count(value: number): string {
   return value.toLocaleString("en").replaceAll(",", "\u202f");

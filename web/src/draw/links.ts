@@ -8,9 +8,12 @@ export interface Link {
   readonly weight: number; // 0 to 1
 }
 
+/** What stands in the picture: a token, or a word of several. */
+export type Named = Pick<Token, "text" | "special" | "generated">;
+
 export interface Links {
-  readonly queries: readonly Token[];
-  readonly keys: readonly Token[];
+  readonly queries: readonly Named[];
+  readonly keys: readonly Named[];
   /** What a query looks at, the strongest first, few. */
   out(query: number): readonly Link[];
   /** Who looks at a key. */

@@ -34,19 +34,42 @@ export function css(table: Uint8ClampedArray, entry: number): string {
   return `rgb(${table[at]} ${table[at + 1]} ${table[at + 2]})`;
 }
 
-/** The colour of a weight from 0 to 1; its square root is shown, so that small weights can be seen. */
-export function weightCss(theme: Theme, weight: number): string {
-  return css(sequential(theme), 255 * Math.sqrt(Math.max(0, weight)));
+/** A table whose strongest entry is `last` of another: for grounds behind running text. */
+export function fainter(table: Uint8ClampedArray, last: number): Uint8ClampedArray {
+  const entries = new Uint8ClampedArray(table.length);
+  for (let i = 0; i < 256; i++) {
+    const from = 4 * Math.round((i * last) / 255);
+    entries.set(table.subarray(from, from + 4), 4 * i);
+  }
+  return entries;
 }
 
-/** Ink that can be read (WCAG AA) on an entry of a table. */
+const READABLE = 4.5; // the contrast that WCAG 2.2 asks of text at level AA (success criterion 1.4.3)
+const INKS = ["#111318", "#ffffff", "#000000"].map((css) => ({ css, luminance: luminanceOf(channelsOf(css)) }));
+
+/**
+ * Ink that can be read (WCAG AA) on an entry of a table: the page's own, else white, else black. One of the last two
+ * always can: where they contrast alike, each does so by the square root of 21, which is 4.58.
+ */
 export function inkOn(table: Uint8ClampedArray, entry: number): string {
   const at = 4 * Math.max(0, Math.min(255, Math.round(entry)));
-  const luminance = [0.2126, 0.7152, 0.0722].reduce(
-    (sum, share, channel) => sum + share * linear((table[at + channel] ?? 0) / 255),
-    0,
-  );
-  return luminance > 0.179 ? "#111318" : "#ffffff"; // where black and white contrast alike
+  const ground = luminanceOf(table.subarray(at, at + 3));
+  return (INKS.find(({ luminance }) => contrast(luminance, ground) >= READABLE) ?? INKS[2]!).css;
+}
+
+/** The contrast ratio of two luminances, from 1 to 21 (WCAG 2.2). */
+function contrast(one: number, other: number): number {
+  return (Math.max(one, other) + 0.05) / (Math.min(one, other) + 0.05);
+}
+
+/** Relative luminance of an sRGB colour (WCAG 2.2). */
+function luminanceOf(channels: ArrayLike<number>): number {
+  const [red, green, blue] = [0, 1, 2].map((channel) => linear((channels[channel] ?? 0) / 255));
+  return 0.2126 * red! + 0.7152 * green! + 0.0722 * blue!;
+}
+
+function channelsOf(css: string): number[] {
+  return [1, 3, 5].map((at) => parseInt(css.slice(at, at + 2), 16));
 }
 
 function linear(channel: number): number {

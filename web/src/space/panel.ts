@@ -2,7 +2,9 @@
 
 import { el } from "../draw/el";
 import { clipped, visible } from "../draw/format";
+import { categorical } from "../draw/ramps";
 import { word } from "../draw/words";
+import type { Page } from "../registry";
 import type { Near, Words } from "./words";
 
 export class Panel {
@@ -12,6 +14,7 @@ export class Panel {
 
   constructor(
     private readonly words: Words,
+    private readonly page: Page,
     private readonly choose: (pair: readonly number[]) => void,
   ) {
     const change = () => choose(this.choices.map((one) => Number(one.value)).filter((index) => index >= 0));
@@ -19,7 +22,8 @@ export class Panel {
       const options = words.labels.map((label, i) => el("option", { value: i }, clipped(visible(label), 32)));
       return el("select", { "aria-label": name, on: { change } }, el("option", { value: -1 }, "–"), ...options);
     });
-    this.host.append(el("div", { class: "space-pair" }, ...this.choices), this.found, this.analogies(), this.axes());
+    const pair = el("div", { class: "space-pair" }, ...this.choices);
+    this.host.append(this.colours(), pair, this.found, this.analogies(), this.axes());
   }
 
   /** None, one or two words. */
@@ -27,6 +31,20 @@ export class Panel {
     this.choices.forEach((one, i) => (one.value = String(pair[i] ?? -1)));
     const last = pair.at(-1);
     this.found.replaceChildren(this.relation(pair), ...(last === undefined ? [] : [this.neighbours(last)]));
+  }
+
+  /** What the colours of the points mean; only the groups that have points. */
+  private colours(): HTMLElement {
+    const { groups, groupNames } = this.words;
+    const items = groupNames.flatMap((name, group) => {
+      if (!groups.includes(group)) return [];
+      const swatch = el("span", { class: "swatch" });
+      const colour = () => (swatch.style.background = categorical(this.page.theme, group));
+      colour();
+      this.page.onTheme(colour);
+      return [el("li", {}, swatch, name)];
+    });
+    return el("ul", { class: "key", "aria-label": "Colours", hidden: items.length === 0 }, ...items);
   }
 
   private relation([a, b]: readonly number[]): HTMLElement {

@@ -9,6 +9,7 @@ export interface Words {
   readonly labels: readonly string[];
   readonly points: ArrayLike<number>; // [n, 3]
   readonly groups: readonly number[]; // decide colours; may be empty
+  readonly groupNames: readonly string[]; // what each group is; empty where nobody said
   readonly method: "pca" | "umap";
   readonly neighbours: readonly (readonly Near[])[];
   readonly explained: readonly number[] | null;

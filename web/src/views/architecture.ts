@@ -1,6 +1,7 @@
 /** The model as a diagram: every part can be chosen, and says what it is, how large, computed where, and its values. */
 
 import "../styles/figures.css";
+import "../styles/architecture.css";
 import type { Drawing } from "../architecture/drawing";
 import { layout } from "../architecture/layout";
 import { Panel } from "../architecture/panel";
@@ -13,7 +14,10 @@ import { register } from "../registry";
 
 register<Architecture>("architecture", (view, page, host) => {
   const stage = el("div", { class: "diagram-stage" });
-  const panel = new Panel(view, page, (id) => open("full", id));
+  const panel = new Panel(view, page, (id) => {
+    open("full", id);
+    panel.choose(id);
+  });
   const buttons = {
     full: choice("every part", () => open("full")),
     simple: choice("simplified", () => open("simple")),
@@ -21,14 +25,16 @@ register<Architecture>("architecture", (view, page, host) => {
   let shown: Picture;
   function choose(id: string): void {
     shown.choose(id);
-    panel.show(id);
+    panel.choose(id);
   }
   function open(which: "full" | "simple", id?: string): void {
     const { drawing, width } = which === "full" ? layout(view) : simplified(view);
     shown = picture(drawing, width, `Diagram of ${view.title}`, choose);
     stage.replaceChildren(shown.root);
     for (const [name, button] of Object.entries(buttons)) button.setAttribute("aria-pressed", String(name === which));
-    choose(id ?? beginning(drawing));
+    const first = id ?? beginning(drawing);
+    shown.choose(first);
+    panel.show(first); // nobody has chosen it, so the other views stay where they are
   }
   const facts = view.facts.map(([name, value]) =>
     el("li", {}, el("span", {}, `${name} `), typeof value === "number" ? count(value) : value),

@@ -1,8 +1,8 @@
 /** Attention: every head at a glance beside one head as a matrix, as arcs, or step by step through what was written. */
 
 import { ArcsMode } from "../attention/arcs";
-import { Desk, groupOf, nameOf, type Mode } from "../attention/desk";
-import type { AttentionView, Weights } from "../attention/data";
+import { Desk, groupOf, inFull, nameOf, type Mode } from "../attention/desk";
+import { isWhole, type AttentionView, type Weights } from "../attention/data";
 import { Glance } from "../attention/glance";
 import { Matrix } from "../attention/matrix";
 import { pickers, shortcuts } from "../attention/pickers";
@@ -90,7 +90,10 @@ class Room {
     try {
       const weights = await this.desk.weights();
       if (asked !== this.asked) return; // something else was chosen meanwhile
-      this.notice.textContent = this.overviewLine(weights);
+      this.notice.textContent = isWhole(weights) ? "" : this.overviewLine(weights);
+      const refused = LINKED[this.mode] !== undefined && !isWhole(weights);
+      this.places[this.mode].hidden = refused;
+      if (refused) return;
       const picture = this.picture();
       picture?.show(weights);
       const { list, token } = this.page.selection;
@@ -101,13 +104,18 @@ class Room {
     }
   }
 
-  /** Nothing where every weight is here. */
+  /** What a cell is; a picture that needs every weight says which heads have them instead. */
   private overviewLine({ cell: [tall, wide] }: Weights): string {
-    if (tall === 1 && wide === 1) return "";
-    const name = nameOf(this.desk.module, this.desk.head);
-    return `Of ${name} only the overview is in this page: each cell is the largest weight among ${tall} × ${wide} tokens.`;
+    const name = `Of ${nameOf(this.desk.module, this.desk.head)} only the overview is in this page`;
+    const linked = LINKED[this.mode];
+    if (linked === undefined) return `${name}: each cell is the largest weight among ${tall} × ${wide} tokens.`;
+    const whole = inFull(this.desk.modules);
+    return `${name}, and ${linked} every weight; ${whole ? `in full: ${whole}.` : "no head is here in full."}`;
   }
 }
+
+/** The pictures that draw single weights, which no overview has. */
+const LINKED: Partial<Record<Mode, string>> = { arcs: "arcs need", generated: "this picture needs" };
 
 function place(mode: Mode): HTMLElement {
   return el("div", { class: `mode ${mode}` });

@@ -1,9 +1,10 @@
 /** Which words of the text spoke for an answer, and which against it. */
 
 import "../styles/figures.css";
+import "../styles/attribution.css";
 import { values, type Token, type View } from "../contract";
 import { el } from "../draw/el";
-import { strongest } from "../draw/extremes";
+import { magnitude } from "../draw/extremes";
 import { weight } from "../draw/format";
 import { legend } from "../draw/legend";
 import { css, diverging, inkOn } from "../draw/ramps";
@@ -24,7 +25,7 @@ const MOST_LISTED = 10;
 
 register<Attribution>("attribution", async (view, page, host) => {
   const found = await page.array(view.scoresKey);
-  const [scores, most] = [values(found), strongest(found)];
+  const [scores, most] = [values(found), magnitude(found)];
   const said = el(
     "output",
     { class: "said numbers" },

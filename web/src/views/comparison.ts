@@ -1,14 +1,15 @@
 /** Before and after an edit: what the model would say, how far that moved, and which layers carried the change. */
 
 import "../styles/figures.css";
+import "../styles/comparison.css";
 import { valueAt, type LensArray } from "../contract";
 import { divergenceBars, NARROWEST, WIDEST } from "../comparison/divergence";
 import { sideBySide, type Comparison } from "../comparison/pairs";
 import { el } from "../draw/el";
-import { strongest } from "../draw/extremes";
+import { magnitude } from "../draw/extremes";
 import { quoted } from "../draw/format";
 import { Heat } from "../draw/heat";
-import { legend } from "../draw/legend";
+import { ROOT, rootEntry, rootLegend } from "../draw/legend";
 import { sequential } from "../draw/ramps";
 import { caption, section } from "../draw/words";
 import { register, type Page } from "../registry";
@@ -58,9 +59,9 @@ function changeMap(
 ): HTMLElement {
   const [rows = 0, columns = 0] = change.shape;
   const at = (row: number, column: number) => valueAt(change, row * columns + column);
-  const most = strongest(change);
-  const [plot, key] = [el("div"), legend(page, sequential, "0", percent(most))];
-  const explained = caption("Length of the difference, relative to the output before the edit.");
+  const most = magnitude(change);
+  const [plot, key] = [el("div"), rootLegend(page, sequential, most, percent)];
+  const explained = caption(`Length of the difference, relative to the output before the edit. ${ROOT}`);
   host.append(plot, el("div", { class: "below" }, key, explained));
   new Heat(plot, page, {
     label: "Relative change by layer and token",
@@ -73,7 +74,7 @@ function changeMap(
     cell: WIDEST,
     least: NARROWEST,
     rowHeight: Math.max(9, Math.min(22, Math.floor(340 / Math.max(1, rows)))),
-    entry: (row, column) => 255 * Math.sqrt(at(row, column) / (most || 1)),
+    entry: (row, column) => rootEntry(at(row, column), most),
     read: (row, column) => [
       `${view.rows[row] ?? row} at `,
       quoted(names[column] ?? ""),

@@ -4,10 +4,10 @@ import "../styles/figures.css";
 import { valueAt, type LensArray, type View } from "../contract";
 import { Chart } from "../draw/chart";
 import { el } from "../draw/el";
-import { strongest } from "../draw/extremes";
+import { magnitude } from "../draw/extremes";
 import { quoted, weight } from "../draw/format";
 import { Heat } from "../draw/heat";
-import { legend } from "../draw/legend";
+import { ROOT, rootEntry, rootLegend } from "../draw/legend";
 import { sequential } from "../draw/ramps";
 import { caption, section } from "../draw/words";
 import { register, type Page } from "../registry";
@@ -23,7 +23,7 @@ interface Influence extends View {
 
 register<Influence>("influence", async (view, page, host) => {
   const arrays = await Promise.all(view.matrices.map((one) => page.array(one.key)));
-  const most = Math.max(0, ...arrays.map(strongest)); // one scale, so that maps can be compared
+  const most = Math.max(0, ...arrays.map(magnitude)); // one scale, so that maps can be compared
   const maps = view.matrices.map((one, i) => map(one.name, arrays[i]!, most, view.list, page));
   const distances = section("By distance");
   host.append(
@@ -31,8 +31,8 @@ register<Influence>("influence", async (view, page, host) => {
     el(
       "div",
       { class: "below" },
-      legend(page, sequential, "0", weight(most)),
-      caption("A row is the word that is influenced, a column the word that influences it."),
+      rootLegend(page, sequential, most, weight),
+      caption(`A row is the word that is influenced, a column the word that influences it. ${ROOT}`),
     ),
     distances,
   );
@@ -60,7 +60,7 @@ function map(
       words: columns,
       least: 3,
       cell: 26,
-      entry: (row, column) => 255 * Math.sqrt(at(row, column) / (most || 1)),
+      entry: (row, column) => rootEntry(at(row, column), most),
       read: (row, column) => [
         quoted(text(column)),
         ` (${column}) on `,
@@ -83,7 +83,7 @@ function byDistance(view: Influence, page: Page, host: HTMLElement): void {
     label: "Mean influence by distance",
     xs: distances,
     xName: "distance in tokens",
-    yName: "mean influence",
+    yName: "mean influence (logarithmic)",
     log: true,
     height: 260,
     left: 64,

@@ -1,6 +1,7 @@
 /** The logit lens (nostalgebraist 2020): what each layer would say next, were it the last. */
 
 import "../styles/figures.css";
+import "../styles/logit_lens.css";
 import type { View } from "../contract";
 import { LogitGrid } from "../logit/grid";
 import { read, type LogitLens } from "../logit/guesses";

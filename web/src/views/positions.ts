@@ -1,6 +1,7 @@
 /** How a model knows where a word stands: one figure per scheme. */
 
 import "../styles/figures.css";
+import "../styles/positions.css";
 import type { View } from "../contract";
 import { showAlibi, type Alibi } from "../positions/alibi";
 import { showLearned, type Learned } from "../positions/learned";

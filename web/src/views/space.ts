@@ -11,6 +11,7 @@ interface Space extends View {
   readonly method: "pca" | "umap";
   readonly labels: readonly string[];
   readonly colours?: readonly number[];
+  readonly groups?: { readonly names: readonly string[] };
   readonly pointsKey: string;
   readonly cosineKey: string;
   readonly distanceKey: string;
@@ -28,6 +29,7 @@ register<Space>("space", async (view, page, host) => {
     labels: view.labels,
     points: values(points),
     groups: view.colours ?? [],
+    groupNames: view.groups?.names ?? [],
     method: view.method,
     neighbours: view.neighbours,
     explained: view.explained,
@@ -49,7 +51,7 @@ register<Space>("space", async (view, page, host) => {
     panel.show(pair);
     stage.show(pair);
   }
-  const panel = new Panel(words, choose);
+  const panel = new Panel(words, page, choose);
   const stage = new Stage(words, page, { pick, clear: () => choose([]) });
   host.append(el("div", { class: "space-and-panel" }, stage.host, panel.host));
   show();

@@ -1,6 +1,6 @@
 """The architecture of a model as a view: what it is made of, which lines compute each part, and what each computed."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -46,6 +46,11 @@ class ArchitectureView(View):
         c = self.architecture.config
         return {"name": self.name, "family": c.family, "kind": c.kind, "parameters": self.architecture.parameters}
 
+    @property
+    def figures(self) -> dict[str, Any]:
+        """All of it: a page gets no more."""
+        return {"type": self.type, "title": self.title, **self.fill(Payload(title=self.title))}
+
     def fill(self, payload: Payload) -> dict[str, Any]:
         """The fields of the view; it names no token list and no array."""
         found = self.architecture
@@ -63,7 +68,7 @@ class ArchitectureView(View):
             "placement": found.config.norm_placement,
             "facts": [[name, value] for name, value in facts(found).items()],
             "held": list(self.trace.paths) if self.trace else [],
-            "stats": {path: statistics(self.trace[path]) for path in self.trace.paths} if self.trace else {},
+            "stats": {path: statistics(path, self.trace[path]) for path in self.trace.paths} if self.trace else {},
         }
 
     def draw(self, figure: "Figure") -> None:
@@ -160,14 +165,39 @@ def megabytes(n: int) -> str:
     return f"{n / 1e6:,.1f} MB" if n >= 1e6 else f"{n / 1e3:,.1f} kB"
 
 
-def statistics(array: NDArray[Any]) -> dict[str, Any]:
-    """What an array's finite numbers are like; hidden places of a score bias, minus infinity, are left out."""
-    kept = array[np.isfinite(array)]
-    found = dict.fromkeys(("mean", "deviation", "smallest", "largest"))
-    if kept.size:
-        spread = kept.mean(dtype=np.float64), kept.std(dtype=np.float64), kept.min(), kept.max()
-        found = dict(zip(found, map(float, spread), strict=True))
+def statistics(path: str, array: NDArray[Any]) -> dict[str, Any]:
+    """What an array's numbers are like. A score bias is minus infinity where a key is hidden: such places are counted
+    apart, as `hidden`."""
+    found: dict[str, Any] = dict.fromkeys(("mean", "deviation", "smallest", "largest"))
+    blocks = list(array) if array.ndim > 2 else [array]  # a head at a time, which fits into the processor's cache
+    if path.endswith(".bias"):
+        shown = [block[np.isfinite(block)] for block in blocks]
+        found["hidden"] = array.size - sum(block.size for block in shown)
+        blocks = shown
+    if any(block.size for block in blocks):
+        found |= spread([block for block in blocks if block.size])
     return {**found, "shape": list(array.shape)}
+
+
+def spread(blocks: Sequence[NDArray[Any]]) -> dict[str, float]:
+    """Mean, standard deviation and ends of all blocks together, each of which is read few times (Chan et al. 1979)."""
+    sizes = np.array([block.size for block in blocks])
+    means = np.array([block.mean(dtype=np.float64) for block in blocks])
+    squares = np.array([around(block, mean) for block, mean in zip(blocks, means, strict=True)])
+    mean = float((means * sizes).sum() / sizes.sum())
+    variance = (squares.sum() + (sizes * (means - mean) ** 2).sum()) / sizes.sum()
+    return {
+        "mean": mean,
+        "deviation": float(np.sqrt(variance)),
+        "smallest": float(min(block.min() for block in blocks)),
+        "largest": float(max(block.max() for block in blocks)),
+    }
+
+
+def around(block: NDArray[Any], mean: float) -> float:
+    """The sum of the squares of a block's distances from its mean."""
+    apart = np.ravel(block - block.dtype.type(mean))
+    return float(np.dot(apart, apart))
 
 
 def cut(text: Text, width: int) -> Text:
