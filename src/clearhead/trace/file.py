@@ -18,7 +18,7 @@ import numpy as np
 
 from clearhead.config import ModelConfig, RotaryScaling
 from clearhead.errors import ClearheadError, OptionError
-from clearhead.trace.trace import Array, Span, Trace
+from clearhead.trace.trace import Array, Shapes, Span, Trace
 
 FORMAT = "clearhead-trace/1"
 DTYPES: dict[str, Any] = {"F32": np.float32, "F64": np.float64}
@@ -72,8 +72,12 @@ class TraceFile:
         except OSError as error:
             raise OptionError(f"{self.path} cannot be written: {error.strerror or error}") from None
 
-    def allocate(self, path: str, shape: tuple[int, ...], dtype: Any) -> Array:
-        """The mapped array of one place."""
+    def allocate(self, shapes: Shapes, dtype: Any) -> dict[str, Array]:
+        """The mapped arrays of some places."""
+        return {path: self.map(path, shape, dtype) for path, shape in shapes.items()}
+
+    def map(self, path: str, shape: tuple[int, ...], dtype: Any) -> Array:
+        """That of one."""
         entry = self.entries[path]
         assert entry["shape"] == list(shape) and DTYPES[entry["dtype"]] == dtype, path
         if math.prod(shape) == 0:
@@ -171,7 +175,7 @@ def save(trace: Trace, path: str | Path) -> None:
     file = TraceFile(whole.with_name(whole.name + ".part"), shapes, dtype, tokens=0, about=room)
     try:
         for key, shape in shapes.items():
-            np.copyto(file.allocate(key, shape, dtype.type), trace[key])
+            np.copyto(file.map(key, shape, dtype.type), trace[key])
         file.write_header(about)
         file.path.replace(whole)
     except BaseException:

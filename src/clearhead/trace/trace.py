@@ -4,8 +4,10 @@ An executor fills it call by call: `begin` says which positions a call brings, a
 of all places are then as long as the whole run will be, so that a token's values go straight to where they stay.
 """
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -18,12 +20,22 @@ from clearhead.trace.choice import Choice, choose
 from clearhead.trace.schema import LOGITS, Place, StackName, last_stack, stacks
 
 Array = NDArray[Any]  # float32, or float64 where the model computes in it
-Allocate = Callable[[str, tuple[int, ...], Any], Array]
+Shapes = Mapping[str, tuple[int, ...]]
+Allocate = Callable[[Shapes, Any], dict[str, Array]]  # zeros of these shapes by path, of one dtype
+ALIGNED = 16  # numbers: where an array begins, a cache line or two
 
 
-def zeros(_path: str, shape: tuple[int, ...], dtype: Any) -> Array:
-    """Memory for one place. Its pages are taken when they are first written: room kept in vain costs nothing."""
-    return np.zeros(shape, dtype)
+def in_memory(shapes: Shapes, dtype: Any) -> dict[str, Array]:
+    """One piece of memory for all places, which the system then gives in large pages: a step writes to hundreds of
+    heads' rows, each on a page of its own. Pages are taken when they are first written; room kept in vain costs little.
+    """
+    sizes = {path: math.prod(shape) for path, shape in shapes.items()}
+    starts = list(accumulate((-(-size // ALIGNED) * ALIGNED for size in sizes.values()), initial=0))
+    whole = np.zeros(starts[-1], dtype)
+    return {
+        path: whole[start : start + sizes[path]].reshape(shape)
+        for (path, shape), start in zip(shapes.items(), starts, strict=False)
+    }
 
 
 @dataclass(slots=True)
@@ -64,7 +76,7 @@ class Trace:
     spans: dict[str, Span] = field(default_factory=dict)
     room: dict[str, int] = field(default_factory=dict)  # rows to keep room for, where more calls will follow the first
     expected: dict[str, int] = field(default_factory=dict)  # the same, of the call under way
-    allocate: Allocate = zeros
+    allocate: Allocate = in_memory
     choice: Choice = field(init=False)
 
     def __post_init__(self) -> None:
@@ -118,14 +130,12 @@ class Trace:
 
     def make_room(self, stack: str, span: Span, dtype: Any) -> None:
         """Arrays for every wanted place of a stack; for logits when there are some, for no head may be asked."""
-        for place in self.choice.places.values():
-            if place.stack == stack and place.path != LOGITS:
-                self.arrays[place.path] = self.made(place, span, dtype)
+        places = [place for place in self.choice.places.values() if place.stack == stack and place.path != LOGITS]
+        self.arrays |= self.allocate({place.path: self.whole(place, span) for place in places}, dtype)
 
-    def made(self, place: Place, span: Span, dtype: Any) -> Array:
-        """The array of one place for a whole run."""
-        shape = self.shape(place, span.rows, span.first + span.rows, span.memory)
-        return self.allocate(place.path, shape, dtype)
+    def whole(self, place: Place, span: Span) -> tuple[int, ...]:
+        """The shape of one place for a whole run."""
+        return self.shape(place, span.rows, span.first + span.rows, span.memory)
 
     def shape(self, place: Place, rows: int, keys: int, memory: int) -> tuple[int, ...]:
         """Of one place in this trace."""
@@ -146,7 +156,7 @@ class Trace:
             raise OptionError(f"the trace saw nothing of the {place.stack}; give it to that call too")
         span = self.spans[place.stack]
         if path not in self.arrays:
-            self.arrays[path] = self.made(place, span, value.dtype)
+            self.arrays |= self.allocate({path: self.whole(place, span)}, value.dtype)
         if not np.may_share_memory(value, self.arrays[path]):  # else it was written in place
             chosen = place.axes[0] == "H" and len(self.choice.heads) < self.config.n_heads
             put(value[list(self.choice.heads)] if chosen else value, self.arrays[path], place, span)
@@ -156,7 +166,7 @@ class Trace:
         place = self.choice.places[path]
         span = self.spans[place.stack]
         if path not in self.arrays:
-            self.arrays[path] = self.made(place, span, dtype)
+            self.arrays |= self.allocate({path: self.whole(place, span)}, dtype)
         return self.arrays[path][span.at : span.at + span.new]
 
     @property
