@@ -31,22 +31,19 @@ register<Comparison>("comparison", async (view, page, host) => {
     ...view.edits.map((edit) => el("li", {}, el("bdi", {}, edit))),
   );
   const layers = section("Change of each layer's output");
-  host.append(
-    edits,
-    section(
-      "How far the next word moved",
-      bars.host,
-      caption(
-        "Kullback-Leibler divergence from before to after, in nats, at each token. " +
-          "Choose a bar to compare what is likely next.",
-      ),
+  const moved = section(
+    "How far the next word moved",
+    bars.host,
+    caption(
+      "Kullback-Leibler divergence from before to after, in nats, at each token. " +
+        "Choose a bar to compare what is likely next.",
     ),
-    pair,
-    layers,
   );
-  bars.draw();
-  scrollTogether(bars.host, changeMap(view, change, names, page, layers, choose));
-  choose(view.divergence.indexOf(Math.max(...view.divergence)));
+  const says = view.divergence.length > 0; // an encoder without a head says nothing: its layers alone are compared
+  host.append(edits, ...(says ? [moved, pair] : []), layers);
+  if (says) bars.draw();
+  scrollTogether(bars.host, changeMap(view, change, names, page, layers, says ? choose : () => {}));
+  if (says) choose(view.divergence.indexOf(Math.max(...view.divergence)));
 });
 
 function changeMap(
