@@ -88,6 +88,14 @@ def test_a_head_that_is_switched_off_changes_what_comes_next(folders: Folders) -
         "head -1 of decoder.layers.0.attention off",
         "head 2 of decoder.layers.1.attention off",
     ]
+    assert traced("hello", "--model", folders["decoder"], "--ablate", "0.1,0.2")["edits"] == [
+        "head 1 of decoder.layers.0.attention off",
+        "head 2 of decoder.layers.0.attention off",
+    ]
+    for module in ("encoder.attention", "decoder.cross_attention"):
+        stack, kind = module.split(".")
+        other = traced("hello", "--model", folders["both"], "--target", "ok", "--ablate", "1.2", "--module", module)
+        assert other["edits"] == [f"head 2 of {stack}.layers.1.{kind} off"]
     result = invoke("trace", "hello", "--model", folders["decoder"], "--ablate", "0.1", "--png", "/dev/null")
     assert result.exit_code == 0 and result.stdout.startswith("Before and after")
 
@@ -122,6 +130,7 @@ def test_cross_attention_of_one_head(folders: Folders, tmp_path: Path) -> None:
         ("decoder", ["--ablate", "x"], "--ablate is 'x'; name a layer and a head, such as 3.2"),
         ("decoder", ["--ablate", "9.0"], "--ablate is '9.0'; the decoder has layers 0 to 1"),
         ("decoder", ["--ablate", "0.9"], "--ablate is '0.9'; this model has heads 0 to 5"),
+        ("decoder", ["--ablate", "0.1", "--module", "encoder.attention"], "--module is 'encoder.attention'"),
         ("decoder", ["--target", "ok"], "target is for a model that reads one text and writes another"),
         ("decoder", ["--max-new-tokens", "1000"], "do not fit the context window of 128; ask for at most 123"),
         ("encoder", ["--max-new-tokens", "2"], "leave out --max-new-tokens and --chat"),

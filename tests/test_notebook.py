@@ -41,4 +41,7 @@ def test_every_cell_runs_and_every_picture_is_there(monkeypatch: pytest.MonkeyPa
     outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
     text = "".join(output.get("text", "") for output in outputs)
     assert "The capital of Bulgaria is Sofia" in text
+    assert not [output for output in outputs if output.output_type == "display_data"]  # each view is shown once
+    assert all(output["data"]["text/plain"].strip() for output in outputs if output.output_type == "execute_result")
+    assert "robot" in text  # what is printed goes to standard output
     assert "man is to king as woman is to queen" in text

@@ -81,7 +81,12 @@ Who = Annotated[
 ]
 Ablate = Annotated[
     list[str] | None,
-    typer.Option("--ablate", metavar="LAYER.HEAD", help="Switch a head off; repeatable.", rich_help_panel=LOOK),
+    typer.Option(
+        "--ablate",
+        metavar="LAYER.HEAD",
+        help="Switch a head off, in the --module named; repeatable.",
+        rich_help_panel=LOOK,
+    ),
 ]
 Save = Annotated[
     Path | None,
@@ -146,7 +151,7 @@ def trace(
     loaded = load_model(model, executor=executor, dtype=dtype, device=device, threads=threads, offline=offline)
     run = Run(loaded, content, look | {"max_new_tokens": max_new_tokens, "target": target, "chat": chat}, ablate or [])
     with working(f"reading with {loaded.name}"), in_options():
-        run.read(save)
+        run.read(save, module)
         shown = run.views(Wanted(layer, head, module, who))
     with working("drawing"):
         if page is not None:

@@ -14,7 +14,7 @@ from clearhead.errors import OptionError
 from clearhead.lens.lens import page_kinds
 from clearhead.lens.seen import Trace
 from clearhead.lens.view import Board, View
-from clearhead.trace.schema import LOGITS, last_stack
+from clearhead.trace.schema import LOGITS, last_stack, stacks
 
 # What errors call a thing in Python, and on the command line.
 SAID = (
@@ -23,6 +23,7 @@ SAID = (
     (r"max_new_tokens and chat", "--max-new-tokens and --chat"),
     (r"\bmax_new_tokens\b", "--max-new-tokens"),
     (r"\bas module:", "as --module:"),
+    (r"give one of these instead of the word", "give one of these places, as @N, instead of the word"),
     (r"raise the budget, or spill it to a file", "or let it grow in a file with --save FILE"),
 )
 
@@ -49,12 +50,13 @@ class Run:
     before: Trace | None = None
     edits: list[Edit] = field(default_factory=list)
 
-    def read(self, save: Path | None) -> None:
+    def read(self, save: Path | None, module: str | None) -> None:
         """Make the traces; the one that is looked at goes to the file, where one is named."""
         options = dict(self.options)
         if options["kinds"] is None and save is None:
             options["kinds"] = page_kinds(self.model.config)
-        self.edits = [switched_off(name, self.model.config) for name in self.ablated]
+        names = [name for given in self.ablated for name in given.split(",")]
+        self.edits = [switched_off(name, self.model.config, module) for name in names]
         if self.edits:
             self.before = self.model.trace(self.text, **options)
         self.trace = self.model.trace(self.text, **options, edits=self.edits, spill=save)
@@ -99,8 +101,9 @@ class Run:
         }
 
 
-def switched_off(name: str, config: ModelConfig) -> Edit:
-    """`3.2` is head 2 of layer 3's self-attention; a module's path may stand before the head too.
+def switched_off(name: str, config: ModelConfig, module: str | None) -> Edit:
+    """`3.2` is head 2 of layer 3, in `module` (the last stack's self-attention if none is named); a module's path may
+    stand before the head instead.
 
     Raises:
         OptionError: a layer or head that the model lacks.
@@ -108,7 +111,12 @@ def switched_off(name: str, config: ModelConfig) -> Edit:
     found = re.fullmatch(r"(?:(-?\d+)|(.+))\.(-?\d+)", name)
     if found is None:
         raise OptionError(f"--ablate is {name!r}; name a layer and a head, such as 3.2")
-    stack, head = last_stack(config), int(found[3])
+    stack, _, kind = (module or f"{last_stack(config)}.attention").partition(".")
+    if stack not in stacks(config) or kind not in ("attention", "cross_attention"):
+        raise OptionError(
+            f"--module is {module!r}, in which --ablate finds no layers; name {stacks(config)[0]}.attention"
+        )
+    head = int(found[3])
     if not -config.n_heads <= head < config.n_heads:
         raise OptionError(f"--ablate is {name!r}; this model has heads 0 to {config.n_heads - 1}")
     if found[2]:
@@ -116,7 +124,7 @@ def switched_off(name: str, config: ModelConfig) -> Edit:
     n_layers, layer = config.n_encoder_layers if stack == "encoder" else config.n_decoder_layers, int(found[1])
     if not -n_layers <= layer < n_layers:
         raise OptionError(f"--ablate is {name!r}; the {stack} has layers 0 to {n_layers - 1}")
-    return ablate(f"{stack}.layers.{layer % n_layers}.attention", [head])
+    return ablate(f"{stack}.layers.{layer % n_layers}.{kind}", [head])
 
 
 @contextmanager

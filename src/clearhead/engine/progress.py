@@ -45,10 +45,17 @@ class Bar:
         self._drawn.stop()
 
 
+def in_notebook() -> bool:
+    """Whether this process is a notebook's kernel; to have its packages imported is not enough."""
+    ipython = sys.modules.get("IPython")
+    shell = None if ipython is None else ipython.get_ipython()
+    return getattr(shell, "kernel", None) is not None
+
+
 @contextmanager
 def watched(progress: Progress | None) -> Iterator[Progress | None]:
     """The caller's progress, or else a bar where standard error is a terminal or a notebook's."""
-    if progress is not None or not (sys.stderr.isatty() or "ipykernel" in sys.modules):
+    if progress is not None or not (sys.stderr.isatty() or in_notebook()):
         yield progress
         return
     from rich.console import Console

@@ -134,5 +134,5 @@ def wrap(text: Text, width: int) -> Text:
 
     from rich.console import Console
 
-    lines = text.wrap(Console(file=StringIO(), width=width), width, overflow="fold")
+    lines = text.wrap(Console(file=StringIO(), width=width, force_jupyter=False), width, overflow="fold")
     return Text("\n").join(lines).append("\n")

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from clearhead.errors import OptionError
 from clearhead.trace import Trace as Recording
 
 if TYPE_CHECKING:
@@ -40,12 +41,14 @@ class Trace(Recording):
         """Open a saved trace; arrays are read from the file when they are looked at. `model` is for views that need it.
 
         Raises:
-            OptionError: no trace, or a damaged one.
+            OptionError: no trace, a damaged one, or one of another model.
         """
         from clearhead.trace.file import load
 
         trace = load(path, cls)
         assert isinstance(trace, cls)
+        if model is not None and model.config != trace.config:
+            raise OptionError(f"{path} was traced with {trace.model or 'another model'}, not with {model.name}")
         trace.source = model
         return trace
 

@@ -125,7 +125,9 @@ class View(ABC):
         return self.terminal()
 
     def __str__(self) -> str:
-        console = Console(width=10_000, color_system=None, file=io.StringIO(), markup=False, highlight=False)
+        console = Console(
+            width=10_000, color_system=None, file=io.StringIO(), markup=False, highlight=False, force_jupyter=False
+        )
         console.print(self.terminal(), soft_wrap=True, end="")
         assert isinstance(console.file, io.StringIO)
         return console.file.getvalue()

@@ -41,7 +41,8 @@ class Comparison:
     def __repr__(self) -> str:
         worst = max(self.differences, key=lambda d: d.relative, default=None)
         where = "equal" if worst is None or self.equal else f"furthest apart at {worst.path}: {worst.relative:.3g}"
-        return f"<comparison of {len(self.differences)} places: {where}>"
+        parted = [f"tokens differ from {row[0]} on in the {stack}" for stack, row in self.tokens.items() if row]
+        return f"<comparison of {len(self.differences)} places: {'; '.join([where, *parted])}>"
 
 
 def compare(one: Trace, other: Trace) -> Comparison:
