@@ -2,6 +2,7 @@
 
 import json
 import re
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -107,6 +108,16 @@ def test_who_a_word_attends_to_by_word_and_by_place(folders: Folders, tmp_path: 
     assert by_word.exit_code == 0 and by_word.stdout == by_place.stdout
     assert "teacher" in by_word.stdout.splitlines()[0]
     assert re.search(r"student\s+5\s+\d", by_word.stdout)
+
+
+def test_a_missing_font_is_one_line(folders: Folders, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def drawn(view: object, format: str, dpi: int = 150) -> bytes:
+        warnings.warn("this machine has no font for 茶", stacklevel=1)
+        return b"png"
+
+    monkeypatch.setattr("clearhead.lens.view.View.drawn", drawn)
+    result = invoke("trace", "hello", "--model", folders["decoder"], "--png", tmp_path / "a.png")
+    assert "warning: this machine has no font for 茶\n" in result.stderr and "UserWarning" not in result.stderr
 
 
 def test_cross_attention_of_one_head(folders: Folders, tmp_path: Path) -> None:

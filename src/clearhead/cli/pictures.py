@@ -2,8 +2,9 @@
 
 import os
 import tempfile
-from collections.abc import Mapping
-from contextlib import suppress
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -67,15 +68,28 @@ def save(
     """
     check(html=html, png=png, svg=svg, open=open)
     data: dict[Path, bytes] = {}
-    if html is not None:
-        data[html] = view.html().encode("utf-8")
-    if png is not None:
-        data[png] = one(view).png()
-    if svg is not None:
-        data[svg] = one(view).svg().encode("utf-8")
+    with told():
+        if html is not None:
+            data[html] = view.html().encode("utf-8")
+        if png is not None:
+            data[png] = one(view).png()
+        if svg is not None:
+            data[svg] = one(view).svg().encode("utf-8")
     write(data)
     if open:
         show(next(iter(data)))
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """What Python would warn of, as one line each: a font that is missing."""
+    from clearhead.cli.screen import note
+
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        yield
+    for text in dict.fromkeys(str(warning.message) for warning in said):
+        note(f"warning: {text}")
 
 
 def show(path: Path) -> None:

@@ -164,16 +164,17 @@ def name_tokens(trace: Trace, ids: dict[str, list[int]], tokenizer: Tokenizer, s
     trace.ids = ids
     trace.pieces = {stack: tokenizer.pieces(row) for stack, row in ids.items()}
     trace.texts = {
-        stack: [shown(tokenizer, token, piece) for token, piece in zip(row, trace.pieces[stack], strict=True)]
+        stack: [shown(tokenizer, token, piece, special) for token, piece in zip(row, trace.pieces[stack], strict=True)]
         for stack, row in ids.items()
     }
     trace.special = {stack: [token in steering for token in row] for stack, row in ids.items()}
 
 
-def shown(tokenizer: Tokenizer, token: int, piece: str) -> str:
-    """The text of a token, harmless to show."""
-    data = tokenizer.token_bytes(token)
-    return spelled(data) if data else one_line(piece) or f"<{token}>"
+def shown(tokenizer: Tokenizer, token: int, piece: str, special: SpecialTokens) -> str:
+    """The text of a token, harmless to show; what no vocabulary spells by what it is for, or its id."""
+    if data := tokenizer.token_bytes(token):
+        return spelled(data)
+    return one_line(piece) or ("<start>" if token == special.decoder_start else f"<{token}>")
 
 
 def check_target(target: str | None, config: ModelConfig) -> None:
