@@ -84,10 +84,12 @@ class AttentionView(View):
 
     @property
     def chosen(self) -> tuple[Module, int]:
-        """The chosen head, or else the most decided one of those shown."""
+        """The chosen head, or else the most decided one of those shown; beside an encoder, of those that look at it."""
         if self.module is not None and self.head is not None:
             return self.module, self.head
-        return next((m, head) for _, m, head in self.ranking if not self.glance or m in self.glance)
+        shown = [(m, head) for _, m, head in self.ranking if not self.glance or m in self.glance]
+        across = [(m, head) for m, head in shown if m.kind == "cross_attention"]
+        return (across or shown)[0]
 
     def weights(self) -> Weights:
         """[T, S] of the chosen head."""

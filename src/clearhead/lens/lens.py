@@ -35,6 +35,11 @@ FEWEST_POINTS = 4  # tokens that are worth a picture in space
 EXCERPT = 60  # characters of a title
 
 
+def across(path: str, stack: str) -> bool:
+    """Whether a module of a stack looks at the encoder's output."""
+    return path.startswith(stack) and path.endswith(".cross_attention")
+
+
 @dataclass(frozen=True, slots=True)
 class Lens:
     """Pictures of one trace."""
@@ -141,15 +146,15 @@ class Lens:
         return [*self.attended(), *self.predictions(), *self.read(), self.architecture()]
 
     def attended(self) -> "Iterator[View]":
-        """Who attends to whom: all heads, and where the last word looks; of a decoder that has said nothing yet, the
-        last of its source."""
+        """Who attends to whom: all heads, and where the last word looks, beside an encoder into its text; of a decoder
+        that has said nothing yet, the last of its source."""
         if not self.trace.attentions():
             return
         yield self.attention()
         for stack in reversed(self.trace.stacks()):
             held = any(path.startswith(stack) and ".cross_" not in path for path in self.trace.attentions())
             if held and (word := self.last_word(stack)) is not None:
-                yield self.who(word, stack=stack)
+                yield self.who(word, stack=stack, cross=any(across(path, stack) for path in self.trace.attentions()))
                 return
 
     def predictions(self) -> "Iterator[View]":
