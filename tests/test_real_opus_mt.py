@@ -119,6 +119,16 @@ def test_scores_of_rounded_translations_are_those_without_the_rounding(
     assert np.median(np.abs(np.array(scored) - [wanted.scores[0] for wanted in theirs])) < 2e-2
 
 
+def test_what_the_model_wrote_is_cut_as_the_model_wrote_it(ours: Model) -> None:
+    """The package has no model of English; the fewest pieces of the vocabulary are nearly always those of the model."""
+    written = [first.text_tokens for first in best(ours, GenerationConfig(max_new_tokens=LONGEST))]
+    plain = [[i for i in tokens if i not in ours.tokenizer.special_ids] for tokens in written]
+    again = [ours.tokenizer.encode_target(ours.tokenizer.decode(ids)) for ids in plain]
+    same = sum(ids == cut for ids, cut in zip(plain, again, strict=True))
+    print(f"{same} of {len(plain)} translations are cut into the pieces that the model wrote")
+    assert same >= 45
+
+
 def test_a_translation_reads_as_english(ours: Model) -> None:
     assert ours.complete("我喜欢喝茶。", max_new_tokens=32).new_text == "I like tea."
     waited = ours.complete(CHINESE[8], beams=4, max_new_tokens=32).new_text

@@ -52,7 +52,6 @@ struct Capture {
     float *query = nullptr, *heads = nullptr;                        // [chosen heads, rows, D]
     float *key = nullptr, *value = nullptr;                          // [K, keys, D]
     float* output = nullptr;                                         // [rows, C]
-    bool any() const { return weights || query || heads || key || value || output; }
   };
   struct Layer {
     Attending attention, cross_attention;

@@ -8,6 +8,17 @@
 
 namespace clearhead {
 
+inline Product product(const Linear& linear, Rows& to) { return {&linear.matrix, linear.bias, to.row(0), to.stride(), false}; }
+
+// A projection to values. Below a decoder's first token, which attention falls back to, lie activations hundreds of times
+// larger than the rest and values near zero, their difference: rounding to bytes alone would disturb them, and through
+// them every token (Sun et al. 2024, 2402.17762). Within an encoder it is not worth its cost (docs/log.md).
+inline Product values(const Linear& linear, Rows& to, bool fine = true) {
+  Product p = product(linear, to);
+  p.fine = fine;
+  return p;
+}
+
 class Walk {
  public:
   Walk(Team& team, Pass& pass)

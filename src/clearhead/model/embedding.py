@@ -25,11 +25,15 @@ class Embedding(nn.Module):
 
     def forward(self, ids: Tensor, positions: Tensor, types: Tensor | None, context: ForwardContext) -> Tensor:
         """ids [B, T] at `positions` [B or 1, T], of token types [B, T] -> [B, T, C]."""
-        x = self.tokens(ids) * self.config.embedding_scale
+        return self.from_vectors(self.tokens(ids), positions, types, context)
+
+    def from_vectors(self, x: Tensor, positions: Tensor, types: Tensor | None, context: ForwardContext) -> Tensor:
+        """The same from the tokens' own vectors [B, T, C]: where gradients begin."""
+        x = x * self.config.embedding_scale
         context.record(f"{context.stack}.embed.tokens", x)
         x = self.place(x, positions, context)
         if self.token_types is not None:
-            x = x + self.token_types(torch.zeros_like(ids) if types is None else types)
+            x = x + (self.token_types.weight[0] if types is None else self.token_types(types))
         context.record(f"{context.stack}.embed.sum", x)
         return context.show(f"{context.stack}.embed.output", self.norm(x))
 

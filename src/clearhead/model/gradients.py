@@ -67,15 +67,7 @@ def states(model: Transformer, vectors: Vectors) -> Tensor:
 def through(stack: Stack, embed: Embedding, vectors: Tensor, context: ForwardContext) -> Tensor:
     """Token vectors [B, T, C] -> states [B, T, C] of one stack."""
     positions = torch.arange(vectors.shape[1], device=vectors.device)[None]
-    return stack(embedded(embed, vectors, positions, context), positions, positions, context)
-
-
-def embedded(embed: Embedding, vectors: Tensor, positions: Tensor, context: ForwardContext) -> Tensor:
-    """What `Embedding` makes of tokens, from their vectors [B, T, C] on."""
-    x = embed.place(vectors * embed.config.embedding_scale, positions, context)
-    if embed.token_types is not None:
-        x = x + embed.token_types.weight[0]
-    return embed.norm(x)
+    return stack(embed.from_vectors(vectors, positions, None, context), positions, positions, context)
 
 
 def attribute(

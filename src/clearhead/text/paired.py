@@ -1,7 +1,8 @@
 """SentencePiece in front of a separate list of ids: Marian's and CTranslate2's translation models.
 
 Their training counted ids over both languages, so the SentencePiece models only cut text into pieces and a vocabulary
-file gives each piece its id. The source and the target language may be cut by two different models.
+file gives each piece its id. The source and the target language may be cut by two different models, or by one that knows
+both; where the target's is missing, it is cut into the fewest pieces of the vocabulary.
 """
 
 import json
@@ -12,12 +13,14 @@ from typing import Any
 
 from clearhead.errors import TokenizerError
 from clearhead.text import spelling
+from clearhead.text.fewest import FewestPieces
 from clearhead.text.foreign import reading, utf8
 from clearhead.text.pieces import PieceTokenizer
 from clearhead.text.spm import Frame, framed, load_processor, matcher, model_bytes, stretches
 
 LANGUAGE = re.compile(r">>.*?<<", re.DOTALL)  # Marian's multilingual models are told the target: `>>fra<< Hello`
 MARIAN_SPECIAL = ("</s>", "<unk>", "<pad>")
+JOINT = 0.9  # of the vocabulary: a model that knows so much of it cuts both languages
 
 
 class PairedTokenizer(PieceTokenizer):
@@ -29,7 +32,7 @@ class PairedTokenizer(PieceTokenizer):
     def __init__(
         self,
         source: bytes,
-        target: bytes,
+        target: bytes | None,
         vocabulary: Mapping[str, int],
         frame: Frame,
         *,
@@ -37,11 +40,12 @@ class PairedTokenizer(PieceTokenizer):
         language: re.Pattern[str] | None = None,
     ) -> None:
         checked(vocabulary, unknown)
-        self._source, self._target = load_processor(source), load_processor(target)
+        self._source = load_processor(source)
+        self._target = for_target(self._source, vocabulary) if target is None else load_processor(target)
         self._vocabulary, self._spelled = vocabulary, {i: piece for piece, i in vocabulary.items()}
         self._frame, self._language, self._unknown = frame, language, vocabulary[unknown]
         self._special = matcher(frame.special)
-        self._models = (source, target)
+        self._models = (source, source if target is None else target)
         super().__init__(
             vocab_size=max(self._spelled) + 1,
             spelling=spelling.sentencepiece(leading="drop all"),
@@ -134,9 +138,15 @@ def read_ctranslate2(
         name: ids[name] for name in {"<s>", "</s>", "<pad>", "<blank>", unknown, bos, eos} - {None} if name in ids
     }
     frame = Frame(bos=None if bos is None else ids[bos], eos=None if eos is None else ids[eos], special=special)
-    source = model_bytes(model)
-    target = source if target_model is None else model_bytes(target_model)
-    return PairedTokenizer(source, target, ids, frame, unknown=unknown)
+    target = None if target_model is None else model_bytes(target_model)
+    return PairedTokenizer(model_bytes(model), target, ids, frame, unknown=unknown)
+
+
+def for_target(source: Any, vocabulary: Mapping[str, int]) -> Any:
+    """What cuts the target language where no model of its own came along: the source's, if it was made for both."""
+    known = {source.id_to_piece(i) for i in range(source.get_piece_size())}
+    shared = sum(piece in known for piece in vocabulary)
+    return source if shared >= JOINT * len(vocabulary) else FewestPieces(source, vocabulary)
 
 
 def checked(vocabulary: Mapping[str, Any], unknown: str) -> None:
