@@ -1,5 +1,7 @@
 """`python -m benchmarks.page FILE.html`: how soon a page of the lens opens, and how many frames a second it draws.
 
+With `--text TEXT` the page is made first: the attention of every head of SmolLM2-135M over the text's first tokens.
+
 A real browser (Chromium without a screen: every pixel is made by the processor) opens the file and, where it shows an
 attention matrix, zooms into it, drags it about and zooms out again, one step a frame. The page's own clock says when it
 opened and when each frame came.
@@ -7,9 +9,11 @@ opened and when each frame came.
 
 import argparse
 import json
+import resource
 import shutil
 import statistics
 import sys
+import time
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -54,7 +58,9 @@ DRIVEN = """([selector, steps]) => new Promise((done) => {
 def main() -> None:
     """Measure every file asked for."""
     asked = arguments()
+    making = {} if asked.text is None else make(asked.files[0], asked.text, asked.tokens)
     found = {str(file): measured(file, asked.browser, asked.frames) for file in asked.files}
+    found[str(asked.files[0])] |= making
     if asked.json:
         print(json.dumps(found, indent=2))
         return
@@ -62,7 +68,43 @@ def main() -> None:
         matrix = "no matrix"
         if "fps" in one:
             matrix = f"matrix in {one['matrix_s']:.2f} s, {one['fps']:.0f} frames/s, slowest {one['slowest_ms']:.0f} ms"
+        if "tokens" in one:
+            held = f"at its peak {one['peak']:.3f} times the {one['trace_megabytes']:.0f} MB it holds"
+            print(f"{one['tokens']} tokens, {one['heads']} heads: traced in {one['trace_s']:.1f} s, {held};")
+            print(f"the page made in {one['page_s']:.1f} s")
         print(f"{name}: {one['megabytes']:.1f} MB, open in {one['open_s']:.2f} s, {matrix}")
+
+
+def make(file: Path, text: Path, tokens: int) -> dict[str, float]:
+    """Trace the first tokens of a text, and write the page of all heads. The peak is what this process took beyond what
+    reading the text without a trace did."""
+    import clearhead as ch
+
+    if not text.is_file():
+        sys.exit(f"there is no text {text}; WikiText-2's test set is what docs/results.md used")
+    model = ch.load("smollm2-135m-instruct")
+    ids = model.tokenizer.encode(text.read_text(encoding="utf-8")[: 16 * tokens])[:tokens]
+    read = model.tokenizer.decode(ids)
+    while len(model.tokenizer.encode(read)) > tokens:  # a text cut between tokens may be cut into more of them
+        read = read[:-1]
+    model.trace(read, kinds=["decoder.layers.0.input"])
+    before, began = most_memory(), time.perf_counter()
+    trace = model.trace(read, kinds=["weights"])
+    traced, peak = time.perf_counter(), most_memory() - before
+    trace.lens.attention(layer=3, head=2).html(file)
+    return {
+        "tokens": len(trace.tokens),
+        "heads": sum(len(trace.heads_of(f"{module}.weights")) for module in trace.attentions()),
+        "trace_s": traced - began,
+        "trace_megabytes": trace.nbytes / 1e6,
+        "peak": peak / trace.nbytes,
+        "page_s": time.perf_counter() - traced,
+    }
+
+
+def most_memory() -> int:
+    """Bytes that this process ever held."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def measured(file: Path, browser: str, frames: int) -> dict[str, float]:
@@ -107,6 +149,8 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser("python -m benchmarks.page", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE.html")
     parser.add_argument("--browser", default=shutil.which("chromium") or "chromium", help="(%(default)s)")
+    parser.add_argument("--text", type=Path, help="make the first page of this text")
+    parser.add_argument("--tokens", type=int, default=2048, help="of the text (%(default)s)")
     parser.add_argument("--frames", type=int, default=300)
     parser.add_argument("--json", action="store_true", help="print all numbers as JSON")
     return parser.parse_args()
