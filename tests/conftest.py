@@ -3,9 +3,11 @@
 import os
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+import clearhead as ch
 from browser import browser, open_page  # noqa: F401  fixtures
 
 # A gate started in the background inherits an ignored Ctrl-C, and so would every process that the tests interrupt.
@@ -21,3 +23,25 @@ def data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no shared data at {folder}; set CLEARHEAD_TEST_DATA")
     return folder
+
+
+@pytest.fixture(scope="session")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The small models of `tiny.py`, one of each kind, by the names of those that make them."""
+    import tiny
+
+    root = tmp_path_factory.mktemp("tiny")
+    makers = (tiny.gpt2_folder, tiny.t5_folder, tiny.bert_folder)
+    return {make.__name__: make(root / make.__name__) for make in makers}
+
+
+@pytest.fixture(params=["torch", "native"])
+def gpt2(folders: dict[str, Path], request: pytest.FixtureRequest) -> Any:
+    """A decoder, on either executor."""
+    return ch.load(folders["gpt2_folder"], executor=request.param, dtype="float32")
+
+
+@pytest.fixture(params=["torch", "native"])
+def t5(folders: dict[str, Path], request: pytest.FixtureRequest) -> Any:
+    """An encoder and a decoder, on either executor."""
+    return ch.load(folders["t5_folder"], executor=request.param, dtype="float32")
