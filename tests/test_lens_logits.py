@@ -1,7 +1,6 @@
 """What a model would say: the logit lens, the choices it made, and a run before and after an edit."""
 
 import json
-import re
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -20,10 +19,9 @@ from clearhead.lens.before_after import ComparisonView, before_after, divergence
 from clearhead.lens.choices import ChoicesView, choices, predicted
 from clearhead.lens.likely import top_of
 from clearhead.lens.logit_lens import LogitLensView, logit_lens
-from clearhead.lens.payload import unpack
-from clearhead.lens.view import View
 from clearhead.text.printable import one_line
 from clearhead.trace import Trace
+from lens_views import harmless, page_of
 from models import BY_FAMILY, EXECUTORS, Make, executor
 
 HOSTILE = "$a$\x1b[31m\u202e\udc80</script>"
@@ -56,20 +54,6 @@ def run(make: Make, config: ModelConfig, ids: list[int] = IDS, edits: list[Any] 
 def loaded(make: Make, config: ModelConfig) -> Model:
     """A model without a vocabulary."""
     return Model(name="random", executor=make(config), checkpoint=SimpleNamespace(tokenizer=None))  # type: ignore[arg-type]
-
-
-def page_of(view: View) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
-    """A view's fields, arrays and tokens as a page gets them."""
-    whole = json.loads(view.json())
-    return whole["views"][0], {name: unpack(a) for name, a in whole["arrays"].items()}, whole["tokens"]
-
-
-def harmless(view: View) -> None:
-    """The view shows itself everywhere, and nothing in it can steer."""
-    assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\ud800-\udfff]", str(view))
-    assert max(map(len, str(view).splitlines())) <= 80
-    pytest.importorskip("matplotlib")
-    assert view.png().startswith(b"\x89PNG") and view.svg().startswith("<?xml")
 
 
 def softmax(logits: Any) -> Any:

@@ -1,9 +1,9 @@
 """A text in as few pieces of a vocabulary as will spell it, for a language whose own SentencePiece model is missing.
 
 Packages for Argos Translate bring the source language's model alone. It knows half of the vocabulary, and cuts English
-by Chinese statistics: *Teachers* into four pieces where the model itself always writes one. The fewest pieces, and among
-as few the most uneven, are what a unigram model (Kudo 2018, 1804.10959) nearly always prefers: of 50 translations by
-OPUS-MT zh-en they are the pieces that the model wrote in 46, those of the source's model in none
+by Chinese statistics: *Teachers* into four pieces where the model itself always writes one. The fewest pieces, and
+among as few the most uneven, are what a unigram model (Kudo 2018, 1804.10959) nearly always prefers: of 50 translations
+by OPUS-MT zh-en they are the pieces that the model wrote in 46, those of the source's model in none
 (`pytest tests/test_real_opus_mt.py -k cut_as -s`).
 """
 

@@ -1,8 +1,8 @@
 """SentencePiece in front of a separate list of ids: Marian's and CTranslate2's translation models.
 
 Their training counted ids over both languages, so the SentencePiece models only cut text into pieces and a vocabulary
-file gives each piece its id. The source and the target language may be cut by two different models, or by one that knows
-both; where the target's is missing, it is cut into the fewest pieces of the vocabulary.
+file gives each piece its id. The source and the target language may be cut by two different models, or by one that
+knows both; where the target's is missing, it is cut into the fewest pieces of the vocabulary.
 """
 
 import json
