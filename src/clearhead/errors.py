@@ -55,3 +55,13 @@ class DownloadError(ClearheadError):
     """Every source of a model failed, or what arrived is not what was promised."""
 
     exit_status = 1
+
+
+class DataError(ClearheadError):
+    """Training data that cannot be used as it is."""
+
+
+class TrainingError(ClearheadError):
+    """A training run that cannot go on: a loss that is no number, a disk that is full."""
+
+    exit_status = 1

@@ -44,11 +44,19 @@ class Attention(nn.Module):
         (k, v), (bias, causal) = kv, mask
         context.record(f"{self.path}.key", k)
         context.record(f"{self.path}.value", v)
-        if context.wants(f"{self.path}.weights"):
-            mixed = blend(context.show(f"{self.path}.weights", attention_weights(q, k, mask, self.scale)), v)
+        if context.explicit(q) or context.wants(f"{self.path}.weights"):
+            weights = context.show(f"{self.path}.weights", attention_weights(q, k, mask, self.scale))
+            mixed = blend(context.drop(weights, "attention"), v)
         else:
             mixed = F.scaled_dot_product_attention(
-                q, k, v, attn_mask=bias, is_causal=causal, scale=self.scale, enable_gqa=self.grouped
+                q,
+                k,
+                v,
+                attn_mask=bias,
+                dropout_p=0.0 if context.dropout is None else context.dropout.attention,
+                is_causal=causal,
+                scale=self.scale,
+                enable_gqa=self.grouped,
             )
         mixed = context.show(f"{self.path}.heads", mixed)
         out = self.output(mixed.transpose(1, 2).flatten(2))  # [B, H, T, D] -> [B, T, H * D] -> [B, T, C]
@@ -78,10 +86,9 @@ def attention_weights(q: Tensor, k: Tensor, mask: Mask, scale: float) -> Tensor:
     """softmax(q k^T * scale + bias) [B, H, T, S]: the first half of equation 1, in the open."""
     k = k.repeat_interleave(q.shape[1] // k.shape[1], dim=1)  # [B, H, S, D]
     bias, causal = mask
-    scores = (q @ k.mT).mul_(scale)  # [B, H, T, S]; in place, for this is the largest array of a traced pass
+    scores = (q * scale) @ k.mT  # [B, H, T, S]; what follows is in place, for this is the largest array of a pass
     if causal:
-        ahead = torch.ones(scores.shape[-2:], dtype=torch.bool, device=q.device).triu(1)
-        scores.masked_fill_(ahead, float("-inf"))
+        bias = torch.full(scores.shape[-2:], float("-inf"), dtype=scores.dtype, device=q.device).triu(1)
     if bias is not None:
         scores += bias
     return scores.softmax(dim=-1)

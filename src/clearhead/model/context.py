@@ -11,6 +11,7 @@ from torch import Tensor
 
 from clearhead.edits import Edits
 from clearhead.model.cache import KVCache, Slots
+from clearhead.model.dropout import Dropout, Place
 from clearhead.model.memory import TorchMemory
 from clearhead.trace import Trace
 from clearhead.trace.schema import StackName
@@ -33,6 +34,15 @@ class ForwardContext:
     trace: Trace | None = None
     edits: Edits | None = None
     first: int = 0  # position of the first query, where there is one row to look at
+    dropout: Dropout | None = None  # in training
+
+    def drop(self, x: Tensor, place: Place) -> Tensor:
+        """x, in training with some of it left out."""
+        return x if self.dropout is None else self.dropout(x, place)
+
+    def explicit(self, x: Tensor) -> bool:
+        """Whether attention weights are formed to be learnt from: on a processor, the faster way to gradients."""
+        return self.dropout is not None and x.device.type == "cpu"
 
     def wants(self, path: str) -> bool:
         """Whether anyone looks at this place, or changes it."""

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from clearhead.config import ModelConfig
 from clearhead.model.context import ForwardContext
 from clearhead.model.layers import build_norm
+from clearhead.model.precision import working
 from clearhead.positions import sinusoidal
 
 
@@ -35,7 +36,8 @@ class Embedding(nn.Module):
         if self.token_types is not None:
             x = x + (self.token_types.weight[0] if types is None else self.token_types(types))
         context.record(f"{context.stack}.embed.sum", x)
-        return context.show(f"{context.stack}.embed.output", self.norm(x))
+        x = context.drop(self.norm(working(x)), "embedding")
+        return context.show(f"{context.stack}.embed.output", x)
 
     def place(self, x: Tensor, positions: Tensor, context: ForwardContext) -> Tensor:
         """[B, T, C] with each token's position added, where positions are vectors."""

@@ -9,6 +9,8 @@ from torch.nn import functional as F
 from clearhead.config import ModelConfig
 from clearhead.model.layers import ACTIVATIONS, build_norm
 
+Parts = tuple[Tensor, Tensor, Tensor | None]  # features [..., C], their table [V, C] and a bias [V]: logits in three parts
+
 
 class LanguageModelHead(nn.Module):
     """A score for every token of the vocabulary, against the token embedding itself where the two are tied
@@ -21,7 +23,15 @@ class LanguageModelHead(nn.Module):
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
         """[B, T, C] -> [B, T, V]."""
-        return self.projection(x * self.scale, embedding)
+        return self.projection(self.features(x), embedding)
+
+    def parts(self, x: Tensor, embedding: Tensor) -> Parts:
+        """The logits of x [B, T, C] before they are multiplied out."""
+        return self.features(x), self.projection.table(embedding), self.projection.bias
+
+    def features(self, x: Tensor) -> Tensor:
+        """[B, T, C] -> [B, T, C]: what the vocabulary's vectors are multiplied with."""
+        return x if self.scale == 1 else x * self.scale
 
 
 class MaskedLanguageModelHead(LanguageModelHead):
@@ -33,9 +43,9 @@ class MaskedLanguageModelHead(LanguageModelHead):
         self.transform = nn.Linear(config.d_model, config.d_model)
         self.norm = build_norm(config)
 
-    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
-        """[B, T, C] -> [B, T, V]."""
-        return super().forward(self.norm(self.activation(self.transform(x))), embedding)
+    def features(self, x: Tensor) -> Tensor:
+        """[B, T, C] -> [B, T, C]."""
+        return super().features(self.norm(self.activation(self.transform(x))))
 
 
 class LabelHead(nn.Module):
@@ -49,6 +59,10 @@ class LabelHead(nn.Module):
         """[B, T, C] -> [B, T, labels]."""
         return self.projection(x)
 
+    def parts(self, x: Tensor, embedding: Tensor) -> Parts:
+        """As a language model's."""
+        return x, self.projection.weight, self.projection.bias
+
 
 class Projection(nn.Module):
     """x W^T + b, with W of its own only where it is not the token embedding."""
@@ -61,7 +75,11 @@ class Projection(nn.Module):
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
         """[B, T, C] and the token embedding [V, C] -> [B, T, V]."""
-        return F.linear(x, embedding if self.weight is None else self.weight, self.bias)
+        return F.linear(x, self.table(embedding), self.bias)
+
+    def table(self, embedding: Tensor) -> Tensor:
+        """[V, C]: a vector for each output."""
+        return embedding if self.weight is None else self.weight
 
 
 HEADS: dict[str, type[nn.Module]] = {

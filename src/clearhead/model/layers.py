@@ -40,7 +40,7 @@ class MLP(nn.Module):
     def forward(self, x: Tensor, context: ForwardContext) -> Tensor:
         """[B, T, C] -> [B, T, C]."""
         hidden = context.show(f"{self.path}.hidden", self.hidden(x))  # [B, T, F]
-        return context.show(f"{self.path}.output", self.down(hidden))
+        return context.show(f"{self.path}.output", self.down(context.drop(hidden, "activation")))
 
     def hidden(self, x: Tensor) -> Tensor:
         """[B, T, C] -> [B, T, F]."""

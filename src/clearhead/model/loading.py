@@ -40,12 +40,17 @@ def build(config: ModelConfig, weights: Iterable[tuple[str, NDArray[Any]]], dtyp
     check_arithmetic(dtype, device)
     with torch.device("meta"), Undrawn():  # shapes only: nothing is allocated until its values arrive
         model = Transformer(config).requires_grad_(False)
+    fill(model, weights, dtype, device)
+    return model.eval()
+
+
+def fill(model: nn.Module, weights: Iterable[tuple[str, NDArray[Any]]], dtype: str, device: str) -> None:
+    """Give each named parameter of a model that has shapes alone its values."""
     for name, array in weights:
         value = to_tensor(array).to(device=device, dtype=DTYPES[dtype])
         del array  # or it would be held while the next one is read
         path, _, leaf = name.rpartition(".")
         setattr(model.get_submodule(path), leaf, nn.Parameter(value, requires_grad=False))
-    return model.eval()
 
 
 def check_arithmetic(dtype: str, device: str) -> None:

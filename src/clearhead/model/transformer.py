@@ -11,8 +11,9 @@ from clearhead.edits import Edits
 from clearhead.model.block import CrossBlock
 from clearhead.model.cache import KVCache
 from clearhead.model.context import ForwardContext, edited
+from clearhead.model.dropout import Dropout
 from clearhead.model.embedding import Embedding
-from clearhead.model.head import HEADS
+from clearhead.model.head import HEADS, Parts
 from clearhead.model.memory import TorchMemory
 from clearhead.model.stack import Stack
 from clearhead.trace import Trace
@@ -44,10 +45,11 @@ class Transformer(nn.Module):
         *,
         trace: Trace | None = None,
         edits: Edits | None = None,
+        dropout: Dropout | None = None,
     ) -> Tensor:
         """ids [B, S] -> the memory [B, S, C]; what stands at padding means nothing."""
         assert self.encoder is not None
-        context = ForwardContext(stack="encoder", trace=trace, edits=edits)
+        context = ForwardContext(stack="encoder", trace=trace, edits=edits, dropout=dropout)
         positions = torch.arange(ids.shape[1], device=ids.device)[None]
         x = self.embed(ids, positions, types, context)
         return self.encoder(x, positions, hide_padding(positions, lengths), context)
@@ -73,13 +75,14 @@ class Transformer(nn.Module):
         memory: TorchMemory | None = None,
         trace: Trace | None = None,
         edits: Edits | None = None,
+        dropout: Dropout | None = None,
     ) -> Tensor:
         """ids [B, T], which follow what each row of the cache holds -> states [B, T, C], to be given to `logits`.
 
-        `memory` is the encoder's output, for a decoder beside an encoder.
+        `memory` is the encoder's output, for a decoder beside an encoder; `dropout` is given in training.
         """
         assert self.decoder is not None
-        context = ForwardContext(cache=cache, trace=trace, edits=edits)
+        context = ForwardContext(cache=cache, trace=trace, edits=edits, dropout=dropout)
         if cache is not None:
             context.slots = cache.slots(lengths)
             context.first = context.slots.starts[0]
@@ -126,15 +129,29 @@ class Transformer(nn.Module):
         assert self.pooler is not None
         return self.pooler(states[:, 0]).tanh()
 
-    def forward(self, ids: Tensor, lengths: list[int], target: Tensor | None = None) -> Tensor:
-        """Logits [B, T, V] of whole rows, for training; of `target` [B, T] where there are both stacks."""
+    def states(
+        self, ids: Tensor, lengths: list[int], target: Tensor | None = None, *, dropout: Dropout | None = None
+    ) -> Tensor:
+        """What the head reads of whole rows [B, T, C]; of `target` [B, T] where there are both stacks.
+
+        Padding of a target is not hidden: no real token sees it, and the loss leaves it out.
+        """
         if self.decoder is None:
-            return self.logits(self.encode(ids, lengths))
+            return self.encode(ids, lengths, dropout=dropout)
         if self.encoder is None:
-            return self.logits(self.decode(ids, lengths))
+            return self.decode(ids, lengths, dropout=dropout)
         assert target is not None
-        whole = [target.shape[1]] * len(target)  # padding of the target is masked by the loss, not here
-        return self.logits(self.decode(target, whole, memory=TorchMemory(self.encode(ids, lengths), lengths)))
+        memory = TorchMemory(self.encode(ids, lengths, dropout=dropout), lengths)
+        return self.decode(target, [target.shape[1]] * len(target), memory=memory, dropout=dropout)
+
+    def output(self, states: Tensor) -> Parts:
+        """The logits [..., V] of states [..., C] in three parts, for a loss that multiplies them out piece by piece."""
+        assert self.head is not None
+        return self.head.parts(states, self.embed.tokens.weight)
+
+    def forward(self, ids: Tensor, lengths: list[int], target: Tensor | None = None) -> Tensor:
+        """Logits [B, T, V] of whole rows; of `target` [B, T] where there are both stacks."""
+        return self.logits(self.states(ids, lengths, target))
 
 
 def hide_padding(positions: Tensor, lengths: list[int]) -> Tensor:

@@ -1,0 +1,57 @@
+"""A line of JSON for every few steps and every evaluation, in a file that is only ever added to."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from clearhead.training.callbacks.callback import Callback
+from clearhead.training.trainer import Trainer
+
+
+class JsonLog(Callback):
+    """Steps in the trainer's own words. A run that resumes first drops what came after its checkpoint."""
+
+    def __init__(self, path: Path, every: int) -> None:
+        self.path, self.every = path, every
+
+    def before(self, trainer: Trainer) -> None:
+        """Keep the lines up to where the run is."""
+        if self.path.exists():
+            kept = [line for line in read_log(self.path) if line["step"] <= trainer.progress.step]
+            self.path.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
+
+    def after(self, trainer: Trainer) -> None:
+        """A line where one is due."""
+        if trainer.progress.step % self.every == 0 or trainer.progress.step == trainer.settings.steps:
+            self.write(described(trainer))
+
+    def write(self, line: dict[str, Any]) -> None:
+        """Add a line."""
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+
+
+def described(trainer: Trainer) -> dict[str, Any]:
+    """Where a run is, in numbers."""
+    p = trainer.progress
+    return {
+        "step": p.step,
+        "epoch": trainer.loader.place.epoch,
+        "nll": round(p.nll, 5),
+        "gradient": round(p.gradient, 4),
+        "lr": p.lr,
+        "tokens": p.tokens,
+        "seconds": round(p.seconds, 3),
+        "tokens_per_second": round(p.tokens / p.seconds, 1),
+    }
+
+
+def read_log(path: Path) -> list[dict[str, Any]]:
+    """All lines but a last one that was cut off."""
+    lines = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            lines.append(json.loads(line))
+        except ValueError:
+            break
+    return lines

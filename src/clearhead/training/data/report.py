@@ -1,0 +1,107 @@
+"""What became of the data: how much was read, kept and dropped, why, with the first places, and which files it was."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+EXAMPLES = 3  # of each reason and source that are kept
+
+
+@dataclass(slots=True, kw_only=True)
+class Drops:
+    """Records of one source dropped for one reason."""
+
+    count: int = 0
+    examples: list[str] = field(default_factory=list)  # "file:line: what is wrong", the first few
+
+
+@dataclass(slots=True, kw_only=True)
+class Tally:
+    """One source. What is repeated is counted once."""
+
+    read: int = 0
+    kept: int = 0
+    repeat: int = 1
+    drops: dict[str, Drops] = field(default_factory=dict)
+
+    def drop(self, reason: str, example: str) -> None:
+        """Count a record that is left out."""
+        drops = self.drops.setdefault(reason, Drops())
+        drops.count += 1
+        if len(drops.examples) < EXAMPLES:
+            drops.examples.append(example)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileDigest:
+    """A file that was read; no digest where reading ended before it did."""
+
+    sha256: str | None
+    bytes: int
+
+
+class Report:
+    """Counts by source and by reason, in the order of the recipe and of the alphabet."""
+
+    def __init__(self) -> None:
+        self.sources: dict[str, Tally] = {}
+        self.files: dict[str, FileDigest] = {}
+
+    def of(self, source: str) -> Tally:
+        """The counts of one source."""
+        return self.sources.setdefault(source, Tally())
+
+    def file(self, path: Path, sha256: str | None, size: int) -> None:
+        """Note a file that was read; a digest once known stays."""
+        if sha256 is not None or str(path) not in self.files:
+            self.files[str(path)] = FileDigest(sha256=sha256, bytes=size)
+
+    @property
+    def kept(self) -> int:
+        """Records kept of all sources, each repetition counted."""
+        return sum(tally.kept * tally.repeat for tally in self.sources.values())
+
+    def as_dict(self) -> dict[str, Any]:
+        """The report as plain data."""
+        return {
+            "sources": {
+                name: {
+                    "read": tally.read,
+                    "kept": tally.kept,
+                    "repeat": tally.repeat,
+                    "dropped": {
+                        reason: {"count": drops.count, "examples": list(drops.examples)}
+                        for reason, drops in sorted(tally.drops.items())
+                    },
+                }
+                for name, tally in self.sources.items()
+            },
+            "files": {path: {"sha256": f.sha256, "bytes": f.bytes} for path, f in sorted(self.files.items())},
+        }
+
+    def json(self) -> str:
+        """The report as JSON; equal data gives equal text."""
+        return json.dumps(self.as_dict(), ensure_ascii=False, indent=2)
+
+    def table(self) -> "Table":
+        """The report for a terminal."""
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table("source", "", "records", "of which the first", box=None, pad_edge=False, title_justify="left")
+        for name, what, count, example in self.lines():
+            table.add_row(Text(name), what, Text(count, justify="right"), Text(example, overflow="ellipsis"))
+        return table
+
+    def lines(self) -> Iterator[tuple[str, str, str, str]]:
+        """Rows of the table: source, what became of them, how many, and an example."""
+        for name, tally in self.sources.items():
+            yield name, "read", f"{tally.read:,}", ""
+            yield "", "kept", f"{tally.kept:,}", f"each {tally.repeat} times" if tally.repeat > 1 else ""
+            for reason, drops in sorted(tally.drops.items()):
+                yield "", f"dropped: {reason}", f"{drops.count:,}", drops.examples[0]

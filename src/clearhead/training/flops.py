@@ -1,0 +1,44 @@
+"""How much arithmetic a step is, and how much this machine could do: model FLOP utilisation (Chowdhery et al. 2022,
+appendix B)."""
+
+import math
+from time import perf_counter
+
+import torch
+from torch import nn
+
+from clearhead.config import ModelConfig
+
+FORWARD_AND_BACKWARD = 6  # a multiplication and an addition for each weight and token; the way back costs twice as much
+SIDE = 1024  # of the square matrices that the peak is measured with
+
+
+def per_token(model: nn.Module, context: int, passes: int = 1) -> float:
+    """Operations for each scored token, with `context` tokens to attend to; source and target are taken to be equally
+    long."""
+    table = [p for name, p in model.named_parameters() if p.dim() >= 2 and not looked_up(name, model)]
+    weights = sum(p.numel() for p in table)
+    config = model.config
+    attention = 0.0
+    if isinstance(config, ModelConfig):
+        layers = config.n_encoder_layers + config.n_decoder_layers * (2 if config.kind == "encoder-decoder" else 1)
+        attention = 2 * FORWARD_AND_BACKWARD * layers * config.n_heads * config.head_dim * context
+    return passes * (FORWARD_AND_BACKWARD * weights + attention)
+
+
+def looked_up(name: str, model: nn.Module) -> bool:
+    """Whether a table is read row by row: it costs nothing, unless the head is tied to it."""
+    tied = getattr(model.config, "tied", False) and getattr(model.config, "head", "lm") in ("lm", "mlm")
+    return name.startswith("embed") and not (tied and "tokens" in name)
+
+
+def peak(device: torch.device, precision: str, seconds: float = 0.3) -> float:
+    """Operations per second in products of matrices, measured here and now."""
+    kind = torch.bfloat16 if precision == "bfloat16" else torch.float32
+    a, b = (torch.ones(SIDE, SIDE, dtype=kind, device=device) for _ in range(2))
+    best, until = math.inf, perf_counter() + seconds
+    while perf_counter() < until:
+        began = perf_counter()
+        (a @ b)[0, 0].item()
+        best = min(best, perf_counter() - began)
+    return 2 * SIDE**3 / best
