@@ -250,7 +250,45 @@ def sampling() -> Iterator[Contest]:
     )
 
 
-WORKS = {
-    work.__name__: work
-    for work in (decode, prefill, batch, long, encoders, translation, cold, memory, capture, bandwidth, sampling)
-}
+def training() -> Iterator[Contest]:
+    """Steps of learning, dropout and all."""
+    names = {
+        "gpt": "Training a GPT of 10.7 M parameters, 8 x 256 letters",
+        "gpt-laptop": "Training nanoGPT's model for a laptop, 12 x 64 letters",
+        "translation": "Training a translator of 2.6 M parameters, 256 x (14 -> 15) tokens",
+    }
+    engines = {
+        "Clearhead": "clearhead_training",
+        "plain PyTorch": "plain_torch",
+        "transformers": "transformers_training",
+    }
+    for model, title in names.items():
+        for precision in ("float32", "bfloat16"):
+            yield Contest(
+                work="training",
+                title=f"{title}, {precision}",
+                unit="tokens/s",
+                ask={"ask": "learn", "steps": 40 if model == "gpt-laptop" else 6},
+                warm={"ask": "learn", "steps": 3},
+                entries=tuple(
+                    Entry(label=f"{label} {precision}", engine=engine, model=model, settings={"precision": precision})
+                    for label, engine in engines.items()
+                ),
+            )
+
+
+CONTESTS = (
+    decode,
+    prefill,
+    batch,
+    long,
+    encoders,
+    translation,
+    cold,
+    memory,
+    capture,
+    bandwidth,
+    sampling,
+    training,
+)
+WORKS = {work.__name__: work for work in CONTESTS}

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
-from clearhead.config import ModelConfig
+from clearhead.config import Architecture, ModelConfig
 from clearhead.edits import Edits
 from clearhead.errors import ContextWindowError, OptionError, UnsupportedError
 from clearhead.executor import Floats, Tokens
@@ -23,7 +23,7 @@ def own(value: object, kind: type[T], executor: str) -> T:
     return value
 
 
-def check_capacity(capacity: int, config: ModelConfig) -> None:
+def check_capacity(capacity: int, config: Architecture) -> None:
     """Refuse a cache that holds nothing, or more than the model can read."""
     if not 0 < capacity <= config.max_positions:
         raise OptionError(f"cache capacity is {capacity}; it must be from 1 to {config.max_positions}")
@@ -54,7 +54,7 @@ def check_rows(tokens: Tokens, **held: Sequence[int] | None) -> None:
             raise OptionError(f"{len(tokens)} rows of tokens, and a {name} of {len(lengths)}; select its rows first")
 
 
-def check_window(length: int, config: ModelConfig) -> None:
+def check_window(length: int, config: Architecture) -> None:
     """Refuse a sequence longer than the positions the model knows."""
     if length > config.max_positions:
         raise ContextWindowError(
@@ -68,7 +68,7 @@ def check_room(length: int, capacity: int) -> None:
         raise ContextWindowError(f"{length} tokens do not fit a cache of {capacity}; ask for a larger one")
 
 
-def check_encoder(tokens: Tokens, config: ModelConfig) -> None:
+def check_encoder(tokens: Tokens, config: Architecture) -> None:
     """An encoder reads rows of at least one token."""
     if not config.n_encoder_layers:
         raise UnsupportedError("this model has no encoder")
@@ -76,7 +76,7 @@ def check_encoder(tokens: Tokens, config: ModelConfig) -> None:
         raise OptionError("an encoder needs at least one row, and at least one token in every row")
 
 
-def check_decoder(has_memory: bool, config: ModelConfig) -> None:
+def check_decoder(has_memory: bool, config: Architecture) -> None:
     """A decoder beside an encoder reads its memory, any other none."""
     if not config.n_decoder_layers:
         raise UnsupportedError("this model has no decoder")

@@ -7,9 +7,9 @@ the registry in `families/`; every other module reads only the choices below it.
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, Literal, get_args, get_origin
+from typing import Any, Literal, Protocol, get_args, get_origin
 
-from clearhead.errors import ConfigError, OptionError
+from clearhead.errors import ConfigError, OptionError, UnsupportedError
 
 Norm = Literal["layer", "layer_without_bias", "rms"]
 Position = Literal["sinusoidal", "learned", "rotary", "alibi", "relative"]
@@ -56,6 +56,38 @@ class RotaryScaling:
         if self.kind == "llama3" and self.low_frequency_factor >= self.high_frequency_factor:
             low, high = self.low_frequency_factor, self.high_frequency_factor
             raise ConfigError(f"rotary scaling 'llama3' needs its low frequency factor {low} below its high one {high}")
+
+
+class Architecture(Protocol):
+    """What callers read of the configuration of any model, be it a Transformer's or another's."""
+
+    @property
+    def family(self) -> str:
+        """A label for people."""
+
+    @property
+    def kind(self) -> Literal["encoder", "decoder", "encoder-decoder"]:
+        """Which of the two stacks the model has."""
+
+    @property
+    def vocab_size(self) -> int:
+        """Ids it knows: 0 to vocab_size - 1."""
+
+    @property
+    def max_positions(self) -> int:
+        """The context window."""
+
+    @property
+    def n_encoder_layers(self) -> int:
+        """0 without an encoder."""
+
+    @property
+    def n_decoder_layers(self) -> int:
+        """0 without a decoder."""
+
+    @property
+    def head(self) -> Head:
+        """What its outputs are scores of."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -126,6 +158,17 @@ class ModelConfig:
     def score_scale(self) -> float:
         """What query-key products are multiplied by (Vaswani et al. 2017, equation 1)."""
         return self.head_dim**-0.5 if self.attention_scale is None else self.attention_scale
+
+
+def transformer(config: Architecture) -> ModelConfig:
+    """The configuration of a Transformer, for what only a Transformer has to show.
+
+    Raises:
+        UnsupportedError: it is another kind of model.
+    """
+    if not isinstance(config, ModelConfig):
+        raise UnsupportedError(f"this model's family is {config.family!r}; only a Transformer can be traced and edited")
+    return config
 
 
 def check_choices(config: Any) -> None:

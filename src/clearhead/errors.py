@@ -65,3 +65,15 @@ class TrainingError(ClearheadError):
     """A training run that cannot go on: a loss that is no number, a disk that is full."""
 
     exit_status = 1
+
+
+class DivergedError(TrainingError):
+    """A loss or a gradient that is no number."""
+
+
+class StoppedError(TrainingError):
+    """A training run that a signal asked to stop; it was saved, and can be gone on with."""
+
+    def __init__(self, message: str, signal: int) -> None:
+        super().__init__(message)
+        self.exit_status = 128 + signal  # as shells report it

@@ -13,7 +13,7 @@ from typing import Literal, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from clearhead.config import ModelConfig
+from clearhead.config import Architecture
 from clearhead.edits import Edits
 from clearhead.trace import Trace
 
@@ -55,8 +55,11 @@ class Executor(Protocol):
 
     name: str  # "torch" or "native"
     dtype: str  # of the weights: "float32", "bfloat16", ...
-    config: ModelConfig
     threads: int  # of the processor that it computes with, and that choosing tokens may use between its calls
+
+    @property
+    def config(self) -> Architecture:
+        """The model's configuration."""
 
     def new_cache(self, rows: int, capacity: int) -> Cache:
         """An empty cache; `capacity` may not exceed config.max_positions."""

@@ -438,6 +438,7 @@ NB_MODULE(_native, m) {
 
   bind_kernels(m);
   bind_choosing(m);
+  bind_training(m);
 }
 
 }  // namespace clearhead

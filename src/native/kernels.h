@@ -8,6 +8,7 @@
 
 #include "matrix.h"
 #include "pages.h"
+#include "training.h"
 
 namespace clearhead {
 
@@ -143,6 +144,8 @@ struct Kernels {
   int (*split)(const float* weights, int blocks, float low, float high, double* sums, int* found);
   // The indices, in order, of finite logits [n] that reach `least`; how many.
   int (*find_reaching)(const float* logits, int n, float least, int* found);
+
+  TrainingKernels training;
 };
 
 }  // namespace clearhead

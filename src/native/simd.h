@@ -56,6 +56,10 @@ inline Ints to_ints(Floats a) { return {_mm512_cvtps_epi32(a.v)}; }  // to neare
 inline Floats to_floats(Ints a) { return {_mm512_cvtepi32_ps(a.v)}; }
 inline Ints fill(std::int32_t a) { return {_mm512_set1_epi32(a)}; }
 inline Ints operator+(Ints a, Ints b) { return {_mm512_add_epi32(a.v, b.v)}; }
+inline Ints operator*(Ints a, Ints b) { return {_mm512_mullo_epi32(a.v, b.v)}; }  // the lower half
+inline Ints operator^(Ints a, Ints b) { return {_mm512_xor_si512(a.v, b.v)}; }
+inline Ints operator&(Ints a, Ints b) { return {_mm512_and_si512(a.v, b.v)}; }
+inline Ints shift_right(Ints a, int n) { return {_mm512_srli_epi32(a.v, unsigned(n))}; }  // zeros come in
 inline Ints max(Ints a, Ints b) { return {_mm512_max_epi32(a.v, b.v)}; }
 inline Ints magnitude_bits(Floats a) {
   return {_mm512_and_si512(_mm512_castps_si512(a.v), _mm512_set1_epi32(0x7fffffff))};
@@ -72,6 +76,10 @@ inline Floats load_float16(const std::uint16_t* p) {
 }
 inline void store_float16(std::uint16_t* p, Floats a) {
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtps_ph(a.v, 8));
+}
+inline Floats load_bfloat16(const std::uint16_t* p) {
+  const __m512i words = _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+  return {_mm512_castsi512_ps(_mm512_slli_epi32(words, 16))};
 }
 // the first, or the second, of sixteen pairs
 inline Floats load_first_bfloat16(const std::uint16_t* p) {
@@ -145,6 +153,12 @@ inline Ints to_ints(Floats a) { return {_mm256_cvtps_epi32(a.low), _mm256_cvtps_
 inline Floats to_floats(Ints a) { return {_mm256_cvtepi32_ps(a.low), _mm256_cvtepi32_ps(a.high)}; }
 inline Ints fill(std::int32_t a) { return {_mm256_set1_epi32(a), _mm256_set1_epi32(a)}; }
 inline Ints operator+(Ints a, Ints b) { return {_mm256_add_epi32(a.low, b.low), _mm256_add_epi32(a.high, b.high)}; }
+inline Ints operator*(Ints a, Ints b) {  // the lower half
+  return {_mm256_mullo_epi32(a.low, b.low), _mm256_mullo_epi32(a.high, b.high)};
+}
+inline Ints operator^(Ints a, Ints b) { return {_mm256_xor_si256(a.low, b.low), _mm256_xor_si256(a.high, b.high)}; }
+inline Ints operator&(Ints a, Ints b) { return {_mm256_and_si256(a.low, b.low), _mm256_and_si256(a.high, b.high)}; }
+inline Ints shift_right(Ints a, int n) { return {_mm256_srli_epi32(a.low, n), _mm256_srli_epi32(a.high, n)}; }
 inline Ints max(Ints a, Ints b) { return {_mm256_max_epi32(a.low, b.low), _mm256_max_epi32(a.high, b.high)}; }
 inline Ints magnitude_bits(Floats a) {
   const __m256i all = _mm256_set1_epi32(0x7fffffff);
@@ -173,6 +187,13 @@ inline Floats load_float16(const std::uint16_t* p) {
 inline void store_float16(std::uint16_t* p, Floats a) {
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm256_cvtps_ph(a.low, 8));
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p + 8), _mm256_cvtps_ph(a.high, 8));
+}
+inline Floats load_bfloat16(const std::uint16_t* p) {
+  const auto half = [](const std::uint16_t* q) {
+    const __m256i words = _mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(q)));
+    return _mm256_castsi256_ps(_mm256_slli_epi32(words, 16));
+  };
+  return {half(p), half(p + 8)};
 }
 inline __m256i load_half(const std::uint16_t* p) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)); }
 // the first, or the second, of sixteen pairs
@@ -285,6 +306,14 @@ inline Ints to_ints(Floats a) { return make<Ints>([&](int i) { return static_cas
 inline Floats to_floats(Ints a) { return make<Floats>([&](int i) { return static_cast<float>(a.v[i]); }); }
 inline Ints fill(std::int32_t a) { return make<Ints>([&](int) { return a; }); }
 inline Ints operator+(Ints a, Ints b) { return make<Ints>([&](int i) { return a.v[i] + b.v[i]; }); }
+inline Ints operator*(Ints a, Ints b) {  // the lower half
+  return make<Ints>([&](int i) { return std::int32_t(std::uint32_t(a.v[i]) * std::uint32_t(b.v[i])); });
+}
+inline Ints operator^(Ints a, Ints b) { return make<Ints>([&](int i) { return a.v[i] ^ b.v[i]; }); }
+inline Ints operator&(Ints a, Ints b) { return make<Ints>([&](int i) { return a.v[i] & b.v[i]; }); }
+inline Ints shift_right(Ints a, int n) {  // zeros come in
+  return make<Ints>([&](int i) { return std::int32_t(std::uint32_t(a.v[i]) >> n); });
+}
 inline void store_bytes(std::int8_t* p, Ints a) {
   for (int i = 0; i < lanes; ++i) p[i] = static_cast<std::int8_t>(a.v[i]);
 }
@@ -296,6 +325,9 @@ inline Floats load_float16(const std::uint16_t* p) {
 }
 inline void store_float16(std::uint16_t* p, Floats a) {
   for (int i = 0; i < lanes; ++i) p[i] = to_float16(a.v[i]);
+}
+inline Floats load_bfloat16(const std::uint16_t* p) {
+  return make<Floats>([&](int i) { return from_bfloat16(p[i]); });
 }
 // the first, or the second, of sixteen pairs
 inline Floats load_first_bfloat16(const std::uint16_t* p) {

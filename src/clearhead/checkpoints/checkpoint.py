@@ -18,7 +18,7 @@ from clearhead.config import ModelConfig, SpecialTokens
 from clearhead.errors import CheckpointError
 from clearhead.families.family import Format
 from clearhead.families.keys import Mapped, expand
-from clearhead.families.layout import Layout, layout
+from clearhead.families.layout import Layout, is_matrix, layout
 from clearhead.text.tokenizer import Tokenizer
 
 Pooling = Literal["mean", "first", "last"]
@@ -70,8 +70,8 @@ class Checkpoint:
 
 
 def keeps_rows(row: Mapped, shapes: Layout) -> bool:
-    """Whether our tensors are whole rows of the file's one, which its blocks then are too."""
-    return row.operation.by_rows and all(len(shapes[t]) == 2 for t in row.targets)
+    """Whether our tensors are matrices of whole rows of the file's one, which its blocks then are too."""
+    return row.operation.by_rows and all(is_matrix(t, shapes[t]) for t in row.targets)
 
 
 def blocks(checkpoint: Checkpoint, stored: StoredTensor, row: Mapped, shapes: Layout) -> Iterator[tuple[str, Blocks]]:

@@ -16,12 +16,13 @@ import ml_dtypes
 import numpy as np
 
 from clearhead import families
+from clearhead.checkpoints import int8
 from clearhead.checkpoints.stored import Array
 from clearhead.config import ModelConfig, SpecialTokens
 from clearhead.errors import CheckpointError, ConfigError, OptionError
 from clearhead.families.fields import Fields
 from clearhead.families.keys import expand
-from clearhead.families.layout import layout
+from clearhead.families.layout import is_matrix, layout
 from clearhead.text.tokenizer import Tokenizer
 
 DTYPES: dict[str, Any] = {
@@ -30,6 +31,7 @@ DTYPES: dict[str, Any] = {
     "float16": np.float16,
     "bfloat16": ml_dtypes.bfloat16,
 }
+INT8 = "int8"  # matrices in int8, all else in float32
 
 
 def export(
@@ -45,6 +47,9 @@ def export(
 ) -> None:
     """Write config.json, model.safetensors, and vocabulary and template where given, into a new `folder`.
 
+    With dtype "int8" matrices are quantised (`checkpoints/int8.py` says how) and the rest is float32; such a folder is
+    read here, and not by transformers.
+
     With `pooling` ("mean", "first", "last"), an encoder without a head also gets what sentence-transformers needs to
     make the same unit vectors of it.
 
@@ -53,17 +58,20 @@ def export(
         ConfigError: the family's config.json cannot express this configuration.
         OptionError: an unknown dtype, or one too narrow for a weight.
     """
-    if dtype not in DTYPES:
-        raise OptionError(f"dtype {dtype!r} cannot be exported; choose from {', '.join(DTYPES)}")
+    if dtype not in DTYPES and dtype != INT8:
+        raise OptionError(f"dtype {dtype!r} cannot be exported; choose from {', '.join(DTYPES)}, {INT8}")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise CheckpointError(f"{folder} exists and is not empty; name a new folder")
-    entries = special_entries(special)
+    entries, floats = special_entries(special), "float32" if dtype == INT8 else dtype
+    described = {"dtype": floats} | (int8.DECLARED if dtype == INT8 else {})
     with new_folder(folder) as draft:
         from safetensors.numpy import save_file
 
-        write_json(draft / "config.json", hf_config(config) | entries | {"dtype": dtype})
+        write_json(draft / "config.json", hf_config(config) | entries | described)
         write_json(draft / "generation_config.json", entries)
-        tensors = hf_tensors(config, ((name, cast(name, array, dtype)) for name, array in weights))
+        tensors = hf_tensors(config, ((name, cast(name, array, floats)) for name, array in weights))
+        for name in matrices(config) if dtype == INT8 else ():
+            tensors[name] = int8.quantised(name, tensors[name])
         save_file(tensors, draft / "model.safetensors", metadata={"format": "pt"})
         (draft / "model.safetensors").chmod((draft / "config.json").stat().st_mode)  # the library leaves it private
         if tokenizer is not None:
@@ -116,6 +124,13 @@ def hf_names(config: ModelConfig) -> list[str]:
     """Names of the tensors the folder will hold."""
     rows = expand(families.of(config).formats["hf"].keys(config), layout(config), config)
     return [row.source for row in rows.values() if not row.copy]
+
+
+def matrices(config: ModelConfig) -> list[str]:
+    """Names of those tensors of the folder that hold matrices alone."""
+    shapes = layout(config)
+    rows = expand(families.of(config).formats["hf"].keys(config), shapes, config)
+    return [row.source for row in rows.values() if not row.copy and all(is_matrix(t, shapes[t]) for t in row.targets)]
 
 
 def hf_tensors(config: ModelConfig, weights: Iterable[tuple[str, Array]]) -> dict[str, Array]:

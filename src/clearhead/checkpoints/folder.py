@@ -17,7 +17,8 @@ import numpy as np
 
 from clearhead.checkpoints.checkpoint import Checkpoint, Pooling
 from clearhead.checkpoints.cursor import map_file, release
-from clearhead.checkpoints.stored import Array, StoredTensor
+from clearhead.checkpoints.int8 import is_int8, with_matrices
+from clearhead.checkpoints.stored import Array, Bytes, StoredTensor
 from clearhead.config import ModelConfig, SpecialTokens
 from clearhead.errors import CheckpointError, ConfigError
 from clearhead.families import find
@@ -44,6 +45,8 @@ def open_folder(folder: Path) -> Checkpoint:
     raw = read_json(folder / "config.json")
     fields = Fields(raw, f"{folder.name}/config.json")
     tensors = read_tensors(folder)
+    if is_int8(raw):
+        tensors = with_matrices(tensors, folder.name)
     layout = find("hf", fields.text("model_type"))
     config, tokenizer = layout.config(fields, tensors), tokenizer_of(folder)
     generation = read_json(folder / "generation_config.json") if (folder / "generation_config.json").exists() else {}
@@ -132,7 +135,8 @@ def open_safetensors(path: Path) -> Iterable[StoredTensor]:
         if name != "__metadata__":
             dtype, shape, (first, end) = entry["dtype"], tuple(entry["shape"]), entry["data_offsets"]
             read = partial(read_tensor, data, start + first, dtype, shape, f"{path.name}: {name}")
-            yield StoredTensor(name, shape, dtype, read, release=partial(release, data, start + first, end - first))
+            rows = partial(read_bytes, data, start + first, shape) if dtype == "U8" and len(shape) == 2 else None
+            yield StoredTensor(name, shape, dtype, read, rows, partial(release, data, start + first, end - first))
 
 
 def read_tensor(data: mmap.mmap, start: int, dtype: str, shape: tuple[int, ...], where: str) -> Array:
@@ -143,6 +147,11 @@ def read_tensor(data: mmap.mmap, start: int, dtype: str, shape: tuple[int, ...],
         raise CheckpointError(f"{where} is stored as {dtype}; Clearhead reads {', '.join(FLOATS)}")
     array = np.frombuffer(data, dtype=np.dtype(FLOATS[dtype]), count=math.prod(shape), offset=start)
     return np.require(array, requirements="A").reshape(shape)
+
+
+def read_bytes(data: mmap.mmap, start: int, shape: tuple[int, ...]) -> Bytes:
+    """The bytes of one tensor of bytes, where they lie."""
+    return np.frombuffer(data, dtype=np.uint8, count=math.prod(shape), offset=start).reshape(shape)
 
 
 def special_tokens(config: dict[str, Any], generation: dict[str, Any], vocab_size: int) -> SpecialTokens:

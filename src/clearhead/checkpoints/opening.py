@@ -3,8 +3,9 @@
 from pathlib import Path
 
 from clearhead.checkpoints.checkpoint import Checkpoint
-from clearhead.errors import CheckpointError
+from clearhead.errors import CheckpointError, UnsupportedError
 
+RECURRENT = "clearhead_rnn"  # the model_type of what `recurrent/` reads
 PICKLE_SUFFIXES = {".pt", ".pth", ".ckpt", ".pkl", ".pickle"}
 
 
@@ -14,6 +15,7 @@ def open_checkpoint(path: Path) -> Checkpoint:
     Raises:
         CheckpointError: nothing there, or nothing Clearhead reads.
         ConfigError: it describes no model Clearhead computes.
+        UnsupportedError: it describes a recurrent model, which is no Transformer.
     """
     if not path.exists():
         raise CheckpointError(f"{path} does not exist")
@@ -28,7 +30,23 @@ def open_directory(folder: Path) -> Checkpoint:
 
     if (folder / "metadata.json").is_file() and (folder / "model").is_dir():
         return open_argos(folder)
+    if is_recurrent(folder):
+        raise UnsupportedError(
+            f"{folder.name} is a recurrent model; it can be loaded, complete texts and be verified, and has nothing "
+            "else of a Transformer"
+        )
     return open_ctranslate2(folder) if is_ctranslate2(folder) else open_folder(folder)
+
+
+def is_recurrent(path: Path) -> bool:
+    """Whether this is a folder that `recurrent/` wrote.
+
+    Raises:
+        CheckpointError: a config.json that cannot be read.
+    """
+    from clearhead.checkpoints.folder import read_json
+
+    return (path / "config.json").is_file() and read_json(path / "config.json").get("model_type") == RECURRENT
 
 
 def open_file(path: Path) -> Checkpoint:

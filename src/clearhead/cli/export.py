@@ -16,8 +16,8 @@ StoredDtype = Annotated[
     typer.Option(
         "--dtype",
         metavar="TYPE",
-        help="Write float32, bfloat16, float16 or float64; without it, the type of the file, or float32 where that is "
-        "quantised.",
+        help="Write float32, bfloat16, float16, float64 or int8; without it, the type of the file, or float32 where "
+        "that is quantised.",
     ),
 ]
 SAME = {"BF16": "bfloat16", "F16": "float16", "F64": "float64"}
@@ -29,7 +29,7 @@ def export(
     """Write a model as a Hugging Face folder.
 
     config.json, model.safetensors, the vocabulary and the chat template, which transformers loads with equal results.
-    The folder appears whole or not at all.
+    int8 is a quarter of float32 and for Clearhead alone. The folder appears whole or not at all.
 
     Example: clearhead export smollm2-135m-instruct ./smollm2
     """

@@ -3,10 +3,10 @@
 import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any
 
 from clearhead.native.threads import default_threads
+from clearhead.processor import cpuinfo, processor_name
 
 PACKAGES = (
     "numpy",
@@ -46,21 +46,11 @@ def processor() -> dict[str, Any]:
     info = cpuinfo()
     flags = (info.get("flags") or info.get("Features") or "").split()
     return {
-        "model": info.get("model name") or platform.processor() or platform.machine(),
+        "model": processor_name(),
         "cores": os.cpu_count() or 1,
         "usable_cores": default_threads(),
         "features": [feature for feature in FEATURES if feature in flags],
     }
-
-
-def cpuinfo() -> dict[str, str]:
-    """The first processor's entry of /proc/cpuinfo; empty where there is none."""
-    try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return {}
-    pairs = (line.partition(":") for line in text.partition("\n\n")[0].splitlines())
-    return {key.strip(): value.strip() for key, _, value in pairs}
 
 
 def native_facts() -> dict[str, Any]:

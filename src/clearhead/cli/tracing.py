@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from clearhead.config import ModelConfig
+from clearhead.config import ModelConfig, transformer
 from clearhead.edits import Edit, ablate
 from clearhead.engine.model import Model
 from clearhead.errors import OptionError
@@ -52,11 +52,11 @@ class Run:
 
     def read(self, save: Path | None, module: str | None) -> None:
         """Make the traces; the one that is looked at goes to the file, where one is named."""
-        options = dict(self.options)
+        options, config = dict(self.options), transformer(self.model.executor.config)
         if options["kinds"] is None and save is None:
-            options["kinds"] = page_kinds(self.model.config)
+            options["kinds"] = page_kinds(config)
         names = [name for given in self.ablated for name in given.split(",")]
-        self.edits = [switched_off(name, self.model.config, module) for name in names]
+        self.edits = [switched_off(name, config, module) for name in names]
         if self.edits:
             self.before = self.model.trace(self.text, **options)
         self.trace = self.model.trace(self.text, **options, edits=self.edits, spill=save)

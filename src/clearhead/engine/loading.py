@@ -3,11 +3,12 @@
 from pathlib import Path
 
 from clearhead.checkpoints.catalogue import DEFAULT_MODEL, Progress, resolve
-from clearhead.checkpoints.opening import open_checkpoint
+from clearhead.checkpoints.opening import is_recurrent, open_checkpoint
 from clearhead.engine.choice import choose
 from clearhead.engine.model import Model
 from clearhead.engine.progress import watched
 from clearhead.errors import OptionError, TokenizerError
+from clearhead.recurrent.folder import open_recurrent
 from clearhead.text.tokenizer import Tokenizer
 
 
@@ -41,6 +42,10 @@ def load(
     choice = choose(executor, dtype, device, threads)
     with watched(progress) as watcher:
         path = resolve(model, offline=offline, progress=watcher)
+    if is_recurrent(path):
+        from clearhead.engine.recurrent import load_recurrent
+
+        return load_recurrent(path, str(model), executor=executor, dtype=dtype, device=device, threads=threads)
     checkpoint = open_checkpoint(path)
     return Model(name=str(model), executor=choice.build(checkpoint), checkpoint=checkpoint)
 
@@ -53,7 +58,7 @@ def load_tokenizer(model: str | Path = DEFAULT_MODEL, *, offline: bool = False) 
     """
     with watched(None) as watcher:
         path = resolve(model, offline=offline, progress=watcher)
-    checkpoint = open_checkpoint(path)
-    if checkpoint.tokenizer is None:
+    tokenizer = open_recurrent(path).tokenizer if is_recurrent(path) else open_checkpoint(path).tokenizer
+    if tokenizer is None:
         raise TokenizerError(f"{model} carries no vocabulary")
-    return checkpoint.tokenizer()
+    return tokenizer()

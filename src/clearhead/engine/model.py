@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Unpack
+from typing import TYPE_CHECKING, Unpack, cast
 
 import numpy as np
 
@@ -64,7 +64,7 @@ class Model:
     @property
     def config(self) -> ModelConfig:
         """The architecture."""
-        return self.executor.config
+        return cast(ModelConfig, self.executor.config)  # a `RecurrentModel` reads only what its own has too
 
     @property
     def special(self) -> SpecialTokens:

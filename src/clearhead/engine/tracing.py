@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from clearhead.config import GenerationConfig, ModelConfig, SpecialTokens
+from clearhead.config import GenerationConfig, ModelConfig, SpecialTokens, transformer
 from clearhead.edits import Edit, Edits
 from clearhead.engine.memory import available_memory
 from clearhead.engine.watching import WatchedExecutor
@@ -65,8 +65,9 @@ def trace_text(
         ContextWindowError: text and new tokens do not fit.
         OptionError: a layer, head, kind or place that the model lacks.
         TraceBudgetError: a trace larger than its budget.
+        UnsupportedError: the model is no Transformer.
     """
-    config = executor.config
+    config = transformer(executor.config)
     check_window(text, config)
     trace = Trace(config, layers=look.layers, heads=look.heads, kinds=look.kinds, model=name)
     edits = Edits(config, look.edits) if look.edits else None

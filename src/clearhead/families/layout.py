@@ -12,6 +12,7 @@ from clearhead.config import ModelConfig
 
 Shape = tuple[int, ...]
 Layout = dict[str, Shape]
+TABLES = ("embed.positions.weight", "embed.token_types.weight", "position_bias.weight")  # read row by row, as floats
 
 
 def layout(config: ModelConfig) -> Layout:
@@ -28,6 +29,11 @@ def count(shapes: Layout) -> int:
             size *= n
         total += size
     return total
+
+
+def is_matrix(name: str, shape: Shape) -> bool:
+    """Whether a weight is multiplied by activations (or looked up in the token embedding, which may be)."""
+    return len(shape) == 2 and not name.endswith(TABLES)
 
 
 def _all(c: ModelConfig) -> Iterator[tuple[str, Shape]]:

@@ -24,13 +24,13 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from clearhead.config import GenerationConfig, ModelConfig, SpecialTokens
+from clearhead.config import Architecture, GenerationConfig, SpecialTokens
 from clearhead.executor import Executor, Floats, Memory, Tokens
 from clearhead.generation.decode import keep_rows
 from clearhead.generation.drawing import rank, rank_changed
 from clearhead.generation.ending import Ending, Stop, end_ids, no_stop
 from clearhead.generation.prefill import PREFILL_TOKENS, Cancelled, never, prefill, wanted
-from clearhead.generation.processors import Rules, rules
+from clearhead.generation.processors import Allowed, Rules, rules
 from clearhead.generation.prompts import check_prompts, room
 from clearhead.generation.records import Alternatives, FinishReason, Generation, PromptLogprobs
 from clearhead.generation.sampling import Scores, alternatives_of, check_peak
@@ -169,26 +169,34 @@ def beam_search(
     *,
     memory: Memory | None = None,
     stop: Stop = no_stop,
+    allowed: Allowed | None = None,
     cancelled: Cancelled = never,
     prefill_tokens: int = PREFILL_TOKENS,
 ) -> list[list[Generation]]:
     """The best n sequences of each prompt, best first; fewer where the vocabulary allows no more.
 
     `memory` has one row per prompt. `stop` is asked about continuations that may yet be dropped, with their rank for a
-    sample index, so its answer may depend on nothing but the ids. Cancelled, the best so far are returned.
+    sample index, so its answer may depend on nothing but the ids, and so may that of `allowed`. Cancelled, the best so
+    far are returned.
 
     Raises:
         OptionError, ContextWindowError, UnsupportedError, CheckpointError: see `generate.generate`.
     """
     checked = check_prompts(prompts, executor.config, memory)
-    searches = [new_search(i, ids, config, special, executor.config, stop) for i, ids in enumerate(checked)]
+    searches = [new_search(i, ids, config, special, executor.config, stop, allowed) for i, ids in enumerate(checked)]
     if config.prompt_logprobs or not all(search.done for search in searches):
         run(executor, searches, memory, cancelled, prefill_tokens)
     return [search.generations() for search in searches]
 
 
 def new_search(
-    index: int, prompt: list[int], config: GenerationConfig, special: SpecialTokens, model: ModelConfig, stop: Stop
+    index: int,
+    prompt: list[int],
+    config: GenerationConfig,
+    special: SpecialTokens,
+    model: Architecture,
+    stop: Stop,
+    allowed: Allowed | None = None,
 ) -> Search:
     """A search that has not begun; where no token fits it is over already."""
     limit = room(prompt, model, config.max_new_tokens)
@@ -196,7 +204,7 @@ def new_search(
         index=index,
         prompt=prompt,
         config=config,
-        rules=rules(config, special, model.vocab_size),
+        rules=rules(config, special, model.vocab_size, allowed=allowed, prompt=index),
         ending=Ending(ends=end_ids(config, special), min_new_tokens=config.min_new_tokens, limit=limit, stop=stop),
     )
     if limit:

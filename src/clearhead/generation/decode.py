@@ -13,6 +13,7 @@ from clearhead.config import GenerationConfig, SpecialTokens
 from clearhead.executor import Cache, Executor, Floats, Memory, Tokens
 from clearhead.generation.ending import Stop, no_stop
 from clearhead.generation.prefill import PREFILL_TOKENS, Cancelled, never, prefill, wanted
+from clearhead.generation.processors import Allowed
 from clearhead.generation.prompts import check_prompts
 from clearhead.generation.records import Step
 from clearhead.generation.row import Row, choose_all, new_rows
@@ -33,6 +34,7 @@ def start(
     *,
     memory: Memory | None = None,
     stop: Stop = no_stop,
+    allowed: Allowed | None = None,
 ) -> list[Row]:
     """The rows of a request: n for each prompt, in order. `config.beams` is not read.
 
@@ -42,7 +44,7 @@ def start(
         UnsupportedError: the model has no decoder.
     """
     checked = check_prompts(prompts, executor.config, memory)
-    groups = (new_rows(i, ids, config, special, executor.config, stop) for i, ids in enumerate(checked))
+    groups = (new_rows(i, ids, config, special, executor.config, stop, allowed) for i, ids in enumerate(checked))
     return [row for group in groups for row in group]
 
 

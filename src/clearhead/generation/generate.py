@@ -12,6 +12,7 @@ from clearhead.generation import decode
 from clearhead.generation.beam import beam_search
 from clearhead.generation.ending import Stop, no_stop
 from clearhead.generation.prefill import PREFILL_TOKENS, Cancelled, never
+from clearhead.generation.processors import Allowed
 from clearhead.generation.records import Generation, Step
 from clearhead.generation.speculative import prompt_lookup
 
@@ -24,12 +25,14 @@ def generate(
     *,
     memory: Memory | None = None,
     stop: Stop = no_stop,
+    allowed: Allowed | None = None,
     cancelled: Cancelled = never,
     prefill_tokens: int = PREFILL_TOKENS,
 ) -> list[list[Generation]]:
     """The n sequences of each prompt, in order; with beams, the best n, best first.
 
-    `stop(prompt, sample, new_ids)` ends a sequence where it says so; `cancelled()` ends them all, before the next
+    `stop(prompt, sample, new_ids)` ends a sequence where it says so; `allowed(prompt, new_ids)` says which tokens may
+    come next, ends among them, as truth values [V], or None for any; `cancelled()` ends all sequences, before the next
     call of the executor. Prompts are read at most `prefill_tokens` at a time.
 
     Raises:
@@ -47,10 +50,11 @@ def generate(
             special,
             memory=memory,
             stop=stop,
+            allowed=allowed,
             cancelled=cancelled,
             prefill_tokens=prefill_tokens,
         )
-    rows = decode.start(executor, prompts, config, special, memory=memory, stop=stop)
+    rows = decode.start(executor, prompts, config, special, memory=memory, stop=stop, allowed=allowed)
     for _ in decode.run(
         executor,
         rows,
@@ -72,6 +76,7 @@ def stream(
     *,
     memory: Memory | None = None,
     stop: Stop = no_stop,
+    allowed: Allowed | None = None,
     cancelled: Cancelled = never,
     prefill_tokens: int = PREFILL_TOKENS,
 ) -> Generator[Step]:
@@ -88,7 +93,7 @@ def stream(
         raise OptionError(
             f"beams is {config.beams}, and beam search knows no token before the end; use beams 1 to stream"
         )
-    rows = decode.start(executor, prompts, config, special, memory=memory, stop=stop)
+    rows = decode.start(executor, prompts, config, special, memory=memory, stop=stop, allowed=allowed)
     return decode.run(
         executor, rows, memory=memory, cancelled=cancelled, prefill_tokens=prefill_tokens, propose=proposer(config)
     )

@@ -20,6 +20,8 @@ from clearhead.generation.sampling import Scores, check_peak, kth_largest
 Ids = NDArray[np.integer[Any]]
 # (scores [V], ids of prompt and new tokens, where the new ones begin) -> scores [V]
 Processor = Callable[[Scores, Ids, int], Scores]
+# (prompt index, new ids so far) -> [V], true where a token may come next; None: any may
+Allowed = Callable[[int, list[int]], NDArray[np.bool_] | None]
 
 COLDEST = 1e-30  # float32 divides by nothing smaller without making 0 / 0
 
@@ -94,11 +96,27 @@ def suppress(scores: Scores, ids: Ids) -> Scores:
     return result
 
 
+def only(allowed: Allowed, prompt: int) -> Processor:
+    """What the caller allows after each prefix of one prompt's sequence, as a processor that rules out the rest."""
+
+    def process(scores: Scores, ids: Ids, start: int) -> Scores:
+        mask = allowed(prompt, ids[start:].tolist())
+        if mask is None:
+            return scores
+        if mask.shape != scores.shape:
+            raise OptionError(
+                f"allowed gave {mask.shape} for a vocabulary of {scores.size}; give one truth value a token"
+            )
+        return np.where(mask, scores, -np.inf)
+
+    return process
+
+
 @dataclass(frozen=True, slots=True)
 class Rules:
     """What a request does to the scores of the next token, whether or not it samples: changes, then exclusions."""
 
-    changes: tuple[Processor, ...]  # which may look at what was said
+    changes: tuple[Processor, ...]  # which may look at what was said; the caller's own exclusions among them
     never: NDArray[np.int64]  # ids that may not be said
     too_early: NDArray[np.int64]  # nor these, before there are `least` new tokens
     least: int
@@ -115,8 +133,15 @@ class Rules:
         return suppress(scores, excluded) if excluded.size else scores
 
 
-def rules(config: GenerationConfig, special: SpecialTokens, vocab_size: int) -> Rules:
-    """The rules of a request.
+def rules(
+    config: GenerationConfig,
+    special: SpecialTokens,
+    vocab_size: int,
+    *,
+    allowed: Allowed | None = None,
+    prompt: int = 0,
+) -> Rules:
+    """The rules of a request; `allowed` may tell its prompts apart.
 
     Raises:
         OptionError: a biased or stopping id outside the vocabulary.
@@ -125,7 +150,7 @@ def rules(config: GenerationConfig, special: SpecialTokens, vocab_size: int) -> 
     check_vocabulary("stop_ids", config.stop_ids, vocab_size)
     # A checkpoint may name ids beyond its own vocabulary; the model cannot generate those anyway.
     return Rules(
-        changes=tuple(changes(config)),
+        changes=(*changes(config), *([] if allowed is None else [only(allowed, prompt)])),
         never=as_ids(i for i in special.suppressed if 0 <= i < vocab_size),
         too_early=as_ids(i for i in end_ids(config, special) if 0 <= i < vocab_size),
         least=config.min_new_tokens,

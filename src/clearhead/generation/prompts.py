@@ -8,12 +8,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from clearhead.config import ModelConfig, SpecialTokens
+from clearhead.config import Architecture, SpecialTokens
 from clearhead.errors import ContextWindowError, OptionError, UnsupportedError
 from clearhead.executor import Executor, Memory, Tokens
 
 
-def check_ids(ids: Sequence[int], config: ModelConfig, name: str = "prompt") -> list[int]:
+def check_ids(ids: Sequence[int], config: Architecture, name: str = "prompt") -> list[int]:
     """The ids as a list of plain ints.
 
     Raises:
@@ -37,7 +37,7 @@ def check_ids(ids: Sequence[int], config: ModelConfig, name: str = "prompt") -> 
     return [int(token) for token in ids]
 
 
-def check_prompts(prompts: Tokens, config: ModelConfig, memory: Memory | None) -> list[list[int]]:
+def check_prompts(prompts: Tokens, config: Architecture, memory: Memory | None) -> list[list[int]]:
     """Every prompt as a list of plain ints, for a model that has a decoder.
 
     Raises:
@@ -87,6 +87,6 @@ def decoder_start(special: SpecialTokens) -> int:
     return start
 
 
-def room(prompt: Sequence[int], config: ModelConfig, max_new_tokens: int) -> int:
+def room(prompt: Sequence[int], config: Architecture, max_new_tokens: int) -> int:
     """How many tokens may follow the prompt: prompt and new tokens together never exceed the context window."""
     return min(max_new_tokens, config.max_positions - len(prompt))

@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from clearhead.config import GenerationConfig, ModelConfig, SpecialTokens
+from clearhead.config import Architecture, GenerationConfig, SpecialTokens
 from clearhead.executor import Floats
 from clearhead.generation.drawing import choose
 from clearhead.generation.ending import Ending, Stop, end_ids
-from clearhead.generation.processors import Processor, rules
+from clearhead.generation.processors import Allowed, Processor, rules
 from clearhead.generation.prompts import room
 from clearhead.generation.records import Alternatives, FinishReason, Generation, PromptLogprobs, Step
 from clearhead.generation.sampling import Scores, fresh_seed, generator_for, logprob_and_alternatives
@@ -127,7 +127,13 @@ def choose_all(rows: Sequence[Row], logits: Sequence[Floats], threads: int = 1) 
 
 
 def new_rows(
-    index: int, prompt: Sequence[int], config: GenerationConfig, special: SpecialTokens, model: ModelConfig, stop: Stop
+    index: int,
+    prompt: Sequence[int],
+    config: GenerationConfig,
+    special: SpecialTokens,
+    model: Architecture,
+    stop: Stop,
+    allowed: Allowed | None = None,
 ) -> list[Row]:
     """The n samples of one prompt, whose ids are checked already. Without a seed, the prompt draws one for all of them.
 
@@ -135,7 +141,7 @@ def new_rows(
         OptionError: a biased or stopping id outside the vocabulary.
     """
     limit = room(prompt, model, config.max_new_tokens)
-    process = rules(config, special, model.vocab_size)
+    process = rules(config, special, model.vocab_size, allowed=allowed, prompt=index)
     ending = Ending(ends=end_ids(config, special), min_new_tokens=config.min_new_tokens, limit=limit, stop=stop)
     seed = None if config.temperature == 0 else fresh_seed() if config.seed is None else config.seed
     return [

@@ -71,7 +71,10 @@ def locate(sums: NDArray[np.float64], point: float) -> tuple[int, float]:
 def check_peak(peak: float) -> None:
     """Refuse a greatest score that is no number, or that says no token is left."""
     if peak == -math.inf:
-        raise OptionError("every token is ruled out; loosen logit_bias or min_new_tokens, or check the suppressed ids")
+        raise OptionError(
+            "every token is ruled out; loosen logit_bias or min_new_tokens, or check the suppressed ids and what a "
+            "constraint allows"
+        )
     if not math.isfinite(peak):
         raise no_number(peak)
 

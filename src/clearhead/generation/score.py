@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 
-from clearhead.config import ModelConfig
+from clearhead.config import Architecture
 from clearhead.errors import OptionError
 from clearhead.executor import Executor, Memory, Tokens
 from clearhead.generation.prefill import PREFILL_TOKENS, feed, prefill
@@ -60,7 +60,7 @@ def score_continuations(
 
 
 def check_continuations(
-    prompts: list[list[int]], continuations: Sequence[Tokens], config: ModelConfig
+    prompts: list[list[int]], continuations: Sequence[Tokens], config: Architecture
 ) -> list[tuple[int, list[int]]]:
     """Each continuation with the index of its prompt, in order."""
     if len(continuations) != len(prompts):

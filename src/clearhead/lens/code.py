@@ -58,7 +58,7 @@ LANGUAGE = ("model/head.py:LanguageModelHead.forward", "model/head.py:Projection
 HEADS = {
     "none": (),
     "lm": LANGUAGE,
-    "mlm": ("model/head.py:MaskedLanguageModelHead.forward", *LANGUAGE),
+    "mlm": ("model/head.py:MaskedLanguageModelHead.features", *LANGUAGE),
     "token_labels": ("model/head.py:LabelHead.forward",),
     "sequence_labels": ("model/head.py:LabelHead.forward",),
 }

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from clearhead.config import check_number
+from clearhead.config import check_number, transformer
 from clearhead.errors import OptionError
 from clearhead.lens.space import Analogy, Near, Space, space
 from clearhead.lens.vectors import unit
@@ -142,7 +142,7 @@ def read_by(model: "Model") -> tuple[str, int]:
 def state(model: "Model", stack: str, path: str, word: Spelled) -> Floats:
     """[C]: the mean over the word's tokens of what one pass shows at a place."""
     framed, start = frame(model, word)
-    trace = Trace(model.config, kinds=[path])
+    trace = Trace(transformer(model.executor.config), kinds=[path])
     if stack == "encoder":
         model.executor.encode([framed], trace=trace)
     else:

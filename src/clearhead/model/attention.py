@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from clearhead.config import ModelConfig
 from clearhead.model.context import ForwardContext, Pair
+from clearhead.model.fused import attention as fused
 
 Mask = tuple[Tensor | None, bool]  # the score bias [B, H or 1, T, S], and whether a plain causal mask stands in for it
 
@@ -44,7 +45,11 @@ class Attention(nn.Module):
         (k, v), (bias, causal) = kv, mask
         context.record(f"{self.path}.key", k)
         context.record(f"{self.path}.value", v)
-        if context.explicit(q) or context.wants(f"{self.path}.weights"):
+        watched = context.wants(f"{self.path}.weights")
+        if context.learns_on_cpu(q) and not watched and fused.can_attend(q, k, v, bias):
+            rate = context.rate("attention")
+            mixed = fused.attend(q, k, v, bias, causal=causal, scale=self.scale, dropout=rate)
+        elif context.learns_on_cpu(q) or watched:
             weights = context.show(f"{self.path}.weights", attention_weights(q, k, mask, self.scale))
             mixed = blend(context.drop(weights, "attention"), v)
         else:
@@ -53,7 +58,7 @@ class Attention(nn.Module):
                 k,
                 v,
                 attn_mask=bias,
-                dropout_p=0.0 if context.dropout is None else context.dropout.attention,
+                dropout_p=context.rate("attention"),
                 is_causal=causal,
                 scale=self.scale,
                 enable_gqa=self.grouped,

@@ -33,12 +33,12 @@ Residual = Callable[[Tensor, Callable[[Tensor], Tensor], Sublayer, ForwardContex
 
 def pre_norm(x: Tensor, norm: Callable[[Tensor], Tensor], sublayer: Sublayer, context: ForwardContext) -> Tensor:
     """x + f(norm(x)): Xiong et al. 2020 (2002.04745)."""
-    return x + context.drop(sublayer(norm(x), context), "residual")
+    return context.join(x, sublayer(norm(x), context))
 
 
 def post_norm(x: Tensor, norm: Callable[[Tensor], Tensor], sublayer: Sublayer, context: ForwardContext) -> Tensor:
     """norm(x + f(x)): Vaswani et al. 2017, section 3.1."""
-    return norm(x + context.drop(sublayer(x, context), "residual"))
+    return context.join(x, sublayer(x, context), norm)
 
 
 RESIDUALS: dict[str, Residual] = {"pre": pre_norm, "post": post_norm}
@@ -99,7 +99,7 @@ class ParallelBlock(Block):
     def sublayers(self, x: Tensor, context: ForwardContext) -> Tensor:
         """[B, T, C] -> [B, T, C]."""
         normed = self.attention_norm(x)
-        return x + context.drop(self.attention(normed, context) + self.mlp(normed, context), "residual")
+        return context.join(x, self.attention(normed, context) + self.mlp(normed, context))
 
 
 def build_block(config: ModelConfig, path: str, *, cross: bool) -> Block:

@@ -4,6 +4,7 @@ B batch, T query tokens, S keys, H heads, K key/value heads, D head_dim, C d_mod
 every row".
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor
 from clearhead.edits import Edits
 from clearhead.model.cache import KVCache, Slots
 from clearhead.model.dropout import Dropout, Place
+from clearhead.model.fused import sublayer as fused
 from clearhead.model.memory import TorchMemory
 from clearhead.trace import Trace
 from clearhead.trace.schema import StackName
@@ -40,8 +42,19 @@ class ForwardContext:
         """x, in training with some of it left out."""
         return x if self.dropout is None else self.dropout(x, place)
 
-    def explicit(self, x: Tensor) -> bool:
-        """Whether attention weights are formed to be learnt from: on a processor, the faster way to gradients."""
+    def rate(self, place: Place) -> float:
+        """The share that is left out at this place."""
+        return 0.0 if self.dropout is None else self.dropout.rate(place)
+
+    def join(self, x: Tensor, y: Tensor, norm: Callable[[Tensor], Tensor] | None = None) -> Tensor:
+        """x + y, in training with some of y left out, or the norm of that."""
+        if self.dropout is not None and fused.can_join(x, y, norm):
+            return fused.join(x, y, self.rate("residual"), norm)
+        total = x + self.drop(y, "residual")
+        return total if norm is None else norm(total)
+
+    def learns_on_cpu(self, x: Tensor) -> bool:
+        """Where torch's own fused attention is the slowest way to gradients."""
         return self.dropout is not None and x.device.type == "cpu"
 
     def wants(self, path: str) -> bool:

@@ -7,11 +7,11 @@ hidden layer, the code of its authors.
 from dataclasses import dataclass, fields
 from typing import Literal
 
-import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from clearhead.errors import ConfigError
+from clearhead.model.fused import sublayer as fused
 
 Place = Literal["embedding", "residual", "attention", "activation"]
 
@@ -36,22 +36,18 @@ class Dropout:
 
     def __call__(self, x: Tensor, place: Place) -> Tensor:
         """x with this place's share of it left out."""
-        rate: float = getattr(self, place)
+        rate = self.rate(place)
         return x if rate == 0 else drop(x, rate)
+
+    def rate(self, place: Place) -> float:
+        """The share that is left out there."""
+        rate: float = getattr(self, place)
+        return rate
 
 
 NONE = Dropout()
 
 
 def drop(x: Tensor, rate: float) -> Tensor:
-    """x with each number left out with probability `rate`, in steps of 1/256 on a processor.
-
-    There torch draws one number after the other; a draw of 64 bits decides about eight places, which is five times as
-    fast (docs/log.md).
-    """
-    if x.device.type != "cpu":
-        return F.dropout(x, rate)
-    cut = min(max(round(256 * rate), 1), 255)
-    draws = torch.empty((x.numel() + 7) // 8, dtype=torch.int64).random_(-(2**63), None)
-    keep = draws.view(torch.uint8)[: x.numel()].view(x.shape) >= cut
-    return x * (keep.to(x.dtype) * (256 / (256 - cut)))
+    """x with each number left out with probability `rate`, the others scaled up."""
+    return fused.dropped(x, rate) if fused.takes(x) else F.dropout(x, rate)

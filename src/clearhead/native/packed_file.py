@@ -21,7 +21,7 @@ import numpy as np
 from clearhead.checkpoints.stored import Array, Blocks, Bytes
 from clearhead.config import ModelConfig
 from clearhead.errors import CheckpointError
-from clearhead.families.layout import Shape, layout
+from clearhead.families.layout import Shape, is_matrix, layout
 from clearhead.native import _native
 from clearhead.native.packing import (
     ALIGNMENT,
@@ -31,7 +31,6 @@ from clearhead.native.packing import (
     aligned,
     floats,
     format_for,
-    is_matrix,
     pack_matrix,
 )
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from clearhead.checkpoints.stored import Array, Blocks, Bytes
 from clearhead.config import ModelConfig
 from clearhead.errors import CheckpointError, OptionError
+from clearhead.families.layout import is_matrix
 from clearhead.native import _native
 
 DTYPES = ("float32", "bfloat16", "int8", "int4")
@@ -32,9 +33,8 @@ BLOCKS = {
     "Q5_K": ("int8", True),
     "Q6_K": ("int8", False),
     "Q8_0": ("int8", False),
-    "int8": ("int8", False),  # CTranslate2's: integers with one scale a row
+    "int8": ("int8", False),  # CTranslate2's and our own folders': integers with one scale a row
 }
-TABLES = ("embed.positions.weight", "embed.token_types.weight", "position_bias.weight")  # read row by row, as floats
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +77,6 @@ class PackedWeights:
     def size(self) -> int:
         """Bytes in all."""
         return sum(m.data.nbytes for m in self.matrices.values()) + sum(a.nbytes for a in self.arrays.values())
-
-
-def is_matrix(name: str, shape: tuple[int, ...]) -> bool:
-    """Whether a weight is multiplied by activations (or looked up in the token embedding, which may be)."""
-    return len(shape) == 2 and not name.endswith(TABLES)
 
 
 def packable(dtype: str, kind: str) -> bool:

@@ -16,7 +16,7 @@ from clearhead.native.packed_file import damaged, read_packed, write_packed
 from clearhead.native.packing import PackedWeights, check_dtype, pack_weights, packable
 
 FOLDER = ".clearhead"
-WORTH_KEEPING = 4_000_000  # numbers; fewer are packed in a moment, and leave no file behind
+WORTH_KEEPING = 12_000_000  # numbers; fewer are packed in a moment, and leave no file behind
 log = logging.getLogger("clearhead")
 
 

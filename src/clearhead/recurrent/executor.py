@@ -4,32 +4,38 @@ A call goes token by token, for a state is kept after each. B rows, T new tokens
 decoder's state, H d_hidden, V vocab_size.
 """
 
-from typing import Literal
+from collections.abc import Iterable
+from typing import Any, Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from clearhead.calls import check_capacity, check_decoder, check_encoder, check_rows, check_window, own
 from clearhead.edits import Edits
 from clearhead.errors import UnsupportedError
 from clearhead.executor import Cache, Floats, Memory, Tokens
+from clearhead.model.devices import find
 from clearhead.model.memory import cut, to_numpy
 from clearhead.recurrent.cache import StateCache
+from clearhead.recurrent.config import RecurrentConfig
+from clearhead.recurrent.loading import build
 from clearhead.recurrent.memory import RecurrentMemory
-from clearhead.recurrent.model import Recurrent
 from clearhead.trace import Trace
 
 
 class RecurrentExecutor:
-    """`model`, ready to run with the type and on the device that its weights have; it may be in training meanwhile."""
+    """One recurrent model. `device` is any torch device; `dtype` is the type of weights and arithmetic alike."""
 
     name = "torch"
 
-    def __init__(self, model: Recurrent) -> None:
-        self.model, self.config = model, model.config
-        self.dtype = str(model.embed.weight.dtype).removeprefix("torch.")
+    def __init__(
+        self, config: RecurrentConfig, weights: Iterable[tuple[str, NDArray[Any]]], dtype: str, device: str
+    ) -> None:
+        self.config, self.dtype, self.device = config, dtype, find(device)
         self.threads = torch.get_num_threads()
+        self.model = build(config, weights, dtype, device)
 
     def new_cache(self, rows: int, capacity: int) -> StateCache:
         """An empty cache for decoding."""
@@ -117,11 +123,6 @@ class RecurrentExecutor:
     def embeddings(self) -> Floats:
         """[V, E]: the vector of every token."""
         return to_numpy(self.model.embed.weight.detach())
-
-    @property
-    def device(self) -> torch.device:
-        """Where the weights lie."""
-        return self.model.embed.weight.device
 
     def pad(self, rows: Tokens) -> Tensor:
         """Ragged rows as one tensor [B, T], filled on the right with id 0."""

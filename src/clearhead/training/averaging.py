@@ -1,10 +1,11 @@
 """Weights averaged over a run, which generalise better than the last ones of it.
 
 The paper averages the last checkpoints (Vaswani et al. 2017, section 6.1); a moving average does the same without
-files (Polyak and Juditsky 1992; Izmailov et al. 2018, 1803.05407).
+files (Polyak and Juditsky 1992; Izmailov et al. 2018, 1803.05407). Where weights lie in parts on several ranks, so do
+their averages.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
@@ -18,14 +19,13 @@ class MovingAverage:
 
     def __init__(self, model: nn.Module, decay: float) -> None:
         self.decay = decay
-        self.weights = {name: p.detach().clone() for name, p in model.named_parameters()}
+        self.weights = snapshot(model)
 
     @torch.no_grad()
     def update(self, model: nn.Module, step: int) -> None:
         """Take in the weights after a step."""
         decay = min(self.decay, (1 + step) / (10 + step))
-        current = [p.detach() for p in model.parameters()]
-        torch._foreach_lerp_(list(self.weights.values()), current, 1 - decay)
+        torch._foreach_lerp_(local(self.weights.values()), local(p.detach() for p in model.parameters()), 1 - decay)
 
 
 class LastAverage:
@@ -39,13 +39,18 @@ class LastAverage:
     def update(self, model: nn.Module, step: int) -> None:
         """Take a snapshot where one is due."""
         if (step + 1) % self.every == 0:
-            self.snapshots.append({name: p.detach().clone() for name, p in model.named_parameters()})
+            self.snapshots.append(snapshot(model))
             self.snapshots = self.snapshots[-self.count :]
 
     @property
     def weights(self) -> Weights:
         """The mean; empty before the first snapshot."""
         return mean(self.snapshots)
+
+
+def snapshot(model: nn.Module) -> Weights:
+    """The weights as they are now."""
+    return {name: p.detach().clone() for name, p in model.named_parameters()}
 
 
 def mean(many: list[Weights]) -> Weights:
@@ -61,12 +66,27 @@ def mean(many: list[Weights]) -> Weights:
 @contextmanager
 def using(model: nn.Module, weights: Mapping[str, Tensor]) -> Iterator[None]:
     """The model with other weights in it, while the block runs."""
-    parameters = dict(model.named_parameters())
-    own = {name: parameters[name].data for name in weights}
+    own = snapshot(model) if weights else {}
     try:
-        for name, value in weights.items():
-            parameters[name].data = value
+        load(model, weights)
         yield
     finally:
-        for name, value in own.items():
-            parameters[name].data = value
+        load(model, own)
+
+
+@torch.no_grad()
+def load(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    """Write over the weights of these names, in the memory in which they lie."""
+    parameters = dict(model.named_parameters())
+    for name, value in weights.items():
+        parameters[name].copy_(value)
+
+
+def local(tensors: Iterable[Tensor]) -> list[Tensor]:
+    """What this rank holds of each."""
+    return [t.to_local() if hasattr(t, "to_local") else t for t in tensors]
+
+
+def whole(tensor: Tensor) -> Tensor:
+    """All of it, to which every rank that holds a part contributes."""
+    return tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor  # type: ignore[no-any-return]

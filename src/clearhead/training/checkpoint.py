@@ -2,6 +2,10 @@
 
 A checkpoint is a folder of safetensors and JSON that appears whole or not at all: it is written beside its place, forced
 to the disk, and moved there. Older ones are removed only after that. Nothing in it is code.
+
+One process writes one file. Several write a file each (`sharded.py`), and rank 0 moves the folder once all have. Either
+is resumed on any number of processes, so the folder must lie where all of them see it. What each rank drew at random goes
+on only where there are as many of them; otherwise their draws begin anew, from the seed, the step and the rank.
 """
 
 import json
@@ -18,40 +22,75 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from clearhead.errors import CheckpointError, TrainingError
+from clearhead.training import sharded
 from clearhead.training.averaging import LastAverage, MovingAverage
+from clearhead.training.callbacks.callback import Callback
 from clearhead.training.data.loader import Place
 from clearhead.training.trainer import Progress, Trainer
 
 STATE = "state.json"
 TENSORS = "tensors.safetensors"
 PREFIX = "step-"
+DRAFT = ".writing-"
 
 
 def save(folder: Path, trainer: Trainer, keep: int) -> Path:
-    """Write the state after a step into `folder`, and remove all but the newest `keep`.
+    """Write the state after a step into `folder`, and remove all but the newest `keep`. All ranks take part.
 
     Raises:
         TrainingError: it could not be written; what was there before is there still.
     """
     place = folder / f"{PREFIX}{trainer.progress.step:08d}"
-    folder.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(prefix=".writing-", dir=folder))
+    ranks = trainer.ranks
     try:
-        save_file(dict(tensors(trainer)), draft / TENSORS)
-        (draft / STATE).write_text(json.dumps(state(trainer), indent=1), encoding="utf-8")
-        for path in (*draft.iterdir(), draft):
-            force(path)
-        if place.exists():
-            shutil.rmtree(place)
-        draft.replace(place)
-        force(folder)
+        with ranks.turn() as writes:
+            name = begin(folder) if writes else ""
+        draft = folder / ranks.told(name)
+        write(draft, trainer)
+        with ranks.turn() as writes:
+            if writes:
+                settle(draft, place, trainer)
     except OSError as e:
         raise TrainingError(not_written(e, folder, trainer.progress.step)) from None
     finally:
-        shutil.rmtree(draft, ignore_errors=True)
-    for old in found(folder)[:-keep]:
-        shutil.rmtree(old, ignore_errors=True)
+        if ranks.first:
+            clear(folder)
+    if ranks.first:
+        for old in found(folder)[:-keep]:
+            shutil.rmtree(old, ignore_errors=True)
     return place
+
+
+def begin(folder: Path) -> str:
+    """The name of a new draft."""
+    folder.mkdir(parents=True, exist_ok=True)
+    return Path(tempfile.mkdtemp(prefix=DRAFT, dir=folder)).name
+
+
+def write(draft: Path, trainer: Trainer) -> None:
+    """All that has a shape."""
+    if trainer.ranks.world > 1:
+        sharded.write(draft, dict(tensors(trainer)))
+    else:
+        save_file(dict(tensors(trainer)), draft / TENSORS)
+
+
+def settle(draft: Path, place: Path, trainer: Trainer) -> None:
+    """All that has none; then the draft goes to its place."""
+    files = sorted(path.name for path in draft.iterdir())
+    (draft / STATE).write_text(json.dumps({**state(trainer), "files": files}, indent=1), encoding="utf-8")
+    for path in (*draft.iterdir(), draft):
+        force(path)
+    if place.exists():
+        shutil.rmtree(place)
+    draft.replace(place)
+    force(place.parent)
+
+
+def clear(folder: Path) -> None:
+    """Remove drafts, of this process and of one that was killed before."""
+    for draft in folder.glob(f"{DRAFT}*"):
+        shutil.rmtree(draft, ignore_errors=True)
 
 
 def not_written(error: OSError, folder: Path, step: int) -> str:
@@ -81,7 +120,7 @@ def step_of(place: Path) -> int:
 
 
 def tensors(trainer: Trainer) -> Iterator[tuple[str, Tensor]]:
-    """All that has a shape."""
+    """All that has a shape; on several ranks, what this one holds of it."""
     names = {id(p): name for name, p in trainer.model.named_parameters()}
     for name, p in trainer.model.named_parameters():
         yield f"model.{name}", p.detach().contiguous()
@@ -91,12 +130,12 @@ def tensors(trainer: Trainer) -> Iterator[tuple[str, Tensor]]:
     for i, weights in enumerate(snapshots(trainer)):
         for name, value in weights.items():
             yield f"average.{i}.{name}", value
-    for i, callback in enumerate(trainer.callbacks):
+    for callback in trainer.callbacks:
         for name, value in callback.tensors().items():
-            yield f"callback.{i}.{name}", value
-    yield "random", torch.get_rng_state()
+            yield f"callback.{kind(callback)}.{name}", value
+    yield f"random.{trainer.ranks.rank}", torch.get_rng_state()
     if trainer.device.type == "cuda":
-        yield "random.cuda", torch.cuda.get_rng_state(trainer.device)
+        yield f"random.cuda.{trainer.ranks.rank}", torch.cuda.get_rng_state(trainer.device)
 
 
 def snapshots(trainer: Trainer) -> list[dict[str, Tensor]]:
@@ -112,34 +151,59 @@ def state(trainer: Trainer) -> dict[str, Any]:
     return {
         "progress": asdict(trainer.progress),
         "place": asdict(trainer.loader.place),
-        "callbacks": [callback.state() for callback in trainer.callbacks],
+        "callbacks": {kind(callback): callback.state() for callback in trainer.callbacks if callback.state()},
+        "ranks": trainer.ranks.world,
         "torch": str(torch.__version__),
     }
 
 
+def kind(callback: Callback) -> str:
+    """What a callback is called here; ranks have not all the same ones."""
+    return type(callback).__name__
+
+
 def restore(place: Path, trainer: Trainer) -> None:
-    """Put a trainer where a checkpoint was written.
+    """Put a trainer where a checkpoint was written. All ranks take part.
 
     Raises:
         CheckpointError: a file that is damaged, or of another run.
     """
     try:
         values = json.loads((place / STATE).read_text(encoding="utf-8"))
-        held = load_file(place / TENSORS)
+        held = read(place, values["files"], trainer)
+    except CheckpointError:
+        raise
     except (OSError, ValueError, KeyError) as e:
         raise CheckpointError(f"{place} cannot be read ({e}); remove it to resume from the one before") from None
-    except Exception as e:  # safetensors raises a class of its own
-        raise CheckpointError(f"{place / TENSORS} is damaged ({e}); remove it to resume from the one before") from None
     fill(trainer, held, place)
     trainer.progress = Progress(**values["progress"])
     trainer.loader.place = Place(**values["place"])
-    for i, (callback, kept) in enumerate(zip(trainer.callbacks, values["callbacks"], strict=True)):
-        callback.load(kept, below(held, f"callback.{i}."))
+    draw(trainer, held, values["ranks"])
+    for callback in trainer.callbacks:
+        if kept := values["callbacks"].get(kind(callback)):
+            callback.load(kept, below(held, f"callback.{kind(callback)}."))
+
+
+def read(place: Path, files: list[str], trainer: Trainer) -> dict[str, Tensor]:
+    """All tensors that this rank needs.
+
+    Raises:
+        CheckpointError: a file that is missing or damaged.
+    """
+    if missing := [name for name in files if not (place / name).is_file()]:
+        raise CheckpointError(f"{place} lacks {missing[0]}; remove it to resume from the one before")
+    ranks = trainer.ranks
+    try:
+        if files == [TENSORS] and ranks.world == 1:
+            return load_file(place / TENSORS)
+        return sharded.read(place, dict(trainer.model.named_parameters()), ranks)
+    except Exception as e:  # safetensors raises a class of its own
+        raise CheckpointError(f"{place} is damaged ({e}); remove it to resume from the one before") from None
 
 
 @torch.no_grad()
 def fill(trainer: Trainer, held: Mapping[str, Tensor], place: Path) -> None:
-    """Weights, the optimiser's sums, averages and random state.
+    """Weights, the optimiser's sums and averages.
 
     Raises:
         CheckpointError: a weight that is missing or of another shape.
@@ -149,26 +213,13 @@ def fill(trainer: Trainer, held: Mapping[str, Tensor], place: Path) -> None:
         kept = held.get(f"model.{name}")
         if kept is None or kept.shape != p.shape:
             shape = None if kept is None else list(kept.shape)
-            raise CheckpointError(f"{place}: {name} is {shape}, and the recipe's model has {list(p.shape)}; it is of another run")
+            raise CheckpointError(
+                f"{place}: {name} is {shape}, and the recipe's model has {list(p.shape)}; it is of another run"
+            )
         p.copy_(kept)
-    for key, value in held.items():
-        kind, _, rest = key.partition(".")
-        if kind == "optimiser":
-            slot, _, name = rest.partition(".")
-            trainer.optimiser.state[parameters[name]][slot] = value.to(parameters[name].device).clone()
-    refill(trainer, held)
-    torch.set_rng_state(held["random"].clone())
-    if trainer.device.type == "cuda" and "random.cuda" in held:
-        torch.cuda.set_rng_state(held["random.cuda"].clone(), trainer.device)
-
-
-def below(held: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """The tensors whose names begin so, by the rest of their names."""
-    return {name.removeprefix(prefix): value.clone() for name, value in held.items() if name.startswith(prefix)}
-
-
-def refill(trainer: Trainer, held: Mapping[str, Tensor]) -> None:
-    """Averages as they were."""
+    for key, value in below(held, "optimiser.").items():
+        slot, _, name = key.partition(".")
+        trainer.optimiser.state[parameters[name]][slot] = value.to(parameters[name].device)
     average = trainer.average
     if isinstance(average, MovingAverage):
         for name, value in below(held, "average.0.").items():
@@ -176,3 +227,19 @@ def refill(trainer: Trainer, held: Mapping[str, Tensor]) -> None:
     elif average is not None:
         numbers = sorted({int(name.split(".")[1]) for name in held if name.startswith("average.")})
         average.snapshots = [below(held, f"average.{i}.") for i in numbers]
+
+
+def draw(trainer: Trainer, held: Mapping[str, Tensor], ranks: int) -> None:
+    """Have random numbers go on: of a run on as many ranks where it was, otherwise from its step."""
+    rank = trainer.ranks.rank
+    if ranks != trainer.ranks.world:
+        trainer.ranks.seed(trainer.settings.seed, trainer.progress.step)
+        return
+    torch.set_rng_state(held[f"random.{rank}"].clone())
+    if trainer.device.type == "cuda" and f"random.cuda.{rank}" in held:
+        torch.cuda.set_rng_state(held[f"random.cuda.{rank}"].clone(), trainer.device)
+
+
+def below(held: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """The tensors whose names begin so, by the rest of their names."""
+    return {name.removeprefix(prefix): value.clone() for name, value in held.items() if name.startswith(prefix)}

@@ -21,6 +21,7 @@ from clearhead.recurrent.folder import save_recurrent
 from clearhead.recurrent.initial import new_model as new_recurrent
 from clearhead.text.tokenizer import Tokenizer
 from clearhead.training.initial import new_model as new_transformer
+from clearhead.training.lora import A, B, low_rank
 
 
 def new_model(config: ModelConfig | RecurrentConfig, seed: int) -> nn.Module:
@@ -28,15 +29,25 @@ def new_model(config: ModelConfig | RecurrentConfig, seed: int) -> nn.Module:
     return new_recurrent(config, seed) if isinstance(config, RecurrentConfig) else new_transformer(config, seed)
 
 
+def config_of(model: nn.Module) -> ModelConfig | RecurrentConfig:
+    """What the model is."""
+    config = model.config
+    assert isinstance(config, ModelConfig | RecurrentConfig)
+    return config
+
+
 def weights_of(model: nn.Module) -> Iterator[tuple[str, NDArray[np.float32]]]:
-    """Every weight by name."""
+    """Every weight by the name that the configuration gives it; low-rank changes are merged into theirs."""
+    changed = {f"{path}.weight": layer for path, layer in low_rank(model).items()}
     for name, parameter in model.named_parameters():
-        yield name, parameter.detach().float().cpu().numpy()
+        if name.rpartition(".")[2] not in (A, B):
+            value = changed[name].merged() if name in changed else parameter.detach()
+            yield name, value.float().cpu().numpy()
 
 
 def executor_of(model: nn.Module) -> Executor:
     """What generates with the model as it is now: the native executor where it is built, on a processor."""
-    config = model.config
+    config = config_of(model)
     if isinstance(config, RecurrentConfig):
         return RecurrentExecutor(config, weights_of(model), "float32", "cpu")
     device = next(model.parameters()).device
@@ -52,14 +63,21 @@ def executor_of(model: nn.Module) -> Executor:
     return TorchExecutor(config, weights_of(model), "float32", str(device))
 
 
-def save_model(folder: Path, model: nn.Module, special: SpecialTokens, tokenizer: Tokenizer | None) -> None:
+def save_model(
+    folder: Path,
+    model: nn.Module,
+    special: SpecialTokens,
+    tokenizer: Tokenizer | None,
+    chat_template: str | None = None,
+) -> None:
     """A folder that `ch.load` opens; a Transformer's is one that transformers opens too.
 
     Raises:
         CheckpointError: the folder exists and is not empty.
         ConfigError: the family's config.json cannot express this configuration.
     """
-    if isinstance(model.config, RecurrentConfig):
-        save_recurrent(folder, model.config, weights_of(model), special=special, tokenizer=tokenizer)
+    config = config_of(model)
+    if isinstance(config, RecurrentConfig):
+        save_recurrent(folder, config, weights_of(model), special=special, tokenizer=tokenizer)
     else:
-        export(folder, model.config, weights_of(model), special=special, tokenizer=tokenizer)
+        export(folder, config, weights_of(model), special=special, tokenizer=tokenizer, chat_template=chat_template)

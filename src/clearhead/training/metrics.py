@@ -86,11 +86,16 @@ SCORES: dict[str, Callable[[Lines, Lines, str], Score]] = {
 }
 
 
-def check_scores(names: Sequence[str]) -> None:
-    """Refuse a score that there is not, before a run and not after it.
+OF_LABELS = ("f1", "accuracy")  # of entities (chunks.py), and of words
+BY_TASK: dict[str, Sequence[str]] = {"translation": tuple(SCORES), "labels": OF_LABELS}
+
+
+def check_scores(names: Sequence[str], task: str = "translation") -> None:
+    """Refuse a score that a task does not have, before a run and not after it.
 
     Raises:
         OptionError: its name, and those there are.
     """
-    if unknown := [name for name in names if name not in SCORES]:
-        raise OptionError(f"there is no score {unknown[0]!r}; choose from {', '.join(SCORES)}")
+    known = BY_TASK.get(task)
+    if known is not None and (unknown := [name for name in names if name not in known]):
+        raise OptionError(f"there is no score {unknown[0]!r} for task {task}; choose from {', '.join(known)}")

@@ -3,12 +3,14 @@
 Weight decay pulls at matrices alone: what scales or shifts (norms, biases) has no length to keep short.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from clearhead.errors import TrainingError
+from clearhead.errors import DivergedError
+from clearhead.training.averaging import local
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,17 +35,19 @@ def build_optimiser(model: nn.Module, adam: Adam) -> torch.optim.AdamW:
     )
 
 
-def scale_and_clip(parameters: list[nn.Parameter], scale: float, limit: float | None) -> float:
+def scale_and_clip(
+    parameters: list[nn.Parameter], scale: float, limit: float | None, total: Callable[[float], float] = lambda own: own
+) -> float:
     """Multiply all gradients by `scale`, then shorten them to `limit` together if they are longer (Pascanu et al. 2012,
-    1211.5063). Returns their length after the first.
+    1211.5063). Returns their length after the first. `total` makes it of the length of what this rank holds.
 
     Raises:
-        TrainingError: the length is no number.
+        DivergedError: the length is no number.
     """
-    gradients = [p.grad for p in parameters if p.grad is not None]
-    length = float(norm(gradients)) * scale
+    gradients = local(p.grad for p in parameters if p.grad is not None)
+    length = total(float(norm(gradients))) * scale
     if length != length or length == float("inf"):
-        raise TrainingError(f"the gradient's length is {length}")
+        raise DivergedError(f"the gradient's length is {length}")
     factor = scale * (1.0 if limit is None or length <= limit else limit / length)
     torch._foreach_mul_(gradients, factor)
     return length

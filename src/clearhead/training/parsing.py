@@ -1,8 +1,8 @@
 """Parsing as translation: a model reads a sentence and writes its tree (Vinyals et al. 2015; Vaswani et al. 2017, 6.3).
 
 A word that was never seen still has pieces, so sentences are read as any text is, and the vocabulary is trained on the
-sentences of the treebank, with the tree's symbols as further tokens of its own. Digits are all read as 0: which number it
-is hardly matters to a tree, and few numbers come twice. The words of the tree are then the caller's, letter by letter.
+sentences of the treebank, with the tree's symbols as further tokens of its own. Digits are all read as 0: which number
+it is hardly matters to a tree, and few numbers come twice. The words of the tree are the caller's, letter by letter.
 
 `parse` lets a decoder write nothing but trees over the words it was given, so there is no output to repair.
 """

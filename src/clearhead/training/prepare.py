@@ -6,7 +6,7 @@ for each part appears whole.
 
 import json
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from clearhead.checkpoints.export import new_folder
@@ -16,7 +16,7 @@ from clearhead.errors import DataError, TokenizerError
 from clearhead.training.data import store
 from clearhead.training.data.records import Record
 from clearhead.training.data.report import Report
-from clearhead.training.data.sources import DataConfig, read_all
+from clearhead.training.data.sources import read_all
 from clearhead.training.data.split import Split, plan
 from clearhead.training.data.store import Examples
 from clearhead.training.recipe import Recipe
@@ -91,7 +91,8 @@ def prepare(recipe: Recipe, folder: Path, base: Language | None, say: Say) -> Pr
             say(f"reading {side}")
             records = sides.train(report) if side == "train" else sides.dev(report)
             rows = KINDS[recipe.task].rows(records, language)
-            store.write(folder / side, fitting(rows, recipe.data.max_length, report, side), {"recipe": recipe.name})
+            limit = min(recipe.data.max_length, language.window or recipe.data.max_length)
+            store.write(folder / side, fitting(rows, limit, report, side), {"recipe": recipe.name})
             made = True
     return Prepared(
         language=language,
@@ -108,12 +109,14 @@ def fitting(rows: Iterable[Row], limit: int, report: Report, side: str) -> Itera
         tally.read += 1
         longest = max((len(ids) for name, ids in row.items() if name != "text"), default=0)
         if longest > limit:
-            tally.drop("too many tokens", f"{longest} tokens; data.max_length is {limit}")
+            tally.drop("too many tokens", f"{longest} tokens; at most {limit} are read")
         else:
             tally.kept += 1
             yield row
     if not tally.kept:
-        raise DataError(f"{side}: no example has at most {limit} tokens; raise data.max_length")
+        raise DataError(
+            f"{side}: no example has at most {limit} tokens; raise data.max_length as far as the model reads"
+        )
 
 
 def learn_vocabulary(recipe: Recipe, sides: Sides, folder: Path) -> None:
@@ -156,19 +159,35 @@ def open_language(recipe: Recipe, folder: Path) -> Language:
         decoder_start=pad if KINDS[recipe.task].seq2seq else None,
         suppressed=(pad,) if KINDS[recipe.task].seq2seq and pad is not None else (),
     )
-    return Language(tokenizer=tokenizer, special=special)
+    window = None if recipe.model is None else recipe.model.max_positions
+    return Language(tokenizer=tokenizer, special=special, window=window)
 
 
 def with_labels(recipe: Recipe, language: Language, folder: Path, sides: Sides | None) -> Language:
-    """The same with the labels that the training data has, "O" first."""
+    """The same with the labels that the training data has, "O" first; a base that has them all keeps its own. Words
+    are cut for windows of data.max_length.
+
+    Raises:
+        DataError: the records have no labels.
+    """
     path = folder / "labels.json"
     if not path.is_file():
         found = {label for record in (sides or Sides(recipe)).train(Report()) for label in record.get("labels", ())}
         if not found:
             raise DataError("the records have no labels; this task reads tokens and labels")
+        labels = list(language.labels) if found <= {*language.labels} else in_order(found)
         folder.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(sorted(found, key=lambda label: (label != "O", label))), encoding="utf-8")
-    labels = tuple(json.loads(path.read_text(encoding="utf-8")))
-    return Language(tokenizer=language.tokenizer, special=language.special, labels=labels, chat=language.chat)
+        draft = path.with_suffix(".writing")
+        draft.write_text(json.dumps(labels), encoding="utf-8")
+        draft.replace(path)
+    limit = recipe.data.max_length
+    window = limit if language.window is None else min(limit, language.window)
+    return replace(language, labels=tuple(json.loads(path.read_text(encoding="utf-8"))), window=window)
 
 
+def in_order(found: set[str]) -> list[str]:
+    """Labels sorted, "O" first; where they are IOB2's, both of each type, for other data may have the one that is
+    missing."""
+    if all(label == "O" or label[:2] in ("B-", "I-") for label in found):
+        found = found | {f"{part}-{label[2:]}" for label in found if label != "O" for part in "BI"}
+    return sorted(found, key=lambda label: (label != "O", label))

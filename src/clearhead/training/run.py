@@ -35,8 +35,9 @@ from clearhead.training.callbacks.tensorboard import TensorBoard
 from clearhead.training.learners import new_model, save_model
 from clearhead.training.optimiser import Adam, build_optimiser
 from clearhead.training.prepare import Prepared, Say, Sides, prepare
-from clearhead.training.recipe import Average, Recipe
-from clearhead.training.recipe import Schedule as ScheduleChoice
+from clearhead.training.recipe import Recipe
+from clearhead.training.recipe_keys import Average
+from clearhead.training.recipe_keys import Schedule as ScheduleChoice
 from clearhead.training.scoring import score
 from clearhead.training.schedules import Schedule, constant, cosine, inverse_square_root, warmup_stable_decay
 from clearhead.training.tasks import KINDS

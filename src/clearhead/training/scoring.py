@@ -4,13 +4,18 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from clearhead.model.transformer import Transformer
+from clearhead.training.chunks import COUNTED, ChunkScore, Counts, chunk_score, chunks
 from clearhead.training.data.records import Record
 from clearhead.training.decoding import translate
+from clearhead.training.labelling import label_words
 from clearhead.training.learners import executor_of
 from clearhead.training.metrics import SCORES
 from clearhead.training.prepare import Prepared, Say
 from clearhead.training.recipe import Recipe
+from clearhead.training.tasks import Language, labelled
 from clearhead.training.trainer import Trainer
+from clearhead.training.words import Cutter
 
 Found = dict[str, Any]
 
@@ -54,4 +59,46 @@ def translations(recipe: Recipe, trainer: Trainer, prepared: Prepared, records: 
     return made
 
 
-BY_TASK: dict[str, Callable[[Recipe, Trainer, Prepared, list[Record]], Found]] = {"translation": translations}
+def labels(recipe: Recipe, trainer: Trainer, prepared: Prepared, records: list[Record]) -> Found:
+    """Scores of the labels that the model gives a test's words, and the labels themselves."""
+    language, model = prepared.language, trainer.model
+    assert isinstance(model, Transformer)
+    words, gold = (list(side) for side in zip(*(labelled(record) for record in records), strict=True))
+    cutter = Cutter(language.tokenizer, language.window)
+    given = label_words(model, cutter, language.labels, words, pad=language.pad, max_tokens=recipe.training.max_tokens)
+    made: Found = {"sentences": len(words), "words": sum(map(len, words))}
+    if "accuracy" in recipe.evaluation.scores:
+        right = sum(a == b for sides in zip(gold, given, strict=True) for a, b in zip(*sides, strict=True))
+        made["accuracy"] = round(100 * right / made["words"], 2)
+    if "f1" in recipe.evaluation.scores:
+        made |= entities(chunk_score(gold, given))
+    rows = ((" ".join(line) for line in sides) for sides in zip(words, gold, given, strict=True))
+    made["predictions"] = [dict(zip(("words", "labels", "predicted"), row, strict=True)) for row in rows]
+    return made
+
+
+def entities(score: ChunkScore) -> Found:
+    """F1, precision and recall of all entities, and of each type."""
+
+    def figures(counts: Counts) -> Found:
+        named = {"f1": counts.f1, "precision": counts.precision, "recall": counts.recall}
+        return {name: round(value, 2) for name, value in named.items()} | {"entities": counts.gold}
+
+    by_type = {kind: figures(counts) for kind, counts in sorted(score.by_type.items())}
+    return figures(score.all) | {"f1_counted": COUNTED, "by_type": by_type}
+
+
+BY_TASK: dict[str, Callable[[Recipe, Trainer, Prepared, list[Record]], Found]] = {
+    "translation": translations,
+    "labels": labels,
+}
+
+
+def check_labels(recipe: Recipe, language: Language) -> None:
+    """Refuse to count entities in labels that are not IOB2's, before a run and not after it.
+
+    Raises:
+        DataError: such a label.
+    """
+    if recipe.task == "labels" and "f1" in recipe.evaluation.scores:
+        chunks(language.labels)

@@ -4,7 +4,7 @@
 what the task is.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,16 +12,18 @@ import numpy as np
 
 from clearhead.config import SpecialTokens
 from clearhead.errors import ConfigError, DataError
+from clearhead.text.chat_template import Message, encode_chat
 from clearhead.text.tokenizer import Tokenizer
 from clearhead.training.data.records import Record
 from clearhead.training.data.store import Examples
 from clearhead.training.objectives.batch import Objective
 from clearhead.training.objectives.causal import Causal
-from clearhead.training.objectives.labels import NOWHERE, Labels, shifted
+from clearhead.training.objectives.labels import NOWHERE, Labels, answered
 from clearhead.training.objectives.masked import Masked
 from clearhead.training.objectives.spans import Spans
 from clearhead.training.objectives.translation import Translation
 from clearhead.training.recipe import Recipe
+from clearhead.training.words import Cutter
 
 Row = dict[str, list[int]]
 
@@ -33,7 +35,8 @@ class Language:
     tokenizer: Tokenizer
     special: SpecialTokens
     labels: tuple[str, ...] = ()
-    chat: Callable[[list[dict[str, str]], bool], str] | None = None  # messages, whether an answer follows -> text
+    template: str | None = None  # of conversations
+    window: int | None = None  # ids that the model reads at once
 
     @property
     def end(self) -> int:
@@ -56,6 +59,23 @@ class Language:
         """What a decoder beside an encoder begins with."""
         return self.pad if self.special.decoder_start is None else self.special.decoder_start
 
+    def chat(self, messages: Sequence[Message], *, open_ended: bool) -> list[int]:
+        """Ids of a conversation in the model's own template; `open_ended`, to where an answer begins.
+
+        Raises:
+            ConfigError: there is no template.
+            TemplateError: messages that it refuses.
+        """
+        if self.template is None:
+            raise ConfigError("the base has no chat template; train a decoder of texts with task causal")
+        bos, eos = (
+            None if i is None else self.tokenizer.pieces([i])[0]
+            for i in (self.special.bos, next(iter(self.special.eos), None))
+        )
+        return encode_chat(
+            self.tokenizer, self.template, messages, add_generation_prompt=open_ended, bos_token=bos, eos_token=eos
+        )
+
 
 def translation_rows(records: Iterable[Record], language: Language) -> Iterator[Row]:
     """Source and target."""
@@ -71,31 +91,40 @@ def text_rows(records: Iterable[Record], language: Language) -> Iterator[Row]:
 
 
 def label_rows(records: Iterable[Record], language: Language) -> Iterator[Row]:
-    """Words cut into pieces, with a label at the first piece of each."""
+    """Words cut into pieces, with a label at the first piece of each; what is longer than the window, in several rows.
+
+    Raises:
+        DataError: a record without words and labels, or a label that the training data has not.
+    """
     numbers = {label: i for i, label in enumerate(language.labels)}
-    frame = language.tokenizer.encode("")
-    first, last = frame[: len(frame) // 2], frame[len(frame) // 2 :]
+    cutter = Cutter(language.tokenizer, language.window)
     for record in records:
-        ids, labels = list(first), [NOWHERE] * len(first)
-        for at, (word, label) in enumerate(zip(record["tokens"], record["labels"], strict=True)):
-            pieces = language.tokenizer.encode(" " * (at > 0) + word, add_special_tokens=False)
-            ids += pieces
-            labels += [numbers[label], *[NOWHERE] * (len(pieces) - 1)] if pieces else []
-        yield {"ids": ids + last, "labels": labels + [NOWHERE] * len(last)}
+        words, labels = labelled(record)
+        if unknown := [label for label in labels if label not in numbers]:
+            raise DataError(f"the label {unknown[0]!r} is in no training record; those have {', '.join(numbers)}")
+        for ids, at in cutter.windows(words):
+            yield {"ids": ids, "labels": [NOWHERE if word == NOWHERE else numbers[labels[word]] for word in at]}
+
+
+def labelled(record: Record) -> tuple[list[str], list[str]]:
+    """Words and their labels.
+
+    Raises:
+        DataError: the record has no such lists.
+    """
+    words, labels = record.get("tokens"), record.get("labels")
+    if not isinstance(words, list) or not isinstance(labels, list) or len(words) != len(labels):
+        raise DataError(f"a record has {', '.join(record)}, and this task reads lists tokens and labels, equally long")
+    return words, labels
 
 
 def instruct_rows(records: Iterable[Record], language: Language) -> Iterator[Row]:
-    """A question and its answer in the model's own template; the answer counts."""
-    if language.chat is None:
-        raise ConfigError("instruct needs a base model with a chat template")
+    """A question and its answer in the model's own template; the answer counts, and where it ends."""
     for record in records:
         asked = [{"role": "user", "content": text(record, "source")}]
-        whole = [*asked, {"role": "assistant", "content": text(record, "target")}]
-        before, after = (
-            language.tokenizer.encode(language.chat(messages, open_ended), add_special_tokens=False)
-            for messages, open_ended in ((asked, True), (whole, False))
-        )
-        ids, labels = shifted(after, [i >= len(before) for i in range(len(after))])
+        answer = {"role": "assistant", "content": text(record, "target")}
+        before, whole = language.chat(asked, open_ended=True), language.chat([*asked, answer], open_ended=False)
+        ids, labels = answered(before, whole, language.special.eos)
         yield {"ids": ids, "labels": labels}
 
 
@@ -107,7 +136,9 @@ def text(record: Record, field: str) -> str:
     """
     value = record.get(field)
     if not isinstance(value, str):
-        raise DataError(f"a record has {', '.join(record)}, and this task reads {field!r}; name the column so in the recipe")
+        raise DataError(
+            f"a record has {', '.join(record)}, and this task reads {field!r}; name the column so in the recipe"
+        )
     return value
 
 
@@ -146,7 +177,7 @@ def masked(recipe: Recipe, train: Examples, dev: Examples, language: Language) -
 
 def spans(recipe: Recipe, train: Examples, dev: Examples, language: Language) -> Objective:
     """Windows with gaps."""
-    blanks = []
+    blanks: list[int] = []
     while (blank := language.tokenizer.token_id(f"<extra_id_{len(blanks)}>")) is not None:
         blanks.append(blank)
     if len(blanks) < 2:

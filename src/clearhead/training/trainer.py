@@ -3,9 +3,12 @@
     batch -> loss -> gradients -> clipped, with the schedule's learning rate -> weights -> their average
 
 and around it, in callbacks, everything that watches: a bar, a log, an evaluation, a checkpoint. The loop knows no task
-and no model: an objective makes batches, and whatever offers `states` and `output` learns from them.
+and no model: an objective makes batches, and whatever offers `states` and `output` learns from them. On several
+processes every one of them runs this loop, with a share of each update's rows; gradients and losses are sums over tokens,
+so that what is learnt does not depend on how many there are.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
@@ -18,10 +21,11 @@ from clearhead.errors import TrainingError
 from clearhead.model.dropout import Dropout
 from clearhead.training.averaging import LastAverage, MovingAverage
 from clearhead.training.callbacks.callback import Callback
-from clearhead.training.data.loader import Loader
+from clearhead.training.data.loader import Loader, Share
 from clearhead.training.loss import Loss, cross_entropy
-from clearhead.training.objectives.batch import Batch, Objective
+from clearhead.training.objectives.batch import Batch, Objective, dealt
 from clearhead.training.optimiser import scale_and_clip
+from clearhead.training.parallel import Parallel
 from clearhead.training.schedules import Schedule
 
 
@@ -48,11 +52,12 @@ class Settings:
     smoothing: float = 0.0
     consistency: float = 0.0  # R-Drop's weight; 0: one pass
     clip: float | None = 1.0
+    seed: int = 0  # of what one rank draws and no other does
 
 
 @dataclass(slots=True)
 class Progress:
-    """What a run has done so far."""
+    """What a run has done so far, on all ranks together."""
 
     step: int = 0
     tokens: int = 0  # scored
@@ -64,7 +69,7 @@ class Progress:
 
 
 class Trainer:
-    """One run. `average` is what follows the weights, if anything does."""
+    """One run. `average` is what follows the weights, if anything does; `parallel`, who computes with whom."""
 
     def __init__(
         self,
@@ -76,19 +81,25 @@ class Trainer:
         *,
         average: MovingAverage | LastAverage | None = None,
         callbacks: Sequence[Callback] = (),
+        parallel: Parallel | None = None,
     ) -> None:
         self.model, self.objective, self.optimiser, self.schedule = model, objective, optimiser, schedule
         self.settings, self.average, self.callbacks = settings, average, callbacks
-        self.loader, self.progress = Loader(objective.plan), Progress()
+        self.parallel = parallel or Parallel()
+        self.ranks = self.parallel.ranks
+        self.loader = Loader(objective.plan, rank=self.ranks.rank, world=self.ranks.world)
+        self.progress = Progress()
         self.parameters = [p for p in model.parameters() if p.requires_grad]
         self.device = self.parameters[0].device
         self.stopped = ""  # why, where a callback ended the run early
+        if self.ranks.world > 1:
+            self.ranks.seed(settings.seed, 0)
 
     def run(self) -> None:
         """Step until all steps are done, or a callback has had enough.
 
         Raises:
-            TrainingError: a loss or a gradient that is no number.
+            TrainingError: a loss or a gradient that is no number, or a rank that was lost.
         """
         self.model.train()
         for callback in self.callbacks:
@@ -105,27 +116,28 @@ class Trainer:
     def step(self) -> None:
         """One update of the weights."""
         began = perf_counter()
-        losses = [self.learn() for _ in range(self.settings.accumulate)]
-        tokens = sum(loss.tokens for loss in losses)
+        shares = self.loader.update(self.settings.accumulate)
+        learnt = [self.learn(share, last=share is shares[-1]) for share in shares]
+        objective, nll, tokens, read = self.ranks.sums(*totals(learnt))
+        if not math.isfinite(objective):
+            raise TrainingError(f"the loss is {objective} at step {self.progress.step}")
         self.apply(tokens)
         done = self.progress
-        done.nll = sum(float(loss.nll) for loss in losses) / tokens
-        done.tokens += tokens
+        done.nll = nll / tokens
+        done.tokens += int(tokens)
+        done.read += int(read)
         done.step += 1
         done.seconds += perf_counter() - began
 
-    def learn(self) -> Loss:
-        """The gradients of one batch, added to those there are."""
-        epoch, rows = next(self.loader)
-        batch = self.objective.batch(rows, epoch).to(self.device)
-        self.progress.read += batch.read
-        if self.settings.consistency:
-            batch = batch.twice()
-        loss = self.loss(batch, self.settings.dropout)
-        if not torch.isfinite(loss.objective):
-            raise TrainingError(f"the loss is {float(loss.objective.detach())} at step {self.progress.step}")
-        loss.objective.backward()
-        return loss
+    def learn(self, share: Share, *, last: bool) -> tuple[Loss, int]:
+        """The gradients of a share of a batch, added to those there are: its loss, and how many tokens were read.
+        With the last of an update, ranks add up theirs."""
+        batch = self.objective.batch(share.rows, share.epoch).part(share.first, share.ranks).to(self.device)
+        passes = batch.twice() if self.settings.consistency else batch
+        with self.parallel.adding(last):
+            loss = self.parallel.loss(self.loss, passes, self.settings.dropout)
+            loss.objective.backward()
+        return loss, batch.read
 
     def loss(self, batch: Batch, dropout: Dropout | None) -> Loss:
         """Of one batch; without dropout, as it is evaluated."""
@@ -138,10 +150,10 @@ class Trainer:
         s = self.settings
         return cross_entropy(parts, batch.labels, smoothing=s.smoothing, consistency=s.consistency)
 
-    def apply(self, tokens: int) -> None:
-        """Move the weights along the gradients, which are sums over `tokens`."""
-        done = self.progress
-        done.gradient = scale_and_clip(self.parameters, 1 / tokens, self.settings.clip)
+    def apply(self, tokens: float) -> None:
+        """Move the weights along the gradients, which are sums over `tokens` of all ranks."""
+        done, scale = self.progress, self.parallel.parts / tokens
+        done.gradient = scale_and_clip(self.parameters, scale, self.settings.clip, self.parallel.length)
         factor = self.schedule(done.step)
         for group in self.optimiser.param_groups:
             group["lr"] = group["peak"] * factor
@@ -155,6 +167,18 @@ class Trainer:
     def evaluate(self) -> float:
         """The negative log-likelihood per token of the held-out data, in float32 and without dropout."""
         self.model.eval()
-        losses = [self.loss(batch.to(self.device), None) for batch in self.objective.held_out()]
+        batches = dealt(self.objective.held_out(), self.ranks.rank, self.ranks.world)
+        losses = [(self.parallel.loss(self.loss, batch.to(self.device), None), batch.read) for batch in batches]
         self.model.train()
-        return sum(float(loss.nll) for loss in losses) / sum(loss.tokens for loss in losses)
+        _, nll, tokens, _ = self.ranks.sums(*totals(losses))
+        return nll / tokens
+
+
+def totals(losses: Sequence[tuple[Loss, int]]) -> tuple[float, float, int, int]:
+    """Sums of the objective, of the negative log-likelihood, of tokens scored and of tokens read."""
+    return (
+        sum(float(loss.objective.detach()) for loss, _ in losses),
+        sum(float(loss.nll) for loss, _ in losses),
+        sum(loss.tokens for loss, _ in losses),
+        sum(read for _, read in losses),
+    )

@@ -2,8 +2,8 @@
 
 A stack holds the open brackets. In the normal form of `linear` a bracket takes one word or two children, so one that
 holds nothing yet, or a single constituent, *owes* a child. Every child takes a word at least: all is well while no more
-is owed than there are words left. A bracket closes when it owes nothing, and a top-down tree's outermost when no word is
-left. Then some symbol may always follow, and as trees over n words have at most 2 n - 1 brackets, a sequence ends by
+is owed than there are words left. A bracket closes when it owes nothing, and a top-down tree's outermost when no word
+is left. Then some symbol may always follow, and as trees over n words have at most 2 n - 1 brackets, a sequence ends by
 itself after 5 n - 2 symbols or sooner. Where fewer fit, a symbol may follow only while the shortest way to finish after
 it still fits.
 """

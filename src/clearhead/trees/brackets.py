@@ -1,6 +1,6 @@
 """Trees as the Penn Treebank writes them, `(S (NP (DT The) (NN cat)) (VP (VBZ sleeps)))`, read and written.
 
-The outermost bracket of a treebank's sentence has no label, or one of a few that mean the same; `cleaning` takes it off.
+The outermost bracket of a sentence has no label there, or one of a few that mean the same; `cleaning` takes it off.
 Brackets in the text itself are words like -LRB-, and are left so.
 """
 
@@ -116,7 +116,7 @@ def bracketed(tree: Tree) -> str:
     """A tree on one line, as `read_trees` reads it; round brackets in words become -LRB- and -RRB-.
 
     Raises:
-        DataError: a label or word that is empty or holds a blank, or a label with a bracket: it could not be read again.
+        DataError: a label or word that is empty or holds a blank, or a label with a bracket, which nobody could read.
     """
     parts: list[str] = []
     waiting: list[Tree | str] = [tree]
@@ -140,5 +140,5 @@ def atom(text: str) -> str:
 
 
 def plain(word: str) -> str:
-    """A treebank's word as it is written elsewhere: -LRB- is a bracket again, and `\\/` and `\\*` lose their backslash."""
+    """A treebank's word as others write it: -LRB- is a bracket again, slashes and asterisks lose their backslash."""
     return ESCAPES.get(word, word).replace("\\/", "/").replace("\\*", "*")

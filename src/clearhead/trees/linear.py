@@ -70,7 +70,7 @@ def tree_of(symbols: Sequence[str], leaves: Sequence[Tree], scheme: Scheme) -> T
     Raises:
         DataError: symbols that are no tree over these words; names the first that is wrong.
     """
-    state = State(order=scheme.order, words=len(leaves), room=len(symbols))
+    state = State(order=scheme.order, words=len(leaves), room=5 * len(leaves))
     building = Building(leaves, scheme)
     for place, symbol in enumerate(symbols):
         after = follows(state, symbol, scheme)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from clearhead.engine.contract.subject import Measured, Subject
+from clearhead.engine.contract.subject import UNSEEN, Measured, Subject
 from clearhead.executor import Floats
 from clearhead.trace import Trace
 
@@ -83,12 +83,16 @@ def batched(subject: Subject) -> Measured:
 
 def traced(subject: Subject) -> Measured:
     """Looking inside changes nothing."""
+    if not subject.traceable:
+        return UNSEEN
     logits, _ = look(subject)
     return subject.compared([logits], [subject.full[subject.longest]])
 
 
 def attention_sums(subject: Subject) -> Measured:
     """Attention weights are shares: each row of them sums to 1."""
+    if not subject.traceable:
+        return UNSEEN
     _, trace = look(subject)
     weights = [array for path, array in trace.arrays.items() if path.endswith(".weights")]
     apart = max((float(np.abs(array.sum(axis=-1) - 1).max()) for array in weights), default=float("inf"))
@@ -99,7 +103,7 @@ def attention_sums(subject: Subject) -> Measured:
 
 def look(subject: Subject) -> tuple[Floats, Trace]:
     """The longest row with its attention recorded."""
-    index, trace = subject.longest, Trace(subject.executor.config, kinds=["weights"])
+    index, trace = subject.longest, Trace(subject.model.config, kinds=["weights"])
     logits = subject.executor.decode([subject.rows[index]], memory=subject.memory([index]), want="all", trace=trace)
     return logits[0], trace
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from clearhead.engine.contract.subject import Measured, Subject
+from clearhead.engine.contract.subject import UNSEEN, Measured, Subject
 from clearhead.executor import Memory
 from clearhead.trace import Trace
 
@@ -31,7 +31,9 @@ def batched(subject: Subject) -> Measured:
 
 def traced(subject: Subject) -> Measured:
     """Looking inside changes nothing."""
-    trace = Trace(subject.executor.config, kinds=["weights"])
+    if not subject.traceable:
+        return UNSEEN
+    trace = Trace(subject.model.config, kinds=["weights"])
     return subject.compared(subject.executor.encode([subject.encoded[0]], trace=trace).states, subject.states[:1])
 
 

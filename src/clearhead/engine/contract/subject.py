@@ -9,7 +9,7 @@ from functools import cached_property
 
 import numpy as np
 
-from clearhead.config import GenerationConfig
+from clearhead.config import GenerationConfig, ModelConfig
 from clearhead.engine.contract.samples import SAMPLES
 from clearhead.engine.model import Model
 from clearhead.executor import Executor, Floats, Memory
@@ -31,6 +31,9 @@ class Measured:
     skipped: str = ""
 
 
+UNSEEN = Measured(figure=0, bound=0, measures="", skipped="a trace is of a Transformer")
+
+
 @dataclass(frozen=True)
 class Subject:
     """One model with its rows. `sources` are the encoder's, where it stands beside a decoder."""
@@ -43,6 +46,11 @@ class Subject:
     def executor(self) -> Executor:
         """What computes."""
         return self.model.executor
+
+    @property
+    def traceable(self) -> bool:
+        """Whether it can be looked into."""
+        return isinstance(self.executor.config, ModelConfig)
 
     @property
     def bound(self) -> float:

@@ -1,5 +1,7 @@
 """A run as it goes: a bar on a terminal, a line now and then elsewhere."""
 
+from collections import deque
+from collections.abc import Callable
 from time import monotonic
 from typing import Any
 
@@ -8,46 +10,71 @@ from clearhead.training.callbacks.evaluation import Evaluate
 from clearhead.training.trainer import Trainer
 
 QUIET = 30.0  # seconds between lines where there is no terminal
+RECENT = 50  # steps over which speed is measured
 
 
 class Bar(Callback):
-    """Loss, tokens per second, the share of the machine's arithmetic in use, and the time that is left."""
+    """Loss, tokens per second, model FLOP utilisation (the share of the machine's arithmetic that the model takes up),
+    and the time that is left. `console` is rich's."""
 
-    def __init__(self, console: Any, evaluate: Evaluate | None, flops_per_token: float, peak: float) -> None:
-        self.console, self.evaluate, self.flops, self.peak = console, evaluate, flops_per_token, peak
+    def __init__(
+        self,
+        console: Any,
+        evaluate: Evaluate,
+        flops_per_token: float,
+        peak: float,
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
+        self.console, self.evaluate, self.clock = console, evaluate, clock
+        self.share = flops_per_token / peak
         self.bar: Any = None
         self.task: Any = None
         self.said = 0.0
-        self.first = 0
+        self.recent: deque[tuple[int, float]] = deque(maxlen=RECENT + 1)  # tokens and seconds of steps so far
+        self.walked: deque[tuple[int, float]] = deque(maxlen=RECENT + 1)  # steps, and what a clock on the wall showed
 
     def before(self, trainer: Trainer) -> None:
         """Begin where the run is."""
-        self.first, self.said = trainer.progress.step, monotonic()
-        if not self.console.is_terminal:
+        self.note(trainer)
+        self.said = self.clock()
+        if not self.console.is_terminal or self.console.color_system is None:
             return
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+        from rich.progress import BarColumn, Progress, TextColumn
+        from rich.table import Column
 
-        columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), TimeRemainingColumn())
-        self.bar = Progress(*columns, console=self.console)
-        self.task = self.bar.add_task("", total=trainer.settings.steps, completed=self.first)
+        words = TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True))
+        bar = BarColumn(bar_width=None, table_column=Column(ratio=1, min_width=4))
+        self.bar = Progress(bar, words, console=self.console, expand=True)
+        done = trainer.progress.step
+        self.task = self.bar.add_task(f"step {done}", total=trainer.settings.steps, completed=done)
         self.bar.start()
 
     def after(self, trainer: Trainer) -> None:
         """Show the step."""
+        self.note(trainer)
+        step, steps = trainer.progress.step, trainer.settings.steps
         if self.bar is not None:
-            self.bar.update(self.task, completed=trainer.progress.step, description=self.text(trainer))
-        elif monotonic() - self.said > QUIET or trainer.progress.step == trainer.settings.steps:
-            self.said = monotonic()
-            p = trainer.progress
-            left = p.seconds / p.step * (trainer.settings.steps - p.step)
-            self.console.print(f"step {p.step}/{trainer.settings.steps} {self.text(trainer)} · {clock(left)} left", highlight=False)
+            self.bar.update(self.task, completed=step, description=self.text(trainer))
+        elif self.clock() - self.said >= QUIET or step == steps:
+            self.said = self.clock()
+            self.console.print(f"step {self.text(trainer)}", highlight=False, markup=False, soft_wrap=True)
+
+    def note(self, trainer: Trainer) -> None:
+        """Where tokens and time are now."""
+        p = trainer.progress
+        self.recent.append((p.tokens, p.seconds))
+        self.walked.append((p.step, self.clock()))
 
     def text(self, trainer: Trainer) -> str:
         """The figures of a line."""
-        p = trainer.progress
-        speed = p.tokens / p.seconds
-        dev = "" if self.evaluate is None or self.evaluate.best_step == 0 else f" · dev {self.evaluate.last:.3f}"
-        return f"loss {p.nll:.3f}{dev} · {speed:,.0f} tokens/s · {self.flops * speed / self.peak:.0%} of peak"
+        p, speed = trainer.progress, rate(self.recent)
+        parts = [f"{p.step}/{trainer.settings.steps}", f"loss {p.nll:.3f}"]
+        if self.evaluate.last_step:
+            parts.append(f"dev {self.evaluate.last:.3f}")
+        parts += [f"{amount(speed)} tokens/s", f"MFU {self.share * speed:.0%}"]
+        if pace := rate(self.walked):
+            parts.append(f"{span((trainer.settings.steps - p.step) / pace)} left")
+        return " · ".join(parts)
 
     def end(self, trainer: Trainer) -> None:
         """Leave the terminal as it was."""
@@ -55,8 +82,22 @@ class Bar(Callback):
             self.bar.stop()
 
 
-def clock(seconds: float) -> str:
-    """Hours and minutes, or minutes and seconds."""
+def rate(points: deque[tuple[int, float]]) -> float:
+    """How much there was of the one for each of the other."""
+    (first, then), (last, now) = points[0], points[-1]
+    return (last - first) / (now - then) if now > then else 0.0
+
+
+def amount(number: float) -> str:
+    """In three digits: 812, 4.11k, 1.20M."""
+    for unit, name in ((1e6, "M"), (1e3, "k")):
+        if number >= unit:
+            return f"{number / unit:.3g}{name}"
+    return f"{number:.0f}"
+
+
+def span(seconds: float) -> str:
+    """A time in its two largest units."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s"
+    return f"{hours} h {minutes:02}" if hours else f"{minutes}:{rest:02}"

@@ -1,12 +1,19 @@
 """What looks on while a run steps."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
 if TYPE_CHECKING:
     from clearhead.training.trainer import Trainer
+
+
+Warn = Callable[[str], None]  # tells people, in a line, of something that did not end the run
+
+
+def silently(line: str) -> None:
+    """Nobody is to be told."""
 
 
 class Callback:

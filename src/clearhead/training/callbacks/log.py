@@ -4,21 +4,26 @@ import json
 from pathlib import Path
 from typing import Any
 
-from clearhead.training.callbacks.callback import Callback
+from clearhead.training.callbacks.callback import Callback, Warn, silently
+from clearhead.training.files import append, write_whole
 from clearhead.training.trainer import Trainer
 
 
 class JsonLog(Callback):
-    """Steps in the trainer's own words. A run that resumes first drops what came after its checkpoint."""
+    """Steps in the trainer's own words. A run that resumes first drops what came after its checkpoint.
 
-    def __init__(self, path: Path, every: int) -> None:
-        self.path, self.every = path, every
+    Lines for which there is no room are kept, and written as soon as there is some.
+    """
+
+    def __init__(self, path: Path, every: int, warn: Warn = silently) -> None:
+        self.path, self.every, self.warn = path, every, warn
+        self.waiting: list[str] = []
 
     def before(self, trainer: Trainer) -> None:
         """Keep the lines up to where the run is."""
         if self.path.exists():
             kept = [line for line in read_log(self.path) if line["step"] <= trainer.progress.step]
-            self.path.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
+            write_whole(self.path, "".join(map(as_line, kept)))
 
     def after(self, trainer: Trainer) -> None:
         """A line where one is due."""
@@ -27,8 +32,19 @@ class JsonLog(Callback):
 
     def write(self, line: dict[str, Any]) -> None:
         """Add a line."""
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+        self.waiting.append(as_line(line))
+        try:
+            append(self.path, "".join(self.waiting))
+        except OSError as e:
+            if len(self.waiting) == 1:
+                self.warn(f"{self.path} cannot be written ({e.strerror}); its lines wait until it can")
+        else:
+            self.waiting.clear()
+
+
+def as_line(line: dict[str, Any]) -> str:
+    """As the file has it."""
+    return json.dumps(line, allow_nan=False) + "\n"
 
 
 def described(trainer: Trainer) -> dict[str, Any]:

@@ -1,13 +1,15 @@
 """Checkpoints every so many steps, and one more where somebody asks the run to stop."""
 
 import signal
+import threading
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from clearhead.errors import TrainingError
 from clearhead.training import checkpoint
-from clearhead.training.callbacks.callback import Callback
+from clearhead.training.callbacks.callback import Callback, Warn, silently
+from clearhead.training.ranks import Ranks
 from clearhead.training.trainer import Trainer
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -20,27 +22,30 @@ class Save(Callback):
     one of a run, written where it ends or is stopped, has no next, and its failure is the run's.
     """
 
-    def __init__(self, folder: Path, every: int, keep: int, warn: Any = None) -> None:
+    def __init__(self, folder: Path, every: int, keep: int, warn: Warn = silently) -> None:
         self.folder, self.every, self.keep, self.warn = folder, every, keep, warn
-        self.asked: signal.Signals | None = None
+        self.heard = 0  # the signal that came to this process
+        self.asked = 0  # the one that all ranks know of
         self.handlers: dict[int, Any] = {}
 
     def before(self, trainer: Trainer) -> None:
-        """From here on, a signal is noted, and heeded after the step."""
-        for number in SIGNALS:
-            self.handlers[number] = signal.signal(number, self.note)
+        """From here on, a signal is noted, and heeded after the step; only the main thread can listen."""
+        if threading.current_thread() is threading.main_thread():
+            for number in SIGNALS:
+                self.handlers[number] = signal.signal(number, self.note)
 
     def note(self, number: int, frame: FrameType | None) -> None:
         """A signal came; the second one is as impatient as it looks."""
-        if self.asked is not None:
+        if self.heard:
             raise KeyboardInterrupt
-        self.asked = signal.Signals(number)
+        self.heard = number
 
     def after(self, trainer: Trainer) -> None:
-        """Save where it is due."""
+        """Save where it is due. All ranks stop after the same step, whichever of them was asked first."""
         step = trainer.progress.step
-        if self.asked is not None and not trainer.stopped:
-            trainer.stopped = f"{self.asked.name} came"
+        self.asked = agreed(self.heard, trainer.ranks)
+        if self.asked and not trainer.stopped:
+            trainer.stopped = f"{signal.Signals(self.asked).name} came"
         last = bool(trainer.stopped) or step == trainer.settings.steps
         if last or step % self.every == 0:
             try:
@@ -54,3 +59,12 @@ class Save(Callback):
         """Signals mean again what they meant."""
         for number, handler in self.handlers.items():
             signal.signal(number, handler)
+        self.handlers.clear()
+
+
+def agreed(heard: int, ranks: Ranks) -> int:
+    """The signal that came to any of the ranks; 0 for none."""
+    if ranks.world == 1:
+        return heard
+    counts = ranks.sums(*(float(heard == number) for number in SIGNALS))
+    return max((number for number, count in zip(SIGNALS, counts, strict=True) if count), default=0)

@@ -12,4 +12,4 @@ Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]  # sha256, in lower ca
 class Strict(BaseModel):
     """A group of keys of a recipe."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)

@@ -130,9 +130,7 @@ def thresholds(records: Callable[[], Iterable[Record]], config: SplitConfig) -> 
     hashes = sorted({key(record, config.field, config.salt) for record in records()})
     counts = [part if isinstance(part, int) else round(part * len(hashes)) for part in parts]
     if sum(counts) >= len(hashes):
-        raise DataError(
-            f"there are {len(hashes)} sentences; test {counts[0]} and dev {counts[1]} leave none to train on"
-        )
+        raise DataError(f"of {len(hashes)} sentences, test {counts[0]} and dev {counts[1]} leave none to train on")
     return hashes[counts[0]], hashes[sum(counts)]
 
 

@@ -51,6 +51,29 @@ class Batch:
             labels=self.labels.repeat(2),
         )
 
+    def part(self, first: int, ranks: int) -> "Batch":
+        """Every `ranks`-th row from the `first` on, at the batch's width. Where there is none: a row that is scored
+        nowhere, for whoever has nothing to learn from still takes part."""
+        if ranks == 1:
+            return self
+        which = slice(first, None, ranks) if first < len(self.ids) else slice(1)
+        placed = torch.zeros_like(self.scored, dtype=self.labels.dtype).masked_scatter(self.scored, self.labels)
+        scored = self.scored[which] if first < len(self.ids) else torch.zeros_like(self.scored[which])
+        return Batch(
+            ids=self.ids[which],
+            lengths=self.lengths[which],
+            target=None if self.target is None else self.target[which],
+            scored=scored,
+            labels=placed[which][scored],
+        )
+
+
+def dealt(batches: Sequence[Batch], rank: int, world: int) -> list[Batch]:
+    """One rank's share of batches, as many for each; where they do not go round, a row that is scored nowhere."""
+    missing = -len(batches) % world
+    nothing = [batches[0].part(len(batches[0].ids), 2)] * missing if missing else []
+    return [*batches, *nothing][rank::world]
+
 
 class Objective(Protocol):
     """A task, as batches: training ones are drawn by seed and epoch, those to evaluate on are always the same."""

@@ -6,14 +6,15 @@ what the assistant says, and not what it was asked.
 B rows, T ids of a row.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-
 
 from clearhead.training.data.batches import Integers, by_tokens
 from clearhead.training.data.store import Examples
 from clearhead.training.objectives.batch import Batch, padded
 
 NOWHERE = -1  # the label of a place that does not count
+Answer = tuple[list[int], list[int]]  # ids to read, and for each what should follow it, or NOWHERE
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,13 +46,16 @@ class Labels:
         ids = [examples["ids"][i] for i in rows.tolist()]
         labels = padded([examples["labels"][i] for i in rows.tolist()], NOWHERE)
         scored = labels != NOWHERE
-        return Batch(
-            ids=padded(ids, self.pad), lengths=[len(row) for row in ids], scored=scored, labels=labels[scored]
-        )
+        return Batch(ids=padded(ids, self.pad), lengths=[len(row) for row in ids], scored=scored, labels=labels[scored])
 
 
-def shifted(ids: list[int], said: list[bool]) -> tuple[list[int], list[int]]:
-    """A row to read, and for each place the id that follows where it is `said`: a causal model's labels."""
-    return ids[:-1], [i if wanted else NOWHERE for i, wanted in zip(ids[1:], said[1:], strict=True)]
+def answered(asked: Sequence[int], whole: Sequence[int], ends: Sequence[int]) -> Answer:
+    """A conversation as a row that scores its answer: from where the `whole` is no longer what was `asked`, which the
+    model reads when it is to answer, to the last id that `ends` an answer, which it learns to say and to stop after.
 
-
+    What a template writes after that is left out; one that writes no end gets the first of `ends`, where there are any.
+    """
+    start = next((i for i, (a, b) in enumerate(zip(asked, whole, strict=False)) if a != b), min(len(asked), len(whole)))
+    last = max((i for i in range(start, len(whole)) if whole[i] in ends), default=None)
+    ids = [*whole, *ends[:1]] if last is None else list(whole[: last + 1])
+    return ids[:-1], [NOWHERE if i < start else ids[i] for i in range(1, len(ids))]

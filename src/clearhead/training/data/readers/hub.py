@@ -34,7 +34,7 @@ class Hub(SourceBase):
             DataError: no such data set, or it cannot be read.
         """
         try:
-            import datasets  # type: ignore[import-untyped]
+            import datasets
         except ImportError:
             raise MissingDependencyError(
                 "Hugging Face data sets need the datasets package; install it with: pip install datasets"

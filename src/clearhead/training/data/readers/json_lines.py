@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Literal
 
 from pydantic import Field
@@ -15,6 +16,7 @@ class JsonLines(FileSource):
 
     kind: Literal["jsonl"] = "jsonl"
     fields: Fields = Field(description="Keys by the record's field: {text: body}; translation.en is a key in a key.")
+    ending: str = Field(default="", description="What ends texts and is left out, such as <|endoftext|>.")
 
     def rows(self, reading: Reading) -> Iterator[Row]:
         """A record for each line."""
@@ -22,7 +24,15 @@ class JsonLines(FileSource):
             for line in reading.lines(path):
                 place = f"{path}:{line.number}"
                 entry = line.fault or parsed(line.text)
-                yield Row(place, None, entry) if isinstance(entry, Fault) else picked(self.fields, entry, place)
+                yield Row(place, None, entry) if isinstance(entry, Fault) else self.row(entry, place)
+
+    def row(self, entry: dict[str, object], place: str) -> Row:
+        """One object as a record."""
+        row = picked(self.fields, entry, place)
+        if row.record is None or not self.ending:
+            return row
+        cut = {f: v.removesuffix(self.ending) if isinstance(v, str) else v for f, v in row.record.items()}
+        return replace(row, record=cut)
 
 
 def parsed(text: str) -> dict[str, object] | Fault:

@@ -34,8 +34,8 @@ class Parquet(FileSource):
     def of_file(self, path: Path) -> Iterator[Row]:
         """The rows of one file, numbered from 1."""
         try:
-            import pyarrow as pa  # type: ignore[import-untyped]
-            import pyarrow.parquet as pq  # type: ignore[import-untyped]
+            import pyarrow as pa
+            import pyarrow.parquet as pq
         except ImportError:
             raise MissingDependencyError("Parquet needs pyarrow; install it with: pip install pyarrow") from None
         number = 0

@@ -1,0 +1,53 @@
+"""Whether the kernels of training can take some tensors, and the tensors as they take them. Nowhere else is this decided.
+
+The kernels know float32 and bfloat16 on a processor. Everything else (GPUs, float64, an installation without the
+extension) is left to torch.
+"""
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+TYPES = (torch.float32, torch.bfloat16)
+
+
+def extension() -> Any:
+    """The compiled module; None where there is none."""
+    try:
+        from clearhead.native import _native
+    except ImportError:
+        return None
+    return _native
+
+
+def takes(first: Tensor, *others: Tensor | None) -> bool:
+    """Whether these tensors, those that are there, are all of one type that the kernels know."""
+    kind, device = first.dtype, first.device
+    if device.type != "cpu" or kind not in TYPES or extension() is None:
+        return False
+    return all(t is None or (t.dtype == kind and t.device == device) for t in others)
+
+
+def array(x: Tensor) -> NDArray[Any]:
+    """The memory of a tensor; bfloat16, which NumPy lacks, as 16-bit integers."""
+    x = x.detach()
+    numbers: NDArray[Any] = (x.view(torch.int16) if x.dtype == torch.bfloat16 else x).numpy()
+    return numbers
+
+
+def maybe(x: Tensor | None) -> NDArray[Any] | None:
+    """The memory of a tensor that may be missing."""
+    return None if x is None else array(x)
+
+
+def floats(x: Tensor | None) -> NDArray[np.float32] | None:
+    """A parameter [C] in float32, in one piece."""
+    return None if x is None else x.detach().float().contiguous().numpy()
+
+
+def new_seed() -> int:
+    """Of a draw of random numbers: 64 bits from torch's generator, whose state thus decides about all of them."""
+    return int(torch.empty((), dtype=torch.int64).random_(-(2**63), None)) % 2**64

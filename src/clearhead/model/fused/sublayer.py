@@ -1,0 +1,171 @@
+"""Dropout, the residual sum and its norm in one pass, and the same backwards with the random numbers drawn again.
+
+Dropout's numbers follow from a seed and a place (`src/native/random.h`), so that none are stored.
+
+N rows, C columns.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from clearhead.model.fused.arrays import array, extension, floats, maybe, new_seed, takes
+
+
+def can_join(x: Tensor, y: Tensor, norm: object = None) -> bool:
+    """Whether `join` has a kernel for these: the norm over the last axis, with weights."""
+    if not takes(x, y) or x.shape != y.shape or x.numel() == 0:
+        return False
+    if norm is None:
+        return True
+    known = isinstance(norm, nn.LayerNorm | nn.RMSNorm) and norm.weight is not None
+    return known and tuple(norm.normalized_shape) == x.shape[-1:]
+
+
+def dropped(x: Tensor, rate: float) -> Tensor:
+    """x with each number left out with probability `rate`, the others scaled up."""
+    return Dropped.apply(x, rate, new_seed())
+
+
+def join(x: Tensor, y: Tensor, rate: float, norm: Any = None) -> Tensor:
+    """x + dropped(y), or the norm of that."""
+    seed = new_seed() if rate else 0
+    if norm is None:
+        return Joined.apply(x, y, rate, seed)
+    eps = torch.finfo(x.dtype).eps if norm.eps is None else norm.eps
+    return JoinedNormed.apply(x, y, norm.weight, getattr(norm, "bias", None), eps, isinstance(norm, nn.LayerNorm), rate, seed)
+
+
+def left_out(x: Tensor, rate: float, seed: int) -> Tensor:
+    """x with what this seed leaves out set to 0."""
+    out = torch.empty_like(x, memory_format=torch.contiguous_format)
+    run(x=None, y=x.contiguous(), total=out, rate=rate, seed=seed)
+    return out
+
+
+def run(
+    *,
+    x: Tensor | None,
+    y: Tensor,
+    total: Tensor,
+    rate: float,
+    seed: int,
+    out: Tensor | None = None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    statistics: Tensor | None = None,
+    centred: bool = False,
+    eps: float = 0.0,
+) -> None:
+    """The kernel: total = x + dropped(y), out = norm(total)."""
+    extension().finish(
+        x=maybe(x),
+        y=array(y),
+        total=array(total),
+        out=maybe(out),
+        weight=floats(weight),
+        bias=floats(bias),
+        statistics=maybe(statistics),
+        centred=centred,
+        eps=eps,
+        seed=seed,
+        rate=rate,
+        threads=torch.get_num_threads(),
+    )
+
+
+class Dropped(torch.autograd.Function):
+    """Dropout alone."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, rate: float, seed: int) -> Tensor:
+        """Of any shape."""
+        ctx.rate, ctx.seed = rate, seed
+        return left_out(x, rate, seed)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, d: Tensor) -> tuple[Tensor | None, ...]:
+        """The same places are left out."""
+        return left_out(d, ctx.rate, ctx.seed), None, None
+
+
+class Joined(torch.autograd.Function):
+    """x + dropped(y)."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, y: Tensor, rate: float, seed: int) -> Tensor:
+        """Of any shape."""
+        ctx.rate, ctx.seed = rate, seed
+        total = torch.empty_like(x, memory_format=torch.contiguous_format)
+        run(x=x.contiguous(), y=y.contiguous(), total=total, rate=rate, seed=seed)
+        return total
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, d: Tensor) -> tuple[Tensor | None, ...]:
+        """That of x is the sum's."""
+        return d, left_out(d, ctx.rate, ctx.seed) if ctx.rate else d, None, None
+
+
+class JoinedNormed(torch.autograd.Function):
+    """norm(x + dropped(y)); backward reads the sum again, which is kept as it was rounded."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        y: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        eps: float,
+        centred: bool,
+        rate: float,
+        seed: int,
+    ) -> Tensor:
+        """[..., C]."""
+        total, out = (torch.empty_like(x, memory_format=torch.contiguous_format) for _ in range(2))
+        statistics = torch.empty(2, x.numel() // x.shape[-1], dtype=torch.float32)
+        run(
+            x=x.contiguous(),
+            y=y.contiguous(),
+            total=total,
+            out=out,
+            weight=weight,
+            bias=bias,
+            statistics=statistics,
+            centred=centred,
+            eps=eps,
+            rate=rate,
+            seed=seed,
+        )
+        ctx.save_for_backward(total, weight, statistics)
+        ctx.centred, ctx.rate, ctx.seed, ctx.biased = centred, rate, seed, bias is not None
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, d_out: Tensor) -> tuple[Tensor | None, ...]:
+        """Of x, y, weight and bias."""
+        total, weight, statistics = ctx.saved_tensors
+        d_x = torch.empty_like(total)
+        d_y = torch.empty_like(total) if ctx.rate else None
+        d_parameters = torch.zeros(2 if ctx.biased else 1, total.shape[-1], dtype=torch.float32)
+        extension().finish_backward(
+            total=array(total),
+            d_out=array(d_out.contiguous()),
+            d_total=None,
+            d_x=array(d_x),
+            d_y=maybe(d_y),
+            weight=floats(weight),
+            statistics=array(statistics),
+            d_parameters=array(d_parameters),
+            centred=ctx.centred,
+            seed=ctx.seed,
+            rate=ctx.rate,
+            threads=torch.get_num_threads(),
+        )
+        d_weight, d_bias = (*d_parameters.to(weight.dtype), None)[:2]
+        return d_x, d_x if d_y is None else d_y, d_weight, d_bias, None, None, None, None

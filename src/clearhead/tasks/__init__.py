@@ -1,0 +1,1 @@
+"""What people ask of a model by name: translate, and more to come. Each task is a function and a verb."""

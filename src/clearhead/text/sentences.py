@@ -1,0 +1,76 @@
+"""Where sentences end, by rules that hold in most languages; and where to cut one that is too long.
+
+A cut is left out where it is doubtful: two sentences read as one lose less than one that is torn apart. Whatever is cut,
+the parts put together are the text again, spaces included.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+
+from clearhead.errors import ContextWindowError
+
+CLOSING = "\"'”’»)\\]」』）】"
+OPENING = "\"'“‘«„‹([¿¡「『（【"
+END = re.compile(rf"[.!?…]+[{CLOSING}]*(?=\s)\s+|[。！？]+[{CLOSING}]*\s*")
+CLAUSE = re.compile(r"[,;:，；：、]\s+|[，；：、]|\s[-–—]+\s")
+SPACE = re.compile(r"\s+")
+LAST_WORD = re.compile(r"[^\s(\[“\"'„«]*$")
+ABBREVIATIONS = frozenset(
+    "mr mrs ms dr prof st sr jr vs etc e.g i.e cf fig no vol approx inc ltd co corp gen col capt lt rev hon "
+    "bzw ca d.h z.b u.a usw nr hr fr evtl ggf m mm mme mlle p pp av env ex".split()
+)
+
+
+def sentences(text: str) -> list[str]:
+    """The sentences of a text in order, each with the spaces that follow it."""
+    found, start = [], 0
+    for match in END.finditer(text):
+        if ends(text, start, match):
+            found.append(text[start : match.end()])
+            start = match.end()
+    return [*found, text[start:]] if start < len(text) else found
+
+
+def ends(text: str, start: int, match: re.Match[str]) -> bool:
+    """Whether the marks found end a sentence that began at `start`."""
+    marks, following = match[0].rstrip(), text[match.end() :].lstrip(OPENING)[:1]
+    if marks[0] in "。！？":
+        return True
+    if following.islower():
+        return False
+    return marks[0] != "." or marks[:2] == ".." or not stands_for_more(text[start : match.start()])
+
+
+def stands_for_more(before: str) -> bool:
+    """Whether the point after this text belongs to its last word: an abbreviation, an initial, a short number."""
+    tail = LAST_WORD.search(before[-24:])
+    word = tail[0] if tail else ""
+    initial = len(word) == 1 and word.isupper() and word != "I"
+    return initial or word.casefold() in ABBREVIATIONS or (word.isdigit() and len(word) <= 2)
+
+
+def cut(text: str, fits: Callable[[str], bool]) -> Iterator[str]:
+    """A text in as few parts as halving makes that all fit: cut between clauses, else words, else characters.
+
+    Raises:
+        ContextWindowError: not even one character fits.
+    """
+    if fits(text):
+        yield text
+        return
+    if len(text) <= 1:
+        raise ContextWindowError(f"the context window has no room for {text!r}; choose a model with a longer one")
+    at = middle(text)
+    yield from cut(text[:at], fits)
+    yield from cut(text[at:], fits)
+
+
+def middle(text: str) -> int:
+    """Where to cut in two: after the mark or space that is nearest to the middle, never at an end."""
+    half = len(text) // 2
+    for pattern, reach in ((CLAUSE, len(text) // 4), (SPACE, half - 1)):
+        places = [m.end() for m in pattern.finditer(text) if m.end() < len(text)]
+        near = min(places, key=lambda at: abs(at - half), default=0)
+        if near and abs(near - half) <= reach:
+            return near
+    return half

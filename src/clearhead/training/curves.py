@@ -1,0 +1,151 @@
+"""A run's losses as curves: read from its log, drawn against steps, tokens and time, and in a line of characters."""
+
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from clearhead.errors import ConfigError, MissingDependencyError
+from clearhead.training.callbacks.log import read_log
+from clearhead.training.files import write_whole
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+LOG = "log.jsonl"
+AXES = {"step": "steps", "tokens": "tokens", "seconds": "seconds of steps"}
+LEVELS = "▁▂▃▄▅▆▇█"
+KINDS = {".png": "png", ".svg": "svg"}
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A loss, in nats per token, and where in the run it was measured."""
+
+    step: int
+    tokens: int
+    seconds: float
+    nll: float
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """The losses of one run."""
+
+    label: str
+    train: list[Point]
+    dev: list[Point]
+
+    @property
+    def best(self) -> Point | None:
+        """The evaluation with the least loss."""
+        return min(self.dev, key=lambda point: point.nll, default=None)
+
+
+def read_curve(folder: Path, label: str | None = None) -> Curve:
+    """The curve of a run, by its folder.
+
+    Raises:
+        ConfigError: it holds no run, or one that has logged nothing.
+    """
+    path = folder / LOG
+    if not path.is_file():
+        raise ConfigError(f"{folder} holds no run that has logged anything; there is no {LOG} in it")
+    try:
+        lines = read_log(path)
+        tokens = {line["step"]: line["tokens"] for line in lines if "tokens" in line}
+        train = [point(line, line["nll"], tokens) for line in lines if "nll" in line]
+        dev = [point(line, line["dev_nll"], tokens) for line in lines if "dev_nll" in line]
+    except (KeyError, TypeError, UnicodeDecodeError, OSError) as e:
+        raise ConfigError(f"{path} is no log of a run ({type(e).__name__}: {e})") from None
+    if not train and not dev:
+        raise ConfigError(f"{path} holds no losses yet; wait until the run has made some steps")
+    return Curve(label or folder.resolve().name, train, dev)
+
+
+def point(line: Mapping[str, Any], nll: float, tokens: Mapping[int, int]) -> Point:
+    """A line of the log."""
+    return Point(line["step"], tokens.get(line["step"], 0), line["seconds"], nll)
+
+
+def compare(runs: Mapping[str, Path] | Sequence[Path], path: Path, title: str = "") -> None:
+    """Draw the curves of several runs, by their folders or by labels of them, into a .png or .svg file.
+
+    Raises:
+        ConfigError: a folder without a run, or another kind of file.
+        MissingDependencyError: matplotlib is not installed.
+    """
+    if path.suffix not in KINDS:
+        raise ConfigError(f"{path} must end in .png or .svg")
+    write_whole(path, picture(read_curves(runs), KINDS[path.suffix], title))
+
+
+def read_curves(runs: Mapping[str, Path] | Sequence[Path]) -> list[Curve]:
+    """The curves of several runs, each with a label of its own."""
+    if isinstance(runs, Mapping):
+        return [read_curve(folder, label) for label, folder in runs.items()]
+    names = [folder.resolve().name for folder in runs]
+    unique = len(set(names)) == len(names)
+    return [read_curve(folder, name if unique else str(folder)) for folder, name in zip(runs, names, strict=True)]
+
+
+def picture(curves: Sequence[Curve], kind: str, title: str = "") -> bytes:
+    """The bytes of a drawing; `kind` is png or svg."""
+    file = io.BytesIO()
+    figure(curves, title).savefig(file, format=kind, dpi=120, metadata={"Date": None} if kind == "svg" else None)
+    return file.getvalue()
+
+
+def figure(curves: Sequence[Curve], title: str = "") -> "Figure":
+    """Losses against steps, tokens and time: thin in training, with dots on held-out data.
+
+    Raises:
+        MissingDependencyError: matplotlib is not installed.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise MissingDependencyError("drawing needs matplotlib; install it with: pip install 'clearhead[lens]'") from None
+    drawn = Figure(figsize=(13, 4.2), layout="constrained")
+    places: Any = drawn.subplots(1, len(AXES), sharey=True)
+    for axes, key in zip(places, AXES, strict=True):
+        draw(axes, curves, key)
+    places[0].set_ylabel("loss, nats per token")
+    for text in places[-1].legend(fontsize=8).get_texts():
+        text.set_parse_math(False)
+    drawn.suptitle(title or (curves[0].label if len(curves) == 1 else ""), parse_math=False)
+    return drawn
+
+
+def draw(axes: "Axes", curves: Sequence[Curve], key: str) -> None:
+    """All curves against one of a point's places; of several, each has a colour and one entry in the legend."""
+    if len(curves) == 1:
+        line(axes, curves[0].train, key, color="C0", linewidth=0.8, label="train")
+        line(axes, curves[0].dev, key, color="C1", linewidth=1.4, marker=".", label="dev")
+    else:
+        for i, curve in enumerate(curves):
+            shown = bool(curve.dev)
+            line(axes, curve.train, key, color=f"C{i}", linewidth=0.8, alpha=0.35, label="" if shown else curve.label)
+            line(axes, curve.dev, key, color=f"C{i}", linewidth=1.4, marker=".", label=curve.label if shown else "")
+    axes.set_xlabel(AXES[key])
+    axes.grid(alpha=0.3)
+
+
+def line(axes: "Axes", points: Iterable[Point], key: str, **style: Any) -> None:
+    """One line."""
+    found = [(getattr(p, key), p.nll) for p in points]
+    axes.plot([x for x, _ in found], [y for _, y in found], **style)
+
+
+def sparkline(values: Sequence[float], width: int = 24) -> str:
+    """Numbers as a line of blocks, the lowest the least; the mean where there are more than fit."""
+    if not values:
+        return ""
+    count = min(width, len(values))
+    cuts = [len(values) * i // count for i in range(count + 1)]
+    means = [sum(values[a:b]) / (b - a) for a, b in zip(cuts, cuts[1:], strict=False)]
+    low, high = min(means), max(means)
+    steps = [round((value - low) / (high - low) * (len(LEVELS) - 1)) if high > low else 0 for value in means]
+    return "".join(LEVELS[step] for step in steps)

@@ -1,0 +1,125 @@
+"""The groups of keys that a recipe is made of. Each key explains itself, and none is read that is not here."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from clearhead.training.data.schema import Strict
+from clearhead.training.data.sources import DataConfig
+from clearhead.training.data.split import SplitConfig
+
+Share = Annotated[float, Field(ge=0, lt=1)]
+
+
+class Band(Strict):
+    """A result that the recipe is expected to give."""
+
+    what: str = Field(description="Where results.json has it, such as scores.test2016.bleu.")
+    low: float | None = Field(default=None, description="At least this.")
+    high: float | None = Field(default=None, description="At most this.")
+
+
+class Data(Strict):
+    """Where examples come from."""
+
+    train: DataConfig = Field(description="Examples to learn from.")
+    dev: DataConfig | None = Field(default=None, description="Examples to choose by; unset: `split` holds some out.")
+    tests: dict[str, DataConfig] = Field(default_factory=dict, description="Examples to report on, by name.")
+    split: SplitConfig | None = Field(
+        default=None, description="Hold out dev (and a test) by sentence, without leakage."
+    )
+    max_length: int = Field(default=256, ge=1, description="Examples of more tokens, on either side, are dropped.")
+    resegment: float = Field(
+        default=0.0, ge=0, lt=1, description="BPE-dropout: the share of merges left out, anew in each epoch."
+    )
+
+
+class DropoutRates(Strict):
+    """What is left out in training, by place."""
+
+    embedding: float = Field(default=0.0, ge=0, lt=1, description="Of token and position together.")
+    residual: float = Field(default=0.0, ge=0, lt=1, description="Of what each sublayer adds.")
+    attention: float = Field(default=0.0, ge=0, lt=1, description="Of attention weights.")
+    activation: float = Field(default=0.0, ge=0, lt=1, description="Of the MLP's hidden layer.")
+
+
+class Schedule(Strict):
+    """The learning rate over the steps."""
+
+    kind: Literal["inverse_square_root", "cosine", "warmup_stable_decay", "constant"] = Field(
+        default="inverse_square_root", description="inverse_square_root is the paper's."
+    )
+    warmup: int = Field(default=1000, ge=0, description="Steps of linear increase.")
+    decay: int = Field(default=0, ge=0, description="warmup_stable_decay: the last steps, in which it falls.")
+    floor: float = Field(default=0.0, ge=0, le=1, description="cosine and warmup_stable_decay: the share that is left.")
+
+
+class Average(Strict):
+    """Weights averaged over the run."""
+
+    kind: Literal["none", "ema", "last"] = Field(default="none", description="A moving average, or the last snapshots.")
+    decay: float = Field(default=0.999, gt=0, lt=1, description="ema: what stays from step to step.")
+    count: int = Field(default=10, ge=1, description="last: how many snapshots.")
+    every: int = Field(default=100, ge=1, description="last: steps between them.")
+
+
+class Training(Strict):
+    """How the model learns."""
+
+    steps: int = Field(ge=1, description="Updates of the weights.")
+    max_tokens: int = Field(default=4096, ge=1, description="Tokens of a batch on either side, padding included.")
+    rows: int = Field(default=32, ge=1, description="Windows of a batch, for tasks over one long text.")
+    context: int = Field(default=256, ge=1, description="Tokens of a window, for tasks over one long text.")
+    accumulate: int = Field(default=1, ge=1, description="Batches of one update.")
+    precision: Literal["float32", "bfloat16"] = Field(
+        default="float32", description="Of the arithmetic; weights, their gradients' sums and averages stay float32."
+    )
+    dropout: DropoutRates = Field(default=DropoutRates(), description="By place.")
+    smoothing: float = Field(default=0.0, ge=0, lt=1, description="Label smoothing.")
+    consistency: float = Field(
+        default=0.0, ge=0, description="R-Drop: the weight of two passes' divergence; 0: no second."
+    )
+    clip: float | None = Field(default=1.0, gt=0, description="The longest gradient; null: any.")
+    lr: float = Field(gt=0, description="The schedule's peak.")
+    betas: tuple[Share, Share] = Field(default=(0.9, 0.98), strict=False, description="Adam's decays.")
+    eps: float = Field(default=1e-9, gt=0, description="Adam's epsilon.")
+    weight_decay: float = Field(default=0.0, ge=0, description="Of matrices.")
+    schedule: Schedule = Field(default=Schedule(), description="The learning rate over the steps.")
+    average: Average = Field(default=Average(), description="Evaluated and exported in place of the last weights.")
+    compile: bool = Field(default=False, description="torch.compile the blocks: pays on a GPU (docs/log.md).")
+    recompute: bool = Field(default=False, description="Activation checkpointing: memory for time.")
+    mask: float = Field(default=0.15, gt=0, lt=1, description="masked and spans: the share of tokens hidden.")
+    span: float = Field(default=3.0, ge=1, description="spans: the mean length of what is hidden.")
+
+
+class Evaluation(Strict):
+    """What is measured, when."""
+
+    every: int = Field(default=500, ge=1, description="Steps between evaluations on dev.")
+    patience: int | None = Field(default=None, ge=1, description="Evaluations without a better loss before stopping.")
+    keep: Literal["best", "last"] = Field(default="last", description="Which weights are tested and exported.")
+    scores: tuple[str, ...] = Field(
+        default=(), strict=False, description="Of generated text: bleu, tokenised_bleu, chrf; parsing: f1; labels: f1."
+    )
+    language: str = Field(default="en", description="Of the target, for tokenised_bleu.")
+    beams: int = Field(default=5, ge=1, description="Beam width of the tests.")
+    length_penalty: float = Field(default=1.0, description="A hypothesis scores sum / length ** this.")
+    extra: int = Field(default=50, ge=1, description="A translation may be this many tokens longer than its source.")
+
+
+class Saving(Strict):
+    """Checkpoints to resume from."""
+
+    every: int = Field(default=500, ge=1, description="Steps between checkpoints.")
+    keep: int = Field(default=2, ge=1, description="How many are kept.")
+
+
+class Lora(Strict):
+    """Low-rank changes to a loaded model in place of all of its weights (Hu et al. 2021, 2106.09685)."""
+
+    rank: int = Field(default=8, ge=1, description="Columns of each pair of matrices.")
+    alpha: float = Field(default=16.0, gt=0, description="Their product is scaled by alpha / rank.")
+    dropout: float = Field(default=0.0, ge=0, lt=1, description="Of what they read.")
+    targets: tuple[str, ...] = Field(
+        default=("query", "value"), strict=False, description="Ends of the names of the linear layers that are changed."
+    )

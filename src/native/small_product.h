@@ -1,0 +1,178 @@
+// Products of matrices that fit the caches, C [rows, columns] = A B, in 32-bit words: a float32, or a pair of bfloat16 where
+// the machine multiplies those. A is read word by word in any layout, B by vectors of sixteen columns; what a word spans are
+// steps of the sum. So a matrix has three forms: its rows as A, its columns side by side as B (`pack_columns`), and
+// its rows one after the other as B (`pack_steps`).
+#pragma once
+
+#include "elements.h"
+#include "float_tiles.h"
+
+namespace clearhead {
+namespace {
+
+// Numbers in a word.
+#if defined(__AVX512BF16__)
+template <class E>
+constexpr int per_word = std::is_same_v<E, std::uint16_t> ? 2 : 1;
+#else
+template <class E>
+constexpr int per_word = 1;
+#endif
+
+template <class E>
+using DotOf = std::conditional_t<per_word<E> == 2, Bfloat16Dot, FloatDot>;
+
+template <class E>
+constexpr int words_of(int n) { return (n + per_word<E> - 1) / per_word<E>; }
+
+struct FactorA {
+  const std::byte* words;
+  std::size_t row, step;  // bytes
+};
+struct FactorB {
+  const std::byte* words;
+  std::size_t step;  // bytes
+};
+
+template <class Dot, bool Add, int T, int V>
+inline void product_tile(FactorA a, FactorB b, int steps, float* c, std::size_t c_row) {
+  Floats sums[T][V];
+#pragma GCC unroll 8
+  for (int t = 0; t < T; ++t)
+#pragma GCC unroll 8
+    for (int v = 0; v < V; ++v) sums[t][v] = Add ? load(c + std::size_t(t) * c_row + v * lanes) : zeros();
+  for (int k = 0; k < steps; ++k, a.words += a.step, b.words += b.step) {
+    Words vectors[V];
+#pragma GCC unroll 8
+    for (int v = 0; v < V; ++v) vectors[v] = load_words(b.words + v * 64);
+#pragma GCC unroll 8
+    for (int t = 0; t < T; ++t) {
+      const Words word = spread(a.words + a.row * std::size_t(t));
+#pragma GCC unroll 8
+      for (int v = 0; v < V; ++v) sums[t][v] = Dot::add(sums[t][v], vectors[v], word);
+    }
+  }
+#pragma GCC unroll 8
+  for (int t = 0; t < T; ++t)
+#pragma GCC unroll 8
+    for (int v = 0; v < V; ++v) store(c + std::size_t(t) * c_row + v * lanes, sums[t][v]);
+}
+
+// C [rows, 16 vectors] = A B, or C + A B; rows of C are c_row floats apart.
+template <class E, bool Add>
+void small_product(int rows, int vectors, int steps, FactorA a, FactorB b, float* c, std::size_t c_row) {
+  in_tiles<float_blocks>(0, vectors, [&](auto v, int vector) {
+    in_tiles<float_tokens>(0, rows, [&](auto t, int row) {
+      product_tile<DotOf<E>, Add, t, v>({a.words + a.row * std::size_t(row), a.row, a.step},
+                                        {b.words + std::size_t(vector) * 64, b.step}, steps,
+                                        c + std::size_t(row) * c_row + vector * lanes, c_row);
+    });
+  });
+}
+
+// Sixteen rows of sixteen words each, turned round.
+inline void transpose(const std::uint32_t (*from)[lanes], std::byte* to, std::size_t to_row) {
+#if defined(__AVX512F__)
+  __m512i r[lanes], s[lanes];
+#pragma GCC unroll 16
+  for (int i = 0; i < lanes; ++i) r[i] = _mm512_loadu_si512(from[i]);
+#pragma GCC unroll 8
+  for (int i = 0; i < lanes; i += 2) {
+    s[i] = _mm512_unpacklo_epi32(r[i], r[i + 1]);
+    s[i + 1] = _mm512_unpackhi_epi32(r[i], r[i + 1]);
+  }
+#pragma GCC unroll 4
+  for (int i = 0; i < lanes; i += 4) {
+    r[i] = _mm512_unpacklo_epi64(s[i], s[i + 2]);
+    r[i + 1] = _mm512_unpackhi_epi64(s[i], s[i + 2]);
+    r[i + 2] = _mm512_unpacklo_epi64(s[i + 1], s[i + 3]);
+    r[i + 3] = _mm512_unpackhi_epi64(s[i + 1], s[i + 3]);
+  }
+#pragma GCC unroll 4
+  for (int i = 0; i < 4; ++i) {  // r[4 g + i]: in each quarter, column 4 quarter + i of rows 4 g to 4 g + 3
+    s[i] = _mm512_shuffle_i32x4(r[i], r[4 + i], 0x88);
+    s[4 + i] = _mm512_shuffle_i32x4(r[8 + i], r[12 + i], 0x88);
+    s[8 + i] = _mm512_shuffle_i32x4(r[i], r[4 + i], 0xdd);
+    s[12 + i] = _mm512_shuffle_i32x4(r[8 + i], r[12 + i], 0xdd);
+  }
+#pragma GCC unroll 4
+  for (int i = 0; i < 4; ++i) {
+    _mm512_storeu_si512(to + to_row * std::size_t(i), _mm512_shuffle_i32x4(s[i], s[4 + i], 0x88));
+    _mm512_storeu_si512(to + to_row * std::size_t(8 + i), _mm512_shuffle_i32x4(s[i], s[4 + i], 0xdd));
+    _mm512_storeu_si512(to + to_row * std::size_t(4 + i), _mm512_shuffle_i32x4(s[8 + i], s[12 + i], 0x88));
+    _mm512_storeu_si512(to + to_row * std::size_t(12 + i), _mm512_shuffle_i32x4(s[8 + i], s[12 + i], 0xdd));
+  }
+#else
+  for (int i = 0; i < lanes; ++i) {
+    std::uint32_t row[lanes];
+    for (int j = 0; j < lanes; ++j) row[j] = from[j][i];
+    std::memcpy(to + to_row * std::size_t(i), row, sizeof row);
+  }
+#endif
+}
+
+// A row of E as words, to whole vectors, zeros after its end.
+template <class E>
+inline void pack_row(const E* x, int columns, std::byte* to) {
+#if defined(__AVX512BF16__)
+  if constexpr (per_word<E> == 2) {
+    for (int i = 0; i < columns; i += 2 * lanes) {
+      const int n = std::min(columns - i, 2 * lanes);
+      const __mmask32 some = n == 2 * lanes ? ~0u : (1u << n) - 1u;
+      _mm512_storeu_si512(to + i * 2, _mm512_maskz_loadu_epi16(some, x + i));
+    }
+    return;
+  }
+#endif
+  auto* floats = reinterpret_cast<float*>(to);
+  for_vectors(columns, [&](int i, auto n) { store(floats + i, take(x + i, n)); });
+}
+
+// X [rows, columns] as A: its rows.
+template <class E>
+void pack_rows(const E* x, std::ptrdiff_t stride, int rows, int columns, std::byte* to, std::size_t to_row) {
+  for (int r = 0; r < rows; ++r) pack_row(x + r * stride, columns, to + to_row * std::size_t(r));
+}
+
+// X [rows, columns] as B, whose columns are the rows of X: `to` has a step for each word of a row, zeros after the last row.
+template <class E>
+void pack_columns(const E* x, std::ptrdiff_t stride, int rows, int columns, std::byte* to, std::size_t to_step) {
+  constexpr int width = lanes * per_word<E>;
+  for (int r = 0; r < rows; r += lanes) {
+    for (int c = 0; c < columns; c += width) {
+      alignas(alignment) std::uint32_t some[lanes][lanes], turned[lanes][lanes];
+      const int n = std::min(columns - c, width), words = words_of<E>(n);
+      for (int i = 0; i < lanes; ++i)
+        if (r + i < rows)
+          pack_row(x + (r + i) * stride + c, n, reinterpret_cast<std::byte*>(some[i]));
+        else
+          std::memset(some[i], 0, sizeof some[i]);
+      std::byte* first = to + to_step * std::size_t(c / per_word<E>) + std::size_t(r) * 4;
+      if (words == lanes) {
+        transpose(some, first, to_step);
+        continue;
+      }
+      transpose(some, reinterpret_cast<std::byte*>(turned), sizeof turned[0]);
+      for (int i = 0; i < words; ++i) std::memcpy(first + to_step * std::size_t(i), turned[i], sizeof turned[i]);
+    }
+  }
+}
+
+// X [rows, columns] as B, whose steps are the rows of X, one or two to a word.
+template <class E>
+void pack_steps(const E* x, std::ptrdiff_t stride, int rows, int columns, std::byte* to, std::size_t to_step) {
+  if constexpr (per_word<E> == 1) {
+    pack_rows(x, stride, rows, columns, to, to_step);
+  } else {
+    for (int r = 0; r < rows; r += 2) {
+      auto* pairs = reinterpret_cast<std::uint16_t*>(to + to_step * std::size_t(r / 2));
+      for_vectors(columns, [&](int i, auto n) {
+        store_first_bfloat16(pairs + 2 * i, take(x + r * stride + i, n));
+        if (r + 1 < rows) store_second_bfloat16(pairs + 2 * i, take(x + (r + 1) * stride + i, n));
+      });
+    }
+  }
+}
+
+}  // namespace
+}  // namespace clearhead

@@ -1,0 +1,84 @@
+// What training on a processor needs beside matrix products: the rows of a loss over a vocabulary, attention for short rows
+// with its gradients, and what joins sublayers (dropout, the sum, the norm). Numbers are float32, or bfloat16 (`half`), of
+// which all arithmetic is float32. Kernels touch nothing but the rows they are given.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "matrix.h"
+
+namespace clearhead {
+
+class Workspace;
+
+// Dropout of numbers whose half word of `seed` (random.h) is below `cut`; the others are multiplied by `factor`.
+struct Dropping {
+  std::uint64_t seed = 0;
+  int cut = 0;  // of 65536; 0: nothing is left out
+  float factor = 1;
+};
+
+// Logits [rows, columns]: the loss of each row, and its gradient in place of them. With a partner, rows 0 .. rows / 2 - 1
+// are paired with those that follow, and a unit is a pair: their consistency is part of the loss.
+struct LossRows {
+  void* logits = nullptr;
+  bool half = false;
+  int rows = 0, columns = 0;
+  const float* bias = nullptr;             // [columns] or none, added to the logits
+  const std::int64_t* targets = nullptr;   // [rows]
+  bool paired = false, gradient = false;
+  float smoothing = 0, consistency = 0;
+  double *objective = nullptr, *nll = nullptr;  // [units]
+};
+inline constexpr int units_of_a_block = 8;  // whose gradients of the bias are added up together
+
+// Rows of [rows, columns]: total = x + dropped(y); out = norm(total) * weight + bias. Each part may be missing.
+struct SublayerEnd {
+  bool half = false;
+  int columns = 0;
+  Dropping dropping;
+  bool centred = false;             // a layer norm, else by root mean square
+  float eps = 0;
+  const float *weight = nullptr;    // [columns] or none: then there is no norm
+  const float *bias = nullptr;      // [columns] or none
+  const void *x = nullptr, *y = nullptr;
+  void *total = nullptr, *out = nullptr;
+  float *mean = nullptr, *inverse = nullptr;  // [rows]: of the norm, and 1 / its deviation
+  // Backwards: gradients of out and, if there is one, of total; gradients of x and of y, which may be missing.
+  const void *d_out = nullptr, *d_total = nullptr;
+  void *d_x = nullptr, *d_y = nullptr;
+};
+inline constexpr int rows_of_a_block = 64;  // whose gradients of weight and bias are added up together
+
+// [batch, heads, rows, columns], with the steps along the first three in elements.
+struct Strided {
+  void* data = nullptr;
+  std::ptrdiff_t batch = 0, head = 0, row = 0;
+};
+
+// Attention of [batch, heads, queries, head_dim] over [batch, kv_heads, keys, head_dim].
+struct ShortAttention {
+  bool half = false, causal = false;  // causal: query t sees keys 0 .. t
+  int batch = 0, heads = 0, kv_heads = 0, queries = 0, keys = 0, head_dim = 0;
+  float scale = 1;
+  Dropping dropping;
+  Strided query, key, value, out;
+  Strided bias;               // [batch, heads, queries, keys], steps may be 0; or none
+  float* normaliser = nullptr;  // [batch, heads, queries]: log2 of the sum of 2^score
+  Strided d_out, d_query, d_key, d_value;
+  float* d_bias = nullptr;  // [heads, queries, keys] or none: added to
+};
+
+struct TrainingKernels {
+  // Units [first, last), one block at most. `d_bias` [columns], or none, is added to. `weights` has room for two rows.
+  void (*score)(const LossRows& job, int first, int last, float* d_bias, float* weights);
+  void (*finish)(const SublayerEnd& job, int first_row, int last_row);
+  // `d_weight` and `d_bias` [columns], or none, are added to.
+  void (*finish_backward)(const SublayerEnd& job, int first_row, int last_row, float* d_weight, float* d_bias);
+  // The heads of one key/value head of one row of the batch.
+  void (*attend)(const ShortAttention& job, int batch, int kv_head, Workspace& work);
+  void (*attend_backward)(const ShortAttention& job, int batch, int kv_head, Workspace& work);
+};
+
+}  // namespace clearhead
