@@ -45,3 +45,11 @@ def gpt2(folders: dict[str, Path], request: pytest.FixtureRequest) -> Any:
 def t5(folders: dict[str, Path], request: pytest.FixtureRequest) -> Any:
     """An encoder and a decoder, on either executor."""
     return ch.load(folders["t5_folder"], executor=request.param, dtype="float32")
+
+
+@pytest.fixture(scope="session")
+def translator(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that translates the sentences of `overfitted.py`, English to German."""
+    import overfitted
+
+    return overfitted.train(tmp_path_factory.mktemp("translator") / "model")

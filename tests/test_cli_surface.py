@@ -40,6 +40,12 @@ SURFACE: dict[str, tuple[list[str], set[str]]] = {
         | {"--early-stopping", "--logprobs", "--prompt-logprobs", "--show-prompt", "--quiet/-q", "--json"},
     ),
     "chat": ([], MODEL | GENERATION | {"--model/-m", "--system", "--on-overflow", "--quiet/-q", "--json"}),
+    "translate": (
+        ["text"],
+        MODEL
+        | {"--to", "--from", "--model/-m", "--file/-f", "--beams", "--length-penalty", "--alternatives"}
+        | {"--quiet/-q", "--json"},
+    ),
     "tokenize": (
         ["text"],
         {"--model/-m", "--file/-f", "--no-special-tokens", "--ids", "--html", "--open", "--json", "--offline"},
@@ -57,6 +63,12 @@ SURFACE: dict[str, tuple[list[str], set[str]]] = {
         MODEL | PICTURES | {"--model/-m", "--top", "--layer", "--analogy", "--method", "--json"},
     ),
     "inspect": (["model"], PICTURES | {"--simplified", "--json", "--offline"}),
+    "train": (
+        ["recipe", "overrides"],
+        {"--output", "--resume", "--data", "--short", "--tensorboard", "--dry-run", "--list", "--show", "--json"}
+        | {"--device", "--threads", "--offline"},
+    ),
+    "curves": (["runs"], PICTURES - {"--html"} | {"--json"}),
     "models": ([], {"--json"}),
     "pull": (["names"], {"--json"}),
     "remove": (["names"], {"--yes/-y", "--json"}),
@@ -116,7 +128,7 @@ def test_help_loads_nothing_heavy() -> None:
         "heavy = {'torch', 'numpy', 'tokenizers', 'huggingface_hub', 'transformers', 'gguf', 'safetensors', 'jinja2'}\n"
         "print(sorted(heavy & set(sys.modules)), file=sys.stderr)\n"
     )
-    for arguments in (["--help"], ["complete", "--help"], ["--version"], ["models"]):
+    for arguments in (["--help"], ["complete", "--help"], ["train", "--help"], ["--version"], ["models"]):
         command = [sys.executable, "-c", code, *arguments]
         done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
         assert done.stderr.strip() == "[]", arguments
@@ -134,6 +146,7 @@ def test_shells_complete_verbs_options_and_models(shell: str) -> None:
     assert "--max-new-tokens" in complete("clearhead complete --max-new")
     assert "smollm2-135m-instruct" in complete("clearhead complete --model smol")
     assert "minilm-l6-v2" in complete("clearhead verify mini")
+    assert "gpt-shakespeare-char" in complete("clearhead train gpt-sh")
 
 
 def test_on_a_terminal_headings_are_bold_and_no_color_is_plain() -> None:

@@ -124,6 +124,7 @@ def test_the_public_names() -> None:
         "patch",
         "positional_encoding",
         "steer",
+        "translate",
     ]
     assert all(getattr(clearhead, name) is not None for name in clearhead.__all__)
 

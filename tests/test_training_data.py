@@ -166,6 +166,25 @@ def test_plain_text_by_unit(tmp_path: Path) -> None:
         of(unit="document")
 
 
+@pytest.mark.parametrize("cut", [0.1, 0.25, 0.5, 0.52, 0.9])
+def test_parts_of_a_text_are_the_text(tmp_path: Path, cut: float) -> None:
+    text = "\n one\ntwo\n\n\nthree\nfour\n"
+    path = write(tmp_path / "x.txt", text)
+    sides = [
+        "".join(record["text"] for record in records(kind="text", path=path, unit="file", part=part))
+        for part in ([0, cut], [cut, 1])
+    ]
+    assert sides == [text[: int(len(text) * cut)], text[int(len(text) * cut) :]]
+
+
+def test_a_part_that_cannot_be(tmp_path: Path) -> None:
+    path = write(tmp_path / "x.txt", "text")
+    with pytest.raises(ValidationError, match=r"part \[0.9, 0.1\] is empty"):
+        records(kind="text", path=path, unit="file", part=[0.9, 0.1])
+    with pytest.raises(ValidationError, match="part is for unit file; the unit is line"):
+        records(kind="text", path=path, part=[0, 0.5])
+
+
 def test_columns_of_words_and_labels(tmp_path: Path) -> None:
     conll = "-DOCSTART- -X- O O\n\nU.N. NNP I-NP I-ORG\nEkeus NNP I-NP I-PER\nBonn NNP I-NP B-PER\n\nhe PRP I-NP O\n"
     path = write(tmp_path / "eng.train", conll)

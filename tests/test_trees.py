@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PYEVALB import parser as pyevalb_parser
 from PYEVALB import scorer as pyevalb_scorer
 
-from clearhead.errors import DataError, OptionError
+from clearhead.errors import DataError
 from clearhead.trees.automaton import State
 from clearhead.trees.brackets import bracketed, plain, read_file, read_trees
 from clearhead.trees.cleaning import cleaned, joined, split
@@ -127,8 +127,8 @@ def test_depth_is_not_bounded_by_recursion():
 
 def test_a_clean_tree_has_no_traces_functions_indices_or_nameless_root():
     assert [bracketed(tree) for tree in GOLD] == [
-        "(S (NP (DT The) (JJ old) (NN gardener)) (VP (VBD wanted) (S (VP (TO to) (VP (VB water) (NP (DT the) (NNS roses)) "
-        "(PP (IN before) (NP (NN noon))))))) (. .))",
+        "(S (NP (DT The) (JJ old) (NN gardener)) (VP (VBD wanted) (S (VP (TO to) (VP (VB water) "
+        "(NP (DT the) (NNS roses)) (PP (IN before) (NP (NN noon))))))) (. .))",
         "(SINV (`` ``) (S (NP (PRP It)) (VP (VBZ snows))) (, ,) ('' '') (VP (VBD said)) (NP (NNP Ada)) (. .))",
         r"(TOP (NP (NP (CD 3\/4)) (PP (IN of) (NP (DT the) (NN cake))) (PRN (-LRB- -LRB-) (ADVP (RB nearly)) "
         "(-RRB- -RRB-))) (: ;))",
@@ -334,7 +334,7 @@ def ours(gold: Tree, made: Tree, conventions) -> tuple[int, ...]:
 
 
 def agree_with_pyevalb(gold: list[Tree]) -> int:
-    """How many pairs were compared. PYEVALB finds a bracket that stands twice in both trees once, evalb and we twice."""
+    """How many pairs were compared. PYEVALB finds once what stands twice in both trees."""
     compared = 0
     for tree, made in spoiled_pairs(gold):
         pair = as_nltk(tree), as_nltk(made)

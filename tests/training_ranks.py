@@ -76,7 +76,10 @@ class Notes(Callback):
 def pairs(n: int, seed: int) -> Examples:
     """Rows of all lengths up to 12."""
     rng = np.random.default_rng(seed)
-    sides = {name: [rng.integers(3, VOCABULARY, rng.integers(1, 13)).tolist() for _ in range(n)] for name in ("source", "target")}
+    sides = {
+        name: [rng.integers(3, VOCABULARY, rng.integers(1, 13)).tolist() for _ in range(n)]
+        for name in ("source", "target")
+    }
     return {name: Ragged.of(rows) for name, rows in sides.items()}
 
 
@@ -84,7 +87,9 @@ def objective(task: str) -> Any:
     """Batches of which some have fewer rows than there are ranks."""
     if task == "translation":
         return Translation(train=pairs(150, 0), valid=pairs(23, 1), start=0, pad=0, max_tokens=40, seed=3)
-    text, other = (np.random.default_rng(i).integers(3, VOCABULARY, n).astype(np.int32) for i, n in ((0, 900), (1, 130)))
+    text, other = (
+        np.random.default_rng(i).integers(3, VOCABULARY, n).astype(np.int32) for i, n in ((0, 900), (1, 130))
+    )
     if task == "causal":
         return Causal(train=text, valid=other, context=8, rows=5, seed=3)
     ordinary = np.arange(3, VOCABULARY, dtype=np.int32)
@@ -95,7 +100,9 @@ def objective(task: str) -> Any:
 
 def model(job: Job) -> torch.nn.Module:
     """Of a width that no number of ranks divides."""
-    choice = ModelChoice(architecture=job.architecture, d_model=10, d_ff=14, n_heads=2, head_dim=6, n_layers=2, max_positions=64)
+    choice = ModelChoice(
+        architecture=job.architecture, d_model=10, d_ff=14, n_heads=2, head_dim=6, n_layers=2, max_positions=64
+    )
     return new_model(configure(choice, VOCABULARY, seq2seq=job.task == "translation"), seed=5)
 
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from clearhead.errors import ClearheadError as ClearheadError
     from clearhead.lens.positions import positional_encoding as positional_encoding
     from clearhead.lens.seen import Trace as Trace
+    from clearhead.tasks.translate import translate as translate
 
 __version__ = "0.1.0"
 
@@ -42,6 +43,7 @@ PUBLIC = {
     "patch": "clearhead.edits",
     "positional_encoding": "clearhead.lens.positions",
     "steer": "clearhead.edits",
+    "translate": "clearhead.tasks.translate",
 }
 __all__ = [*PUBLIC, "__version__"]  # noqa: PLE0604  every entry is a string
 

@@ -9,27 +9,41 @@
 namespace clearhead {
 namespace {
 
+using Half = std::uint16_t;  // a bfloat16
+
 inline Floats take(const float* p) { return load(p); }
-inline Floats take(const std::uint16_t* p) { return load_bfloat16(p); }
+inline Floats take(const Half* p) { return load_bfloat16(p); }
 inline void put(float* p, Floats a) { store(p, a); }
-inline void put(std::uint16_t* p, Floats a) { store_bfloat16(p, a); }
+#if defined(__AVX512BF16__)
+// Rounded by the machine, which takes what is nearly 0 for 0.
+inline void put(Half* p, Floats a) {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(a.v)));
+}
+#else
+inline void put(Half* p, Floats a) { store_bfloat16(p, a); }
+#endif
 
 inline float number(float a) { return a; }
-inline float number(std::uint16_t a) { return from_bfloat16(a); }
+inline float number(Half a) { return from_bfloat16(a); }
 inline void set(float* p, float a) { *p = a; }
-inline void set(std::uint16_t* p, float a) { *p = to_bfloat16(a); }
+inline void set(Half* p, float a) { *p = to_bfloat16(a); }
 
 #if defined(__AVX512F__)
 
 // The first n, and zeros; n from 0 to 16.
 inline Floats take(const float* p, int n) { return {_mm512_maskz_loadu_ps(__mmask16((1u << n) - 1u), p)}; }
-inline Floats take(const std::uint16_t* p, int n) {
+inline Floats take(const Half* p, int n) {
   const __m512i words = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(__mmask16((1u << n) - 1u), p));
   return {_mm512_castsi512_ps(_mm512_slli_epi32(words, 16))};
 }
 inline void put(float* p, Floats a, int n) { _mm512_mask_storeu_ps(p, __mmask16((1u << n) - 1u), a.v); }
-inline void put(std::uint16_t* p, Floats a, int n) {
-  _mm256_mask_storeu_epi16(p, __mmask16((1u << n) - 1u), _mm512_cvtepi32_epi16(rounded(a)));
+inline void put(Half* p, Floats a, int n) {
+#if defined(__AVX512BF16__)
+  const __m256i halves = reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(a.v));
+#else
+  const __m256i halves = _mm512_cvtepi32_epi16(rounded(a));
+#endif
+  _mm256_mask_storeu_epi16(p, __mmask16((1u << n) - 1u), halves);
 }
 
 #else

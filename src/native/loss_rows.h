@@ -25,7 +25,7 @@ struct LossRow {
   float peak = 0, total = 0, lse = 0, at_target = 0;
 
   LossRow(const LossRows& job, int row, float* memory)
-      : logits(static_cast<E*>(job.logits) + std::size_t(row) * std::size_t(job.columns)), bias(job.bias),
+      : logits(static_cast<E*>(job.logits) + row * job.stride), bias(job.bias),
         columns(job.columns), target(int(job.targets[row])), weights(memory) {}
 
   template <class N>
@@ -156,7 +156,7 @@ void score_units(const LossRows& job, int first, int last, float* d_bias, float*
 }
 
 void score(const LossRows& job, int first, int last, float* d_bias, float* weights) {
-  job.half ? score_units<std::uint16_t>(job, first, last, d_bias, weights)
+  job.half ? score_units<Half>(job, first, last, d_bias, weights)
            : score_units<float>(job, first, last, d_bias, weights);
 }
 

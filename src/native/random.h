@@ -69,5 +69,15 @@ inline void for_dropped(const RowMask& mask, int columns, Each&& each) {
   }
 }
 
+// Calls with(element, whether numbers are left out).
+template <class With>
+inline void for_kind(bool half, const Dropping& dropping, With&& with) {
+  const bool drop = dropping.cut > 0;
+  if (half)
+    drop ? with(Half{}, std::true_type{}) : with(Half{}, std::false_type{});
+  else
+    drop ? with(float{}, std::true_type{}) : with(float{}, std::false_type{});
+}
+
 }  // namespace
 }  // namespace clearhead

@@ -282,25 +282,14 @@ void attend_head_backward(Head<E> h, Workspace& work) {
   }
 }
 
-// Calls with(element, whether weights are dropped).
-template <class With>
-inline void for_kind(const ShortAttention& job, With&& with) {
-  using Half = std::uint16_t;
-  const bool drop = job.dropping.cut > 0;
-  if (job.half)
-    drop ? with(Half{}, std::true_type{}) : with(Half{}, std::false_type{});
-  else
-    drop ? with(float{}, std::true_type{}) : with(float{}, std::false_type{});
-}
-
 void attend_short(const ShortAttention& job, int batch, int kv_head, Workspace& work) {
-  for_kind(job, [&](auto element, auto drop) {
+  for_kind(job.half, job.dropping, [&](auto element, auto drop) {
     attend_head<decltype(element), drop>(Head<decltype(element)>(job, batch, kv_head), work);
   });
 }
 
 void attend_short_backward(const ShortAttention& job, int batch, int kv_head, Workspace& work) {
-  for_kind(job, [&](auto element, auto drop) {
+  for_kind(job.half, job.dropping, [&](auto element, auto drop) {
     attend_head_backward<decltype(element), drop>(Head<decltype(element)>(job, batch, kv_head), work);
   });
 }

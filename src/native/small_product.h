@@ -13,7 +13,7 @@ namespace {
 // Numbers in a word.
 #if defined(__AVX512BF16__)
 template <class E>
-constexpr int per_word = std::is_same_v<E, std::uint16_t> ? 2 : 1;
+constexpr int per_word = std::is_same_v<E, Half> ? 2 : 1;
 #else
 template <class E>
 constexpr int per_word = 1;
@@ -34,13 +34,14 @@ struct FactorB {
   std::size_t step;  // bytes
 };
 
-template <class Dot, bool Add, int T, int V>
-inline void product_tile(FactorA a, FactorB b, int steps, float* c, std::size_t c_row) {
+// Sums of T rows and V vectors of columns, from start(row, vector) on; finish(row, vector, sum) gets them.
+template <class Dot, int T, int V, class Start, class Finish>
+inline void sum_tile(FactorA a, FactorB b, int steps, Start&& start, Finish&& finish) {
   Floats sums[T][V];
 #pragma GCC unroll 8
   for (int t = 0; t < T; ++t)
 #pragma GCC unroll 8
-    for (int v = 0; v < V; ++v) sums[t][v] = Add ? load(c + std::size_t(t) * c_row + v * lanes) : zeros();
+    for (int v = 0; v < V; ++v) sums[t][v] = start(t, v);
   for (int k = 0; k < steps; ++k, a.words += a.step, b.words += b.step) {
     Words vectors[V];
 #pragma GCC unroll 8
@@ -55,7 +56,7 @@ inline void product_tile(FactorA a, FactorB b, int steps, float* c, std::size_t 
 #pragma GCC unroll 8
   for (int t = 0; t < T; ++t)
 #pragma GCC unroll 8
-    for (int v = 0; v < V; ++v) store(c + std::size_t(t) * c_row + v * lanes, sums[t][v]);
+    for (int v = 0; v < V; ++v) finish(t, v, sums[t][v]);
 }
 
 // C [rows, 16 vectors] = A B, or C + A B; rows of C are c_row floats apart.
@@ -63,9 +64,12 @@ template <class E, bool Add>
 void small_product(int rows, int vectors, int steps, FactorA a, FactorB b, float* c, std::size_t c_row) {
   in_tiles<float_blocks>(0, vectors, [&](auto v, int vector) {
     in_tiles<float_tokens>(0, rows, [&](auto t, int row) {
-      product_tile<DotOf<E>, Add, t, v>({a.words + a.row * std::size_t(row), a.row, a.step},
-                                        {b.words + std::size_t(vector) * 64, b.step}, steps,
-                                        c + std::size_t(row) * c_row + vector * lanes, c_row);
+      float* to = c + std::size_t(row) * c_row + vector * lanes;
+      const auto place = [&](int i, int j) { return to + std::size_t(i) * c_row + j * lanes; };
+      sum_tile<DotOf<E>, t, v>(
+          {a.words + a.row * std::size_t(row), a.row, a.step}, {b.words + std::size_t(vector) * 64, b.step}, steps,
+          [&](int i, int j) { return Add ? load(place(i, j)) : zeros(); },
+          [&](int i, int j, Floats sum) { store(place(i, j), sum); });
     });
   });
 }
@@ -158,6 +162,48 @@ void pack_columns(const E* x, std::ptrdiff_t stride, int rows, int columns, std:
   }
 }
 
+// Sixteen numbers of two rows as words; zeros for a row that is missing.
+inline Words interleaved(const Half* a, const Half* b, int n) {
+#if defined(__AVX512F__)
+  const auto some = __mmask16((1u << n) - 1u);
+  const __m512i low = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(some, a));
+  if (b == nullptr) return low;
+  return _mm512_or_si512(low, _mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(some, b)), 16));
+#else
+  Half words[lanes][2] = {};
+  for (int i = 0; i < n; ++i) words[i][0] = a[i], words[i][1] = b ? b[i] : Half(0);
+  return load_words(reinterpret_cast<const std::byte*>(words));
+#endif
+}
+
+// The same of 32 whole numbers of two rows.
+struct TwoWords { Words first, second; };
+inline TwoWords interleaved(const Half* a, const Half* b) {
+#if defined(__AVX512F__)
+  const __m512i x = _mm512_loadu_si512(a), y = _mm512_loadu_si512(b);
+  const __m512i even = _mm512_unpacklo_epi16(x, y), odd = _mm512_unpackhi_epi16(x, y);  // 4 of 8 in each quarter
+  const __m512i low = _mm512_setr_epi64(0, 1, 8, 9, 2, 3, 10, 11), high = _mm512_setr_epi64(4, 5, 12, 13, 6, 7, 14, 15);
+  return {_mm512_permutex2var_epi64(even, low, odd), _mm512_permutex2var_epi64(even, high, odd)};
+#else
+  return {interleaved(a, b, lanes), interleaved(a + lanes, b + lanes, lanes)};
+#endif
+}
+// Calls each(i, n, words) for the words of two rows [columns], of which the second may be missing.
+template <class Each>
+inline void for_words(const Half* a, const Half* b, int columns, Each&& each) {
+  int i = 0;
+  if (b)
+    for (; i + 2 * lanes <= columns; i += 2 * lanes) {
+      const TwoWords words = interleaved(a + i, b + i);
+      each(i, std::integral_constant<int, lanes>{}, words.first);
+      each(i + lanes, std::integral_constant<int, lanes>{}, words.second);
+    }
+  for (; i < columns; i += lanes) {
+    const int n = std::min(lanes, columns - i);
+    each(i, n, interleaved(a + i, b ? b + i : b, n));
+  }
+}
+
 // X [rows, columns] as B, whose steps are the rows of X, one or two to a word.
 template <class E>
 void pack_steps(const E* x, std::ptrdiff_t stride, int rows, int columns, std::byte* to, std::size_t to_step) {
@@ -165,11 +211,9 @@ void pack_steps(const E* x, std::ptrdiff_t stride, int rows, int columns, std::b
     pack_rows(x, stride, rows, columns, to, to_step);
   } else {
     for (int r = 0; r < rows; r += 2) {
-      auto* pairs = reinterpret_cast<std::uint16_t*>(to + to_step * std::size_t(r / 2));
-      for_vectors(columns, [&](int i, auto n) {
-        store_first_bfloat16(pairs + 2 * i, take(x + r * stride + i, n));
-        if (r + 1 < rows) store_second_bfloat16(pairs + 2 * i, take(x + (r + 1) * stride + i, n));
-      });
+      const E *a = x + r * stride, *b = r + 1 < rows ? a + stride : nullptr;
+      std::byte* words = to + to_step * std::size_t(r / 2);
+      for_words(a, b, columns, [&](int i, auto, Words w) { store_words(words + i * 4, w); });
     }
   }
 }

@@ -109,23 +109,12 @@ void finish_rows_backward(const SublayerEnd& job, int first_row, int last_row, f
   }
 }
 
-// Calls with(element, whether numbers are left out).
-template <class With>
-inline void for_kind(const SublayerEnd& job, With&& with) {
-  using Half = std::uint16_t;
-  const bool drop = job.dropping.cut > 0;
-  if (job.half)
-    drop ? with(Half{}, std::true_type{}) : with(Half{}, std::false_type{});
-  else
-    drop ? with(float{}, std::true_type{}) : with(float{}, std::false_type{});
-}
-
 void finish(const SublayerEnd& job, int first_row, int last_row) {
-  for_kind(job, [&](auto element, auto drop) { finish_rows<decltype(element), drop>(job, first_row, last_row); });
+  for_kind(job.half, job.dropping, [&](auto element, auto drop) { finish_rows<decltype(element), drop>(job, first_row, last_row); });
 }
 
 void finish_backward(const SublayerEnd& job, int first_row, int last_row, float* d_weight, float* d_bias) {
-  for_kind(job, [&](auto element, auto drop) {
+  for_kind(job.half, job.dropping, [&](auto element, auto drop) {
     finish_rows_backward<decltype(element), drop>(job, first_row, last_row, d_weight, d_bias);
   });
 }

@@ -19,12 +19,13 @@ struct Dropping {
   float factor = 1;
 };
 
-// Logits [rows, columns]: the loss of each row, and its gradient in place of them. With a partner, rows 0 .. rows / 2 - 1
+// Logits [rows, columns], `stride` from row to row: the loss of each row, and its gradient in place of them. With a partner, rows 0 .. rows / 2 - 1
 // are paired with those that follow, and a unit is a pair: their consistency is part of the loss.
 struct LossRows {
   void* logits = nullptr;
   bool half = false;
   int rows = 0, columns = 0;
+  std::ptrdiff_t stride = 0;
   const float* bias = nullptr;             // [columns] or none, added to the logits
   const std::int64_t* targets = nullptr;   // [rows]
   bool paired = false, gradient = false;
@@ -70,6 +71,39 @@ struct ShortAttention {
   float* d_bias = nullptr;  // [heads, queries, keys] or none: added to
 };
 
+// W [rows, columns] of a layer, to be laid out for products (dense.h): Y = X W^T takes it by columns, dX = dY W by steps.
+struct DenseWeights {
+  const void* data = nullptr;
+  bool half = false, by_steps = false;
+  int rows = 0, columns = 0;
+  CLEARHEAD_INLINE std::size_t bytes() const {
+    const auto inner = std::size_t(by_steps ? rows : columns), outer = std::size_t(by_steps ? columns : rows);
+    return (inner + 1) / 2 * round_up(outer, std::size_t(lanes)) * 4;
+  }
+};
+
+// out [rows, columns] = X B + bias, in bfloat16; a row of X is `words` pairs.
+struct DenseProduct {
+  const std::uint16_t* x = nullptr;
+  std::ptrdiff_t x_row = 0;  // elements from row to row
+  int words = 0, columns = 0;
+  const std::byte* panels = nullptr;
+  const float* bias = nullptr;  // [columns] or none
+  std::uint16_t* out = nullptr;
+  std::ptrdiff_t out_row = 0;
+  bool add = false;  // to what is there
+};
+inline constexpr int rows_of_a_product = 128;  // that one call takes at most
+
+// d_weight [outputs, inputs] = d_out^T x over the batch, or added to what is there; d_bias [outputs], or none, is added to.
+struct DenseGradient {
+  const std::uint16_t *d_out = nullptr, *x = nullptr;
+  std::ptrdiff_t d_out_row = 0, x_row = 0;
+  int batch = 0, outputs = 0, inputs = 0;
+  float *d_weight = nullptr, *d_bias = nullptr;
+  bool add = false;
+};
+
 struct TrainingKernels {
   // Units [first, last), one block at most. `d_bias` [columns], or none, is added to. `weights` has room for two rows.
   void (*score)(const LossRows& job, int first, int last, float* d_bias, float* weights);
@@ -79,6 +113,9 @@ struct TrainingKernels {
   // The heads of one key/value head of one row of the batch.
   void (*attend)(const ShortAttention& job, int batch, int kv_head, Workspace& work);
   void (*attend_backward)(const ShortAttention& job, int batch, int kv_head, Workspace& work);
+  void (*make_panels)(const DenseWeights& weights, std::byte* to);  // `to` aligned to 64
+  void (*multiply)(const DenseProduct& job, int first_row, int last_row, Workspace& work);
+  void (*weigh_gradients)(const DenseGradient& job, int first_output, int last_output, Workspace& work);
 };
 
 }  // namespace clearhead

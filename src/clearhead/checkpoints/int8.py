@@ -1,12 +1,12 @@
-"""Matrices in int8, as a Hugging Face folder holds them: each row's whole numbers, and what they are to be multiplied by.
+"""Matrices in int8, as a Hugging Face folder holds them: whole numbers, and for each row what to multiply them by.
 
     config.json          "quantization_config": {"quant_method": "clearhead_int8"}
     model.safetensors    NAME  U8 [rows, columns + 4]: of each row its columns as signed bytes, then one float32
 
-Norms, biases and tables of positions are floats under their own names, as ever. The float32 is a number that float16 can
-hold, which is what the native executor keeps, so that its weights are those of the file to the bit. A row lies as that
-executor's packing reads it. And the four bytes more than the configuration asks for make any reader that does not know
-this form refuse the file for its shapes, where codes apart from their scales would be taken for weights.
+Norms, biases and tables of positions are floats under their own names, as ever. The float32 is a number that float16
+can hold, which is what the native executor keeps, so that its weights are those of the file to the bit. A row lies as
+that executor's packing reads it. And the four bytes more than the configuration asks for make any reader that does not
+know this form refuse the file for its shapes, where codes apart from their scales would be taken for weights.
 """
 
 from collections.abc import Mapping

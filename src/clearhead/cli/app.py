@@ -8,6 +8,7 @@ import typer
 
 from clearhead.cli.chat import chat
 from clearhead.cli.complete import complete
+from clearhead.cli.curves import curves
 from clearhead.cli.doctor import doctor
 from clearhead.cli.export import export
 from clearhead.cli.failures import guarded, quiet_pipe
@@ -19,6 +20,8 @@ from clearhead.cli.positions import positions
 from clearhead.cli.quantize import quantize
 from clearhead.cli.tokenize import tokenize
 from clearhead.cli.trace import trace
+from clearhead.cli.train import train
+from clearhead.cli.translate import translate
 from clearhead.cli.verify import verify
 
 EPILOG = (
@@ -76,10 +79,11 @@ def root(
         typer.echo(context.get_help())
 
 
-WRITE, LOOK, KEEP = "Write", "Look inside", "Models and this machine"
+WRITE, LOOK, TRAIN, KEEP = "Write", "Look inside", "Train", "Models and this machine"
 VERBS: dict[str, tuple[Callable[..., None], ...]] = {
-    WRITE: (complete, chat),
+    WRITE: (complete, chat, translate),
     LOOK: (trace, tokenize, positions, neighbours, inspect),
+    TRAIN: (train, curves),
     KEEP: (models, pull, remove, verify, quantize, export, doctor),
 }
 for group, verbs in VERBS.items():

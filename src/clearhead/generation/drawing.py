@@ -95,7 +95,8 @@ def rank_changed(logits: Sequence[Scores], count: int, changes: Sequence[Callabl
     for i, (row, change) in enumerate(zip(logits, changes, strict=True)):
         normaliser = log_normaliser(row)
         scores = change(row - normaliser)
-        found = largest(scores, count)
+        left = np.flatnonzero(scores > -np.inf)  # often few, where a grammar rules; equal ones make the search slow
+        found = left[largest(scores[left], count)] if left.size else left
         ranked.tokens[i, : len(found)], ranked.scores[i, : len(found)] = found, scores[found]
         ranked.normalisers[i] = float(normaliser[0])
     return ranked

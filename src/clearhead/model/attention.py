@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from clearhead.config import ModelConfig
 from clearhead.model.context import ForwardContext, Pair
 from clearhead.model.fused import attention as fused
+from clearhead.model.fused.linear import project
 
 Mask = tuple[Tensor | None, bool]  # the score bias [B, H or 1, T, S], and whether a plain causal mask stands in for it
 
@@ -31,7 +32,7 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor, context: ForwardContext) -> Tensor:
         """[B, T, C] -> [B, T, C], every token having looked at those it may see."""
-        q, k, v = self.heads(self.query(x)), self.heads(self.key(x)), self.heads(self.value(x))
+        q, k, v = map(self.heads, project(x, self.query, self.key, self.value))
         if context.rotary is not None:
             q, k = rotate(q, context.rotary), rotate(k, context.rotary)
         q = context.show(f"{self.path}.query", q)
@@ -64,7 +65,7 @@ class Attention(nn.Module):
                 enable_gqa=self.grouped,
             )
         mixed = context.show(f"{self.path}.heads", mixed)
-        out = self.output(mixed.transpose(1, 2).flatten(2))  # [B, H, T, D] -> [B, T, H * D] -> [B, T, C]
+        [out] = project(mixed.transpose(1, 2).flatten(2), self.output)  # [B, H, T, D] -> [B, T, H * D] -> [B, T, C]
         return context.show(f"{self.path}.output", out)
 
     def heads(self, x: Tensor) -> Tensor:
@@ -77,14 +78,16 @@ class CrossAttention(Attention):
 
     def forward(self, x: Tensor, context: ForwardContext) -> Tensor:
         """[B, T, C] -> [B, T, C]."""
-        q = context.show(f"{self.path}.query", self.heads(self.query(x)))
+        [q] = project(x, self.query)
+        q = context.show(f"{self.path}.query", self.heads(q))
         assert context.memory is not None
         kv = context.memory.keys_values(self.path, self.keys_values)
         return self.mix(q, kv, (context.memory_bias, False), context)
 
     def keys_values(self, memory: Tensor) -> Pair:
         """[B, S, C] -> two of [B, K, S, D]."""
-        return self.heads(self.key(memory)), self.heads(self.value(memory))
+        k, v = project(memory, self.key, self.value)
+        return self.heads(k), self.heads(v)
 
 
 def attention_weights(q: Tensor, k: Tensor, mask: Mask, scale: float) -> Tensor:

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from clearhead.config import Activation, ModelConfig
 from clearhead.model.context import ForwardContext
+from clearhead.model.fused.linear import project
 
 ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
     "relu": F.relu,
@@ -40,11 +41,13 @@ class MLP(nn.Module):
     def forward(self, x: Tensor, context: ForwardContext) -> Tensor:
         """[B, T, C] -> [B, T, C]."""
         hidden = context.show(f"{self.path}.hidden", self.hidden(x))  # [B, T, F]
-        return context.show(f"{self.path}.output", self.down(context.drop(hidden, "activation")))
+        [out] = project(context.drop(hidden, "activation"), self.down)
+        return context.show(f"{self.path}.output", out)
 
     def hidden(self, x: Tensor) -> Tensor:
         """[B, T, C] -> [B, T, F]."""
-        return self.activation(self.up(x))
+        [up] = project(x, self.up)
+        return self.activation(up)
 
 
 class GatedMLP(MLP):
@@ -56,7 +59,8 @@ class GatedMLP(MLP):
 
     def hidden(self, x: Tensor) -> Tensor:
         """[B, T, C] -> [B, T, F]."""
-        return self.activation(self.gate(x)) * self.up(x)
+        gate, up = project(x, self.gate, self.up)
+        return self.activation(gate) * up
 
 
 MLPS: dict[str, type[MLP]] = {"plain": MLP, "gated": GatedMLP}

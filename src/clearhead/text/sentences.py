@@ -1,7 +1,7 @@
 """Where sentences end, by rules that hold in most languages; and where to cut one that is too long.
 
-A cut is left out where it is doubtful: two sentences read as one lose less than one that is torn apart. Whatever is cut,
-the parts put together are the text again, spaces included.
+A cut is left out where it is doubtful: two sentences read as one lose less than one that is torn apart. Whatever is
+cut, the parts put together are the text again, spaces included.
 """
 
 import re
@@ -11,14 +11,16 @@ from clearhead.errors import ContextWindowError
 
 CLOSING = "\"'”’»)\\]」』）】"
 OPENING = "\"'“‘«„‹([¿¡「『（【"
-END = re.compile(rf"[.!?…]+[{CLOSING}]*(?=\s)\s+|[。！？]+[{CLOSING}]*\s*")
+END = re.compile(rf"(?<![.!?…])[.!?…]++[{CLOSING}]*+\s+|[。！？]++[{CLOSING}]*+\s*+")
 CLAUSE = re.compile(r"[,;:，；：、]\s+|[，；：、]|\s[-–—]+\s")
 SPACE = re.compile(r"\s+")
+LONGEST = 24  # characters of a word that may be an abbreviation
 LAST_WORD = re.compile(r"[^\s(\[“\"'„«]*$")
-ABBREVIATIONS = frozenset(
-    "mr mrs ms dr prof st sr jr vs etc e.g i.e cf fig no vol approx inc ltd co corp gen col capt lt rev hon "
-    "bzw ca d.h z.b u.a usw nr hr fr evtl ggf m mm mme mlle p pp av env ex".split()
-)
+ABBREVIATIONS = frozenset({
+    "mr", "mrs", "ms", "dr", "prof", "st", "sr", "jr", "vs", "etc", "e.g", "i.e", "cf", "fig", "vol", "approx", "inc",
+    "ltd", "co", "corp", "gen", "capt", "lt", "rev", "hon",
+    "bzw", "ca", "d.h", "z.b", "u.a", "usw", "nr", "evtl", "ggf", "mme", "mlle", "pp", "av",
+})  # fmt: skip
 
 
 def sentences(text: str) -> list[str]:
@@ -33,17 +35,21 @@ def sentences(text: str) -> list[str]:
 
 def ends(text: str, start: int, match: re.Match[str]) -> bool:
     """Whether the marks found end a sentence that began at `start`."""
-    marks, following = match[0].rstrip(), text[match.end() :].lstrip(OPENING)[:1]
+    marks, following = match[0].rstrip(), text[match.end() : match.end() + 4].lstrip(OPENING)[:1]
     if marks[0] in "。！？":
         return True
     if following.islower():
         return False
-    return marks[0] != "." or marks[:2] == ".." or not stands_for_more(text[start : match.start()])
+    return (
+        marks[0] != "."
+        or marks[:2] == ".."
+        or not stands_for_more(text[max(start, match.start() - LONGEST) : match.start()])
+    )
 
 
 def stands_for_more(before: str) -> bool:
     """Whether the point after this text belongs to its last word: an abbreviation, an initial, a short number."""
-    tail = LAST_WORD.search(before[-24:])
+    tail = LAST_WORD.search(before)
     word = tail[0] if tail else ""
     initial = len(word) == 1 and word.isupper() and word != "I"
     return initial or word.casefold() in ABBREVIATIONS or (word.isdigit() and len(word) <= 2)

@@ -84,7 +84,9 @@ def stack_layers(choice: ModelChoice, *, seq2seq: bool) -> Layers:
     """How many layers each stack has."""
     if isinstance(choice.n_layers, tuple):
         return choice.n_layers
-    encoder, decoder = (seq2seq, True) if choice.architecture == "rnn" else STACKS.get(choice.architecture, (False, True))
+    encoder, decoder = (
+        (seq2seq, True) if choice.architecture == "rnn" else STACKS.get(choice.architecture, (False, True))
+    )
     return choice.n_layers * encoder, choice.n_layers * decoder
 
 
@@ -98,7 +100,9 @@ def configure(
     """
     encoder, decoder = stack_layers(choice, seq2seq=seq2seq)
     if seq2seq and not (encoder and decoder):
-        raise ConfigError(f"{choice.architecture} has no encoder beside a decoder; this task needs transformer, t5 or rnn")
+        raise ConfigError(
+            f"{choice.architecture} has no encoder beside a decoder; this task needs transformer, t5 or rnn"
+        )
     sizes: dict[str, Any] = {
         "vocab_size": vocab_size,
         "n_encoder_layers": encoder,
@@ -143,5 +147,7 @@ def made(kind: type[Config], fields: dict[str, Any]) -> Config:
     """A configuration; a field that it has not is named."""
     known = set(kind.__dataclass_fields__)
     if unknown := [name for name in fields if name not in known]:
-        raise ConfigError(f"model.changes: a {kind.__name__} has no field {unknown[0]!r}; it has {', '.join(sorted(known))}")
+        raise ConfigError(
+            f"model.changes: a {kind.__name__} has no field {unknown[0]!r}; it has {', '.join(sorted(known))}"
+        )
     return kind(**fields)

@@ -25,7 +25,8 @@ class MovingAverage:
     def update(self, model: nn.Module, step: int) -> None:
         """Take in the weights after a step."""
         decay = min(self.decay, (1 + step) / (10 + step))
-        torch._foreach_lerp_(local(self.weights.values()), local(p.detach() for p in model.parameters()), 1 - decay)
+        current = local(p.detach() for p in trained(model).values())
+        torch._foreach_lerp_(local(self.weights.values()), current, 1 - decay)
 
 
 class LastAverage:
@@ -48,9 +49,14 @@ class LastAverage:
         return mean(self.snapshots)
 
 
+def trained(model: nn.Module) -> dict[str, nn.Parameter]:
+    """The weights that learn, by name: with LoRA few of them."""
+    return {name: p for name, p in model.named_parameters() if p.requires_grad}
+
+
 def snapshot(model: nn.Module) -> Weights:
-    """The weights as they are now."""
-    return {name: p.detach().clone() for name, p in model.named_parameters()}
+    """The weights that learn, as they are now."""
+    return {name: p.detach().clone() for name, p in trained(model).items()}
 
 
 def mean(many: list[Weights]) -> Weights:

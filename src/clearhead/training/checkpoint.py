@@ -1,15 +1,16 @@
-"""A run on disk: everything that the next step depends on, so that a run that was killed goes on as if it had not been.
+"""A run on disk: everything that the next step depends on, so that one that was killed goes on as if it had not been.
 
-A checkpoint is a folder of safetensors and JSON that appears whole or not at all: it is written beside its place, forced
-to the disk, and moved there. Older ones are removed only after that. Nothing in it is code.
+A checkpoint is a folder of safetensors and JSON that appears whole or not at all: it is written beside its place,
+forced to the disk, and moved there. Older ones are removed only after that. Nothing in it is code.
 
 One process writes one file. Several write a file each (`sharded.py`), and rank 0 moves the folder once all have. Either
-is resumed on any number of processes, so the folder must lie where all of them see it. What each rank drew at random goes
-on only where there are as many of them; otherwise their draws begin anew, from the seed, the step and the rank.
+is resumed on any number of processes, so the folder must lie where all of them see it. What each rank drew at random
+goes on only where there are as many of them; otherwise their draws begin anew, from the seed, the step and the rank.
 """
 
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -18,12 +19,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from clearhead.errors import CheckpointError, TrainingError
 from clearhead.training import sharded
-from clearhead.training.averaging import LastAverage, MovingAverage
+from clearhead.training.averaging import LastAverage, MovingAverage, trained
 from clearhead.training.callbacks.callback import Callback
 from clearhead.training.data.loader import Place
 from clearhead.training.trainer import Progress, Trainer
@@ -71,8 +73,12 @@ def write(draft: Path, trainer: Trainer) -> None:
     """All that has a shape."""
     if trainer.ranks.world > 1:
         sharded.write(draft, dict(tensors(trainer)))
-    else:
+        return
+    try:
         save_file(dict(tensors(trainer)), draft / TENSORS)
+    except SafetensorError as e:  # which is what the library makes of a disk that is full
+        number = re.search(r"os error (\d+)", str(e))
+        raise OSError(*((int(number[1]), os.strerror(int(number[1]))) if number else (0, str(e)))) from None
 
 
 def settle(draft: Path, place: Path, trainer: Trainer) -> None:
@@ -121,12 +127,13 @@ def step_of(place: Path) -> int:
 
 def tensors(trainer: Trainer) -> Iterator[tuple[str, Tensor]]:
     """All that has a shape; on several ranks, what this one holds of it."""
-    names = {id(p): name for name, p in trainer.model.named_parameters()}
-    for name, p in trainer.model.named_parameters():
+    learning = trained(trainer.model)
+    names = {id(p): name for name, p in learning.items()}
+    for name, p in learning.items():
         yield f"model.{name}", p.detach().contiguous()
-    for p, values in trainer.optimiser.state.items():
+    for parameter, values in trainer.optimiser.state.items():
         for key, value in values.items():
-            yield f"optimiser.{key}.{names[id(p)]}", value.detach().contiguous()
+            yield f"optimiser.{key}.{names[id(parameter)]}", value.detach().contiguous()
     for i, weights in enumerate(snapshots(trainer)):
         for name, value in weights.items():
             yield f"average.{i}.{name}", value
@@ -196,7 +203,7 @@ def read(place: Path, files: list[str], trainer: Trainer) -> dict[str, Tensor]:
     try:
         if files == [TENSORS] and ranks.world == 1:
             return load_file(place / TENSORS)
-        return sharded.read(place, dict(trainer.model.named_parameters()), ranks)
+        return sharded.read(place, trained(trainer.model), ranks)
     except Exception as e:  # safetensors raises a class of its own
         raise CheckpointError(f"{place} is damaged ({e}); remove it to resume from the one before") from None
 
@@ -208,7 +215,7 @@ def fill(trainer: Trainer, held: Mapping[str, Tensor], place: Path) -> None:
     Raises:
         CheckpointError: a weight that is missing or of another shape.
     """
-    parameters = dict(trainer.model.named_parameters())
+    parameters = trained(trainer.model)
     for name, p in parameters.items():
         kept = held.get(f"model.{name}")
         if kept is None or kept.shape != p.shape:
@@ -226,7 +233,7 @@ def fill(trainer: Trainer, held: Mapping[str, Tensor], place: Path) -> None:
             average.weights[name].copy_(value)
     elif average is not None:
         numbers = sorted({int(name.split(".")[1]) for name in held if name.startswith("average.")})
-        average.snapshots = [below(held, f"average.{i}.") for i in numbers]
+        average.snapshots = [below(held, f"average.{i}.", trainer.device) for i in numbers]
 
 
 def draw(trainer: Trainer, held: Mapping[str, Tensor], ranks: int) -> None:
@@ -240,6 +247,7 @@ def draw(trainer: Trainer, held: Mapping[str, Tensor], ranks: int) -> None:
         torch.cuda.set_rng_state(held[f"random.cuda.{rank}"].clone(), trainer.device)
 
 
-def below(held: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """The tensors whose names begin so, by the rest of their names."""
-    return {name.removeprefix(prefix): value.clone() for name, value in held.items() if name.startswith(prefix)}
+def below(held: Mapping[str, Tensor], prefix: str, device: torch.device | None = None) -> dict[str, Tensor]:
+    """The tensors whose names begin so, by the rest of their names, in memory of their own."""
+    found = {name.removeprefix(prefix): value for name, value in held.items() if name.startswith(prefix)}
+    return {name: value.to(device, copy=True) for name, value in found.items()}

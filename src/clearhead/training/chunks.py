@@ -76,7 +76,7 @@ def chunks(labels: Sequence[str]) -> list[Chunk]:
 def type_of(label: str) -> str:
     """The type in a label."""
     if label[:2] not in ("B-", "I-") or len(label) < 3:
-        raise DataError(f"the label {label[:40]!r} is neither O, nor B- or I- with a type; entities cannot be counted")
+        raise DataError(f"the label {label[:40]!r} is neither O, nor B- or I- with a type; score accuracy, not f1")
     return label[2:]
 
 

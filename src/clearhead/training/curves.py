@@ -3,12 +3,12 @@
 import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clearhead.errors import ConfigError, MissingDependencyError
-from clearhead.training.callbacks.log import read_log
-from clearhead.training.files import write_whole
+from clearhead.training.files import read_json_lines, write_whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -54,7 +54,7 @@ def read_curve(folder: Path, label: str | None = None) -> Curve:
     if not path.is_file():
         raise ConfigError(f"{folder} holds no run that has logged anything; there is no {LOG} in it")
     try:
-        lines = read_log(path)
+        lines = read_json_lines(path)
         tokens = {line["step"]: line["tokens"] for line in lines if "tokens" in line}
         train = [point(line, line["nll"], tokens) for line in lines if "nll" in line]
         dev = [point(line, line["dev_nll"], tokens) for line in lines if "dev_nll" in line]
@@ -107,7 +107,9 @@ def figure(curves: Sequence[Curve], title: str = "") -> "Figure":
     try:
         from matplotlib.figure import Figure
     except ImportError:
-        raise MissingDependencyError("drawing needs matplotlib; install it with: pip install 'clearhead[lens]'") from None
+        raise MissingDependencyError(
+            "drawing needs matplotlib; install it with: pip install 'clearhead[lens]'"
+        ) from None
     drawn = Figure(figsize=(13, 4.2), layout="constrained")
     places: Any = drawn.subplots(1, len(AXES), sharey=True)
     for axes, key in zip(places, AXES, strict=True):
@@ -145,7 +147,7 @@ def sparkline(values: Sequence[float], width: int = 24) -> str:
         return ""
     count = min(width, len(values))
     cuts = [len(values) * i // count for i in range(count + 1)]
-    means = [sum(values[a:b]) / (b - a) for a, b in zip(cuts, cuts[1:], strict=False)]
+    means = [sum(values[a:b]) / (b - a) for a, b in pairwise(cuts)]
     low, high = min(means), max(means)
     steps = [round((value - low) / (high - low) * (len(LEVELS) - 1)) if high > low else 0 for value in means]
     return "".join(LEVELS[step] for step in steps)

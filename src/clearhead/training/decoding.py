@@ -31,7 +31,9 @@ def translate(
         longest = min(max(map(len, texts)) + extra, executor.config.max_positions - 1)
         config = GenerationConfig(max_new_tokens=longest, beams=beams, length_penalty=length_penalty)
         start = [[special.decoder_start or 0]] * len(some)
-        for i, found in zip(some, generate(executor, start, config, special, memory=executor.encode(texts)), strict=True):
+        for i, found in zip(
+            some, generate(executor, start, config, special, memory=executor.encode(texts)), strict=True
+        ):
             said[i] = tokenizer.decode(list(found[0].tokens))
     return said
 

@@ -1,8 +1,11 @@
-"""Text files that are whole at every moment: written beside their place, forced to the disk, and moved there."""
+"""Text files that are whole at every moment: written beside their place, forced to the disk, and moved there; and one
+that is only ever added to."""
 
+import json
 import os
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 DRAFT = ".writing"
 
@@ -43,3 +46,14 @@ def append(path: Path, text: str) -> None:
             with suppress(OSError):
                 file.truncate(before)
             raise
+
+
+def read_json_lines(path: Path) -> list[dict[str, Any]]:
+    """All lines but a last one that was cut off, and what may follow it."""
+    lines = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            lines.append(json.loads(line))
+        except ValueError:
+            break
+    return lines

@@ -11,15 +11,24 @@ N rows that count, C features, V vocabulary.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from clearhead.training.loss_rows import Cost, score
+from clearhead.model.fused.arrays import array, extension, floats, maybe, multiplies, takes
+from clearhead.training.loss_rows import Cost, Sums, score
 
 CHUNK = 2**20  # logits at a time: 4 MB of float32, half of it in bfloat16
+
+
+class Parts(NamedTuple):
+    """Logits before they are multiplied out, or the gradients of that."""
+
+    features: Tensor  # [N, C]
+    table: Tensor  # [V, C]
+    bias: Tensor | None  # [V]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,50 +67,68 @@ class Fused(torch.autograd.Function):
         consistency: float,
     ) -> tuple[Tensor, Tensor]:
         """Sums of the objective and of the negative log-likelihood."""
-        work = Work((features, table, bias), targets, Cost(smoothing=smoothing, consistency=consistency), ctx)
-        for first in range(0, work.rows, work.step):
-            work.add(first, min(first + work.step, work.rows))
-        ctx.save_for_backward(work.d_features, work.d_table, work.d_bias)
-        objective = work.objective.to(torch.promote_types(features.dtype, torch.float32))
-        ctx.mark_non_differentiable(work.nll)
-        return objective, work.nll
+        parts = Parts(*(x if x is None else x.detach() for x in (features, table, bias)))
+        gradients = Parts(
+            *(torch.zeros_like(x) if needed else None for x, needed in zip(parts, ctx.needs_input_grad, strict=False))
+        )
+        cost = Cost(smoothing=smoothing, consistency=consistency)
+        objective, nll = (in_one_call if can_in_one_call(parts) else in_chunks)(parts, targets, cost, gradients)
+        ctx.save_for_backward(*gradients)
+        exact = {"dtype": torch.float64, "device": features.device}
+        nll = torch.as_tensor(nll, **exact)
+        ctx.mark_non_differentiable(nll)
+        return torch.as_tensor(objective, **exact).to(torch.promote_types(features.dtype, torch.float32)), nll
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor | None, ...]:
         """Each gradient times that of the objective."""
-        return (*(None if g is None else g * upstream[0].to(g.dtype) for g in ctx.saved_tensors), None, None, None)
+        scaled = (None if g is None else g.mul_(upstream[0].to(g.dtype)) for g in ctx.saved_tensors)
+        return (*scaled, None, None, None)
 
 
-class Work:
-    """What the chunks of rows add to. Two passes over the same row are in one chunk."""
+def can_in_one_call(parts: Parts) -> bool:
+    """Whether there is a kernel: of products in bfloat16 with parameters in float32."""
+    kinds = parts.table.dtype, torch.float32 if parts.bias is None else parts.bias.dtype
+    if parts.features.dtype != torch.bfloat16 or kinds != (torch.float32, torch.float32):
+        return False
+    return takes(parts.features) and multiplies() and parts.features.shape[1] % 2 == 0
 
-    def __init__(self, parts: tuple[Tensor, Tensor, Tensor | None], targets: Tensor, cost: Cost, ctx: Any) -> None:
-        self.features, table, self.bias = (None if x is None else x.detach() for x in parts)
-        features, self.targets, self.cost = self.features, targets, cost
-        self.table = table.to(features.dtype)  # [V, C]
-        of_features, of_table, of_bias = ctx.needs_input_grad[:3]
-        self.passes = 2 if cost.consistency else 1
-        self.rows = len(targets) // self.passes
-        self.step = max(1, CHUNK // len(table) // self.passes)
-        self.d_features = torch.empty_like(features) if of_features else None
-        self.d_table = torch.zeros_like(table) if of_table else None
-        self.d_bias = torch.zeros_like(self.bias) if of_bias else None
-        self.logits = features.new_empty(min(self.step, self.rows) * self.passes, len(table))
-        self.objective = torch.zeros((), dtype=torch.float64, device=features.device)
-        self.nll = torch.zeros((), dtype=torch.float64, device=features.device)
 
-    def add(self, first: int, last: int) -> None:
-        """Score some rows and add what they give."""
-        places = [slice(i * self.rows + first, i * self.rows + last) for i in range(self.passes)]
-        x, targets = (torch.cat([t[p] for p in places]) for t in (self.features, self.targets))
-        z = torch.mm(x, self.table.T, out=self.logits[: len(x)])  # [n, V]
-        wanted = self.d_features is not None or self.d_table is not None or self.d_bias is not None
-        objective, nll = score(z, self.bias, targets, self.cost, gradient=wanted, d_bias=self.d_bias)
-        self.objective += objective
-        self.nll += nll
-        if self.d_features is not None:
-            for place, rows in zip(places, z.chunk(self.passes), strict=True):
-                torch.mm(rows, self.table, out=self.d_features[place])
-        if self.d_table is not None:
-            self.d_table += z.T @ x
+def in_one_call(parts: Parts, targets: Tensor, cost: Cost, gradients: Parts) -> Sums:
+    """In C++ altogether, for bfloat16."""
+    sums: Sums = extension().score_vocabulary(
+        features=array(parts.features.contiguous()),
+        table=floats(parts.table),
+        bias=floats(parts.bias),
+        targets=targets.numpy(),
+        d_features=maybe(gradients.features),
+        d_table=maybe(gradients.table),
+        d_bias=maybe(gradients.bias),
+        paired=cost.consistency > 0,
+        smoothing=cost.smoothing,
+        consistency=cost.consistency,
+        threads=torch.get_num_threads(),
+    )
+    return sums
+
+
+def in_chunks(parts: Parts, targets: Tensor, cost: Cost, gradients: Parts) -> Sums:
+    """In torch's products, a chunk of rows at a time; two passes over the same row are in one chunk."""
+    passes = 2 if cost.consistency else 1
+    n, table = len(targets) // passes, parts.table.to(parts.features.dtype)  # [V, C]
+    step = min(n, max(1, CHUNK // len(table) // passes))
+    logits = table.new_empty(step * passes, len(table))
+    objective, nll = (torch.zeros((), dtype=torch.float64, device=table.device) for _ in range(2))
+    for first in range(0, n, step):
+        places = [slice(i * n + first, min(i * n + first + step, (i + 1) * n)) for i in range(passes)]
+        x, y = (torch.cat([t[place] for place in places]) for t in (parts.features, targets))
+        z = torch.mm(x, table.T, out=logits[: len(x)])
+        sums = score(z, parts.bias, y, cost, gradient=any(g is not None for g in gradients), d_bias=gradients.bias)
+        objective, nll = objective + sums[0], nll + sums[1]
+        if gradients.features is not None:
+            for place, rows in zip(places, z.chunk(passes), strict=True):
+                torch.mm(rows, table, out=gradients.features[place])
+        if gradients.table is not None:
+            gradients.table.add_(z.T @ x)
+    return objective, nll

@@ -18,6 +18,9 @@ from torch import Tensor
 from clearhead.model.fused.arrays import array, extension, floats, maybe, takes
 
 
+Sums = tuple[float | Tensor, float | Tensor]  # of what rows cost, and of the negative log-likelihood
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Cost:
     """What a row of logits costs."""
@@ -28,7 +31,7 @@ class Cost:
 
 def score(
     z: Tensor, bias: Tensor | None, targets: Tensor, cost: Cost, *, gradient: bool, d_bias: Tensor | None = None
-) -> tuple[float | Tensor, float | Tensor]:
+) -> Sums:
     """The sums over rows z [N, V] with a bias [V] at targets [N] of what they cost and of the negative log-likelihood.
 
     With `gradient`, z becomes its gradient, and d_bias [V] has that of the bias added to it.

@@ -33,7 +33,7 @@ class Score:
 
 def bleu(hypotheses: Lines, references: Lines, language: str, *, lowercase: bool = False) -> Score:
     """sacreBLEU's BLEU of plain text."""
-    from sacrebleu.metrics import BLEU
+    from sacrebleu.metrics.bleu import BLEU
 
     metric = BLEU(lowercase=lowercase)
     score = metric.corpus_score(list(hypotheses), [list(references)])
@@ -48,7 +48,7 @@ def lower_bleu(hypotheses: Lines, references: Lines, language: str) -> Score:
 
 def tokenised_bleu(hypotheses: Lines, references: Lines, language: str) -> Score:
     """BLEU of text lower-cased, then normalised and tokenised by Moses' rules for the language."""
-    from sacrebleu.metrics import BLEU
+    from sacrebleu.metrics.bleu import BLEU
 
     prepare = moses(language)
     metric = BLEU(tokenize="none", force=True)
@@ -71,7 +71,7 @@ def moses(language: str) -> Callable[[str], str]:
 
 def chrf(hypotheses: Lines, references: Lines, language: str) -> Score:
     """Character n-grams' F-score."""
-    from sacrebleu.metrics import CHRF
+    from sacrebleu.metrics.chrf import CHRF
 
     metric = CHRF()
     score = metric.corpus_score(list(hypotheses), [list(references)])

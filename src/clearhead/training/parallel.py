@@ -71,7 +71,7 @@ class Replicated(Parallel):
 
         super().__init__(ranks)
         self.parts = ranks.world
-        self.root: Any = DistributedDataParallel(Whole(model), gradient_as_bucket_view=True, static_graph=True)
+        self.root: Any = DistributedDataParallel(Whole(model), gradient_as_bucket_view=True)
 
     def loss(self, compute: Compute, batch: Batch, dropout: Dropout | None) -> Loss:
         """The same through the module that has the hooks."""

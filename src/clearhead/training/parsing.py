@@ -193,6 +193,7 @@ def parse(
         ContextWindowError, UnsupportedError, CheckpointError: see `generate.generate`.
     """
     sources = [vocabulary.source(words) for words in sentences]
+    leaves = leaves_of(sentences, tags)
     order = sorted(range(len(sources)), key=lambda i: len(sources[i]))
     rules = vocabulary.grammar(executor.config.vocab_size)
     trees: dict[int, Tree] = {}
@@ -208,8 +209,7 @@ def parse(
         prompts, memory = encode_sources(executor, [sources[i] for i in chunk], special)
         found = generate(executor, prompts, config, special, memory=memory, allowed=one_of(writings))
         for i, one, [best, *_] in zip(chunk, writings, found, strict=True):
-            leaves = leaves_of(sentences[i], None if tags is None else tags[i])
-            trees[i] = tree_of(one.symbols(best.tokens), leaves, vocabulary.scheme)
+            trees[i] = tree_of(one.symbols(best.tokens), leaves[i], vocabulary.scheme)
     return [trees[i] for i in range(len(sources))]
 
 
@@ -227,9 +227,12 @@ def one_of(writings: Sequence[Writing]) -> Allowed:
     return lambda prompt, ids: writings[prompt].allowed(ids)
 
 
-def leaves_of(words: Sequence[str], tags: Sequence[str] | None) -> list[Tree]:
-    """Words under their tags, or under XX."""
-    given = [MARK] * len(words) if tags is None else tags
-    if len(given) != len(words):
-        raise DataError(f"there are {len(given)} tags for the {len(words)} words of a sentence; give one for each")
-    return [Tree(label=tag, word=word) for tag, word in zip(given, words, strict=True)]
+def leaves_of(sentences: Sequence[Sequence[str]], tags: Sequence[Sequence[str]] | None) -> list[list[Tree]]:
+    """The words of each sentence under their tags, or under XX."""
+    given = [[MARK] * len(words) for words in sentences] if tags is None else tags
+    if list(map(len, given)) != list(map(len, sentences)):
+        raise DataError(
+            f"there are {sum(map(len, given))} tags for {sum(map(len, sentences))} words; give one for each"
+        )
+    pairs = (zip(own, words, strict=True) for own, words in zip(given, sentences, strict=True))
+    return [[Tree(label=tag, word=word) for tag, word in pair] for pair in pairs]

@@ -7,18 +7,21 @@ for each part appears whole.
 import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 
 from clearhead.checkpoints.export import new_folder
 from clearhead.checkpoints.folder import tokenizer_of
 from clearhead.config import SpecialTokens
 from clearhead.errors import DataError, TokenizerError
+from clearhead.training.chunks import chunks
 from clearhead.training.data import store
 from clearhead.training.data.records import Record
 from clearhead.training.data.report import Report
 from clearhead.training.data.sources import read_all
 from clearhead.training.data.split import Split, plan
 from clearhead.training.data.store import Examples
+from clearhead.training.files import write_whole
 from clearhead.training.recipe import Recipe
 from clearhead.training.tasks import KINDS, Language, Row
 from clearhead.training.vocabulary import train_vocabulary
@@ -49,6 +52,8 @@ class Sides:
     def train(self, report: Report) -> Iterator[Record]:
         """What is learnt from."""
         records = read_all(self.data.train, report)
+        if self.data.extra is not None:
+            records = chain(records, read_all(self.data.extra, report))
         return records if self.split is None else self.split.part(records, "train", report)
 
     def dev(self, report: Report) -> Iterator[Record]:
@@ -57,7 +62,7 @@ class Sides:
             return read_all(self.data.dev, report)
         if self.split is None:
             raise DataError("there is nothing to evaluate on; give data.dev, or data.split with a share for dev")
-        return self.split.part(read_all(self.data.train, report), "dev", report)
+        return self.split.part(read_all(self.data.train, Report()), "dev", report)  # `train` counts the sources
 
     def tests(self) -> dict[str, list[Record]]:
         """What is reported on, by name; what the split holds out for a test is called held-out."""
@@ -168,18 +173,18 @@ def with_labels(recipe: Recipe, language: Language, folder: Path, sides: Sides |
     are cut for windows of data.max_length.
 
     Raises:
-        DataError: the records have no labels.
+        DataError: the records have no labels, or some in which entities that are to be counted cannot be.
     """
     path = folder / "labels.json"
     if not path.is_file():
         found = {label for record in (sides or Sides(recipe)).train(Report()) for label in record.get("labels", ())}
         if not found:
             raise DataError("the records have no labels; this task reads tokens and labels")
+        if "f1" in recipe.evaluation.scores:
+            chunks(sorted(found))
         labels = list(language.labels) if found <= {*language.labels} else in_order(found)
         folder.mkdir(parents=True, exist_ok=True)
-        draft = path.with_suffix(".writing")
-        draft.write_text(json.dumps(labels), encoding="utf-8")
-        draft.replace(path)
+        write_whole(path, json.dumps(labels))
     limit = recipe.data.max_length
     window = limit if language.window is None else min(limit, language.window)
     return replace(language, labels=tuple(json.loads(path.read_text(encoding="utf-8"))), window=window)

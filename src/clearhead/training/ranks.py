@@ -19,6 +19,7 @@ import numpy as np
 import torch
 
 from clearhead.errors import OptionError, TrainingError
+from clearhead.training.rounds import named
 
 PATIENCE = timedelta(days=30)
 
@@ -161,7 +162,10 @@ def join(device: str) -> Ranks:
     if gpu:
         torch.cuda.set_device(local)
     with lost():
-        dist.init_process_group("cpu:gloo,cuda:nccl" if gpu else "gloo")
+        store, _, _ = next(dist.rendezvous("env://", rank, world))
+        fresh = dist.PrefixStore(named(store, rank, world), store)
+        backend = "cpu:gloo,cuda:nccl" if gpu else "gloo"
+        dist.init_process_group(backend, store=fresh, rank=rank, world_size=world)
         group = dist.new_group(backend="gloo", timeout=PATIENCE)
     return Several(rank=rank, world=world, local=local, restarted=restarts > 0, group=group)
 

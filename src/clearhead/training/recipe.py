@@ -23,6 +23,7 @@ from clearhead.training.vocabulary_config import VocabularyConfig
 from clearhead.training.yaml12 import explain, parse
 
 Task = Literal["translation", "causal", "masked", "spans", "labels", "instruct", "parsing"]
+TWO_TEXTS = ("translation", "parsing", "spans")  # tasks in which one text is read and another is said
 
 
 class Recipe(Strict):
@@ -57,11 +58,10 @@ class Recipe(Strict):
             raise ValueError("vocabulary is missing; a new model needs one")
         if self.lora is not None and self.base is None:
             raise ValueError("lora changes a loaded model; give base")
-        if self.task == "translation":
-            try:
-                check_scores(self.evaluation.scores)
-            except ClearheadError as e:
-                raise ValueError(f"evaluation.scores: {e}") from None
+        try:
+            check_scores(self.evaluation.scores, self.task)
+        except ClearheadError as e:
+            raise ValueError(f"evaluation.scores: {e}") from None
         return self
 
 
@@ -121,7 +121,7 @@ def read_keys(text: str, recipe: str | Path) -> dict[str, Any]:
 def shortened(raw: Mapping[str, Any], recipe: str | Path) -> dict[str, Any]:
     """The keys of the short form, of which no particular result is expected."""
     overrides = raw.get("short") or {}
-    brief = copied({key: value for key, value in raw.items() if key != "short"})
+    brief = {key: copied(value) for key, value in raw.items() if key != "short"}
     if not isinstance(overrides, dict):
         raise ConfigError(f"{recipe}: short is {overrides!r}; it lists keys with dots and their values")
     if overrides:

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from clearhead.training.data.schema import Strict
 from clearhead.training.data.sources import DataConfig
@@ -18,11 +18,23 @@ class Band(Strict):
     low: float | None = Field(default=None, description="At least this.")
     high: float | None = Field(default=None, description="At most this.")
 
+    @model_validator(mode="after")
+    def bounded(self) -> "Band":
+        """Something must be expected, and possible."""
+        if self.low is None and self.high is None:
+            raise ValueError("give low, high, or both")
+        if self.low is not None and self.high is not None and self.low > self.high:
+            raise ValueError(f"low {self.low} is above high {self.high}")
+        return self
+
 
 class Data(Strict):
     """Where examples come from."""
 
     train: DataConfig = Field(description="Examples to learn from.")
+    extra: DataConfig | None = Field(
+        default=None, description="Examples to learn from as well, of which none is held out; unset: none."
+    )
     dev: DataConfig | None = Field(default=None, description="Examples to choose by; unset: `split` holds some out.")
     tests: dict[str, DataConfig] = Field(default_factory=dict, description="Examples to report on, by name.")
     split: SplitConfig | None = Field(
@@ -79,6 +91,7 @@ class Training(Strict):
     consistency: float = Field(
         default=0.0, ge=0, description="R-Drop: the weight of two passes' divergence; 0: no second."
     )
+    consistency_from: int = Field(default=0, ge=0, description="R-Drop: the step it begins with; early it only slows.")
     clip: float | None = Field(default=1.0, gt=0, description="The longest gradient; null: any.")
     lr: float = Field(gt=0, description="The schedule's peak.")
     betas: tuple[Share, Share] = Field(default=(0.9, 0.98), strict=False, description="Adam's decays.")
@@ -87,6 +100,9 @@ class Training(Strict):
     schedule: Schedule = Field(default=Schedule(), description="The learning rate over the steps.")
     average: Average = Field(default=Average(), description="Evaluated and exported in place of the last weights.")
     compile: bool = Field(default=False, description="torch.compile the blocks: pays on a GPU (docs/log.md).")
+    parallel: Literal["ddp", "fsdp"] = Field(
+        default="ddp", description="On several processes: a copy of the model on each, or a part of every weight."
+    )
     recompute: bool = Field(default=False, description="Activation checkpointing: memory for time.")
     mask: float = Field(default=0.15, gt=0, lt=1, description="masked and spans: the share of tokens hidden.")
     span: float = Field(default=3.0, ge=1, description="spans: the mean length of what is hidden.")

@@ -9,7 +9,6 @@ import torch
 from torch import nn
 
 from clearhead.processor import processor_name
-from clearhead.training.learners import config_of
 from clearhead.training.recipe_keys import Band
 
 
@@ -71,7 +70,10 @@ def figure(results: Mapping[str, Any], path: str) -> float | None:
 def verdict(found: Mapping[str, Any]) -> str:
     """One expectation as a line."""
     low, high = found["low"], found["high"]
-    band = f"{low} to {high}" if low is not None and high is not None else f"at least {low}" if high is None else f"at most {high}"
+    if low is not None and high is not None:
+        band = f"{low:g} to {high:g}"
+    else:
+        band = f"at most {high:g}" if low is None else f"at least {low:g}"
     if found["met"] is None:
         return f"{found['what']} was not measured; expected {band}"
     return f"{found['what']} {found['value']:g}: {'as' if found['met'] else 'NOT as'} expected, {band}"

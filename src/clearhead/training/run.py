@@ -6,44 +6,44 @@
       report.json      what was read, kept and dropped, and why
       checkpoints/     the newest states to resume from
       log.jsonl        a line for every few steps
+      curves.png       the same as a picture
       model/           what was learnt: `ch.load` opens it, and transformers does
+      adapter/         with lora: what was learnt alone, which peft reads
       results.json     what it scored, and how that was counted
+
+On several processes all ranks carry it out, and rank 0 alone writes.
 """
 
 import json
-from contextlib import AbstractContextManager, nullcontext
+import shutil
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
-from torch import nn
 
-from clearhead.errors import ConfigError, TrainingError
+from clearhead.errors import CheckpointError, ConfigError, DivergedError, StoppedError, TrainingError
 from clearhead.model.devices import find
-from clearhead.model.dropout import Dropout
-from clearhead.training import checkpoint, flops
-from clearhead.training.architectures import configure
-from clearhead.training.averaging import LastAverage, MovingAverage, using
-from clearhead.training.callbacks.bar import Bar
-from clearhead.training.callbacks.callback import Callback
+from clearhead.training import checkpoint
+from clearhead.training.adapters import save_adapter
+from clearhead.training.assembly import CHECKPOINTS, build_model, build_trainer, watchers, whole_model
+from clearhead.training.averaging import using
+from clearhead.training.bases import Base, language_of, open_base
 from clearhead.training.callbacks.evaluation import Evaluate, averaged
-from clearhead.training.callbacks.log import JsonLog
 from clearhead.training.callbacks.saving import Save
-from clearhead.training.callbacks.tensorboard import TensorBoard
-from clearhead.training.learners import new_model, save_model
-from clearhead.training.optimiser import Adam, build_optimiser
-from clearhead.training.prepare import Prepared, Say, Sides, prepare
+from clearhead.training.files import write_whole
+from clearhead.training.learners import save_model
+from clearhead.training.prepare import Prepared, Sides, prepare
+from clearhead.training.preview import can_score, heads
+from clearhead.training.ranks import Ranks, join
 from clearhead.training.recipe import Recipe
-from clearhead.training.recipe_keys import Average
-from clearhead.training.recipe_keys import Schedule as ScheduleChoice
-from clearhead.training.scoring import score
-from clearhead.training.schedules import Schedule, constant, cosine, inverse_square_root, warmup_stable_decay
-from clearhead.training.tasks import KINDS
-from clearhead.training.trainer import Settings, Trainer
+from clearhead.training.results import circumstances, expectations, parameters
+from clearhead.training.run_folder import held, settle
+from clearhead.training.scoring import likelihood, score
+from clearhead.training.trainer import Trainer
 
-LOG_EVERY = 20  # steps
+RESULTS = "results.json"
 
 
 @dataclass(kw_only=True, slots=True)
@@ -55,6 +55,7 @@ class Run:
     threads: int | None = None
     resume: bool = False
     tensorboard: bool = False
+    offline: bool = False
     console: Any = None  # rich's, for people; None: silent
     said: list[str] = field(default_factory=list)
 
@@ -62,152 +63,144 @@ class Run:
         """Tell people what goes on."""
         self.said.append(line)
         if self.console is not None:
-            self.console.print(line, highlight=False, markup=False)
+            self.console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def train(recipe: Recipe, run: Run) -> dict[str, Any]:
     """Carry out a recipe; what it scored, as results.json has it.
 
     Raises:
-        ConfigError: the folder holds another run, or there is nothing to resume.
-        DataError, TrainingError: the data, or the run, cannot be gone on with.
+        ConfigError: the folder holds another run, or is in use.
+        DataError, TrainingError: the data, or the run, cannot be gone on with; what was there before is there still.
+        StoppedError: a signal came, and the run was saved.
     """
-    open_folder(recipe, run)
+    ranks = join(run.device)
+    if not ranks.first:
+        run.console = None
+    try:
+        with ExitStack() as stack:
+            with ranks.turn() as writes:
+                if writes:
+                    can_score(recipe)
+                    stack.enter_context(held(run.folder))
+                    settle(run.folder, recipe, resume=run.resume or ranks.restarted)
+            results = carry_out(recipe, run, ranks)
+    except OSError as e:
+        where = e.filename or run.folder
+        raise TrainingError(f"{where} cannot be used ({e.strerror}); mend that, then go on with --resume") from None
+    ranks.leave()
+    return results
+
+
+def carry_out(recipe: Recipe, run: Run, ranks: Ranks) -> dict[str, Any]:
+    """The run, in a folder that is its own."""
     if run.threads is not None:
         torch.set_num_threads(run.threads)
-    prepared = prepare(recipe, run.folder / "data", None, run.say)
-    if prepared.report is not None:
-        (run.folder / "report.json").write_text(prepared.report.json(), encoding="utf-8")
-        if run.console is not None:
-            run.console.print(prepared.report.table())
-    model = build(recipe, prepared, run.device)
-    trainer = build_trainer(recipe, model, prepared, run)
-    places = checkpoint.found(run.folder / "checkpoints")
-    if run.resume and places:
-        checkpoint.restore(places[-1], trainer)
-        run.say(f"resumed after step {trainer.progress.step}")
-    trainer.run()
-    if trainer.progress.step < recipe.training.steps and not by_itself(trainer):
-        raise TrainingError(f"stopped after step {trainer.progress.step}: {trainer.stopped}; go on with --resume")
-    return finish(recipe, trainer, prepared, run)
+    device = find(ranks.device(run.device))
+    base = None if recipe.base is None else open_base(recipe.base, offline=run.offline)
+    prepared = prepared_by_one(recipe, run, ranks, base)
+    model = build_model(recipe, prepared, base).to(device)
+    trainer = build_trainer(recipe, model, prepared, ranks)
+    trainer.callbacks = watchers(recipe, trainer, run.folder, run.say, tensorboard=run.tensorboard, console=run.console)
+    if run.resume or ranks.restarted:
+        go_on(trainer, run)
+    learn(trainer, run)
+    return finish(recipe, trainer, prepared, run, base)
 
 
-def by_itself(trainer: Trainer) -> bool:
-    """Whether a run that ended early had learnt enough, and was not told to stop."""
-    return trainer.stopped.startswith("no better")
+def prepared_by_one(recipe: Recipe, run: Run, ranks: Ranks, base: Base | None) -> Prepared:
+    """The data, made by rank 0 where it is not there yet and found by the others."""
+    language, folder = None if base is None else language_of(base), run.folder / "data"
+    with ranks.turn() as writes:
+        if writes:
+            if not (folder / "dev").is_dir():
+                for _ in heads(recipe, 1):  # a file of a test that is missing is no surprise for the end
+                    pass
+            made = prepare(recipe, folder, language, run.say)
+            if made.report is not None:
+                write_whole(run.folder / "report.json", made.report.json())
+                if run.console is not None:
+                    run.console.print(made.report.table())
+    return made if ranks.first else prepare(recipe, folder, language, run.say)
 
 
-def open_folder(recipe: Recipe, run: Run) -> None:
-    """Make the run's folder, or find it to resume.
+def go_on(trainer: Trainer, run: Run) -> None:
+    """Be where the newest checkpoint that can be read was written; a damaged one is passed over with a warning.
 
     Raises:
-        ConfigError: it holds a run and is not to be resumed, or by another recipe.
+        CheckpointError: there are some, and none can be read.
     """
-    path = run.folder / "recipe.yaml"
-    text = yaml.safe_dump(recipe.model_dump(mode="json", exclude_unset=True), sort_keys=False, allow_unicode=True)
-    if path.is_file():
-        if not run.resume:
-            raise ConfigError(f"{run.folder} holds a run; go on with --resume, or name another folder with --output")
-        if (before := differing(path.read_text(encoding="utf-8"), text)) is not None:
-            raise ConfigError(f"{run.folder} holds a run of another recipe: {before}; name another folder with --output")
-    run.folder.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
+    places = checkpoint.found(run.folder / CHECKPOINTS)
+    if not places:
+        run.say(f"there is no checkpoint in {run.folder} yet; beginning")
+        return
+    for place in reversed(places):
+        try:
+            checkpoint.restore(place, trainer)
+        except CheckpointError as e:
+            failed = e
+            run.say(f"warning: {e}")
+        else:
+            run.say(f"going on after step {trainer.progress.step}")
+            return
+    raise failed
 
 
-def differing(before: str, now: str) -> str | None:
-    """The first line in which two recipes differ, but for how long they run."""
-    old, new = (
-        [line for line in text.splitlines() if not line.strip().startswith(("steps:", "every:", "patience:"))]
-        for text in (before, now)
-    )
-    if old == new:
-        return None
-    return next((f"it had {a.strip()!r}" for a, b in zip(old, new, strict=False) if a != b), "it has other keys")
+def learn(trainer: Trainer, run: Run) -> None:
+    """The loop, to its end.
+
+    Raises:
+        TrainingError: the loss is no number any more.
+        StoppedError: a signal came.
+    """
+    try:
+        trainer.run()
+    except DivergedError as e:
+        remedy = "begin anew in another folder, with a lower training.lr or training.clip"
+        raise TrainingError(f"{e}, after step {trainer.progress.step}; {remedy} ({kept(run.folder)})") from None
+    save = next(c for c in trainer.callbacks if isinstance(c, Save))
+    if save.asked:
+        raise StoppedError(f"stopped after step {trainer.progress.step}, and saved", save.asked)
 
 
-def build(recipe: Recipe, prepared: Prepared, device: str) -> nn.Module:
-    """The model to learn."""
-    assert recipe.model is not None
-    language, kind = prepared.language, KINDS[recipe.task]
-    config = configure(
-        recipe.model, language.tokenizer.vocab_size, seq2seq=kind.seq2seq, labels=language.labels
-    )
-    return new_model(config, recipe.seed).to(find(device))
+def kept(folder: Path) -> str:
+    """Which checkpoints are there."""
+    steps = [str(checkpoint.step_of(place)) for place in checkpoint.found(folder / CHECKPOINTS)]
+    return f"the weights of step {' and '.join(steps)} are kept" if steps else "there is no checkpoint yet"
 
 
-def build_trainer(recipe: Recipe, model: nn.Module, prepared: Prepared, run: Run) -> Trainer:
-    """The loop with everything around it."""
-    t = recipe.training
-    log = JsonLog(run.folder / "log.jsonl", LOG_EVERY)
-    evaluate = Evaluate(recipe.evaluation.every, recipe.evaluation.patience, log)
-    callbacks: list[Callback] = [evaluate, log]
-    if run.tensorboard:
-        callbacks.append(TensorBoard(run.folder / "tensorboard", LOG_EVERY))
-    if run.console is not None:
-        peak = flops.peak(next(model.parameters()).device, t.precision)
-        cost = flops.per_token(model, t.context, passes=2 if t.consistency else 1)
-        callbacks.append(Bar(run.console, evaluate, cost, peak))
-    callbacks.append(Save(run.folder / "checkpoints", recipe.saving.every, recipe.saving.keep, run.say))
-    adam = Adam(lr=t.lr, betas=t.betas, eps=t.eps, weight_decay=t.weight_decay)
-    return Trainer(
-        model,
-        KINDS[recipe.task].objective(recipe, prepared.train, prepared.dev, prepared.language),
-        build_optimiser(model, adam),
-        build_schedule(t.schedule, t.steps),
-        settings(recipe),
-        average=build_average(t.average, model),
-        callbacks=callbacks,
-    )
-
-
-def settings(recipe: Recipe) -> Settings:
-    """What the loop reads of a recipe."""
-    t = recipe.training
-    return Settings(
-        steps=t.steps,
-        accumulate=t.accumulate,
-        precision=t.precision,
-        dropout=Dropout(**t.dropout.model_dump()),
-        smoothing=t.smoothing,
-        consistency=t.consistency,
-        clip=t.clip,
-    )
-
-
-def build_schedule(choice: ScheduleChoice, steps: int) -> Schedule:
-    """The learning rate's factor by step."""
-    if choice.kind == "cosine":
-        return cosine(choice.warmup, steps, choice.floor)
-    if choice.kind == "warmup_stable_decay":
-        return warmup_stable_decay(choice.warmup, steps, choice.decay, choice.floor)
-    return inverse_square_root(choice.warmup) if choice.kind == "inverse_square_root" else constant(choice.warmup)
-
-
-def build_average(choice: Average, model: nn.Module) -> MovingAverage | LastAverage | None:
-    """What follows the weights."""
-    if choice.kind == "ema":
-        return MovingAverage(model, choice.decay)
-    return LastAverage(choice.count, choice.every) if choice.kind == "last" else None
-
-
-def finish(recipe: Recipe, trainer: Trainer, prepared: Prepared, run: Run) -> dict[str, Any]:
-    """Test and export what was learnt."""
+def finish(recipe: Recipe, trainer: Trainer, prepared: Prepared, run: Run, base: Base | None) -> dict[str, Any]:
+    """Test and export what was learnt. All ranks take part; those that do not write know only the loss."""
     evaluate = next(c for c in trainer.callbacks if isinstance(c, Evaluate))
     with chosen(recipe, trainer, evaluate):
-        results = {
-            "recipe": recipe.name,
-            "steps": trainer.progress.step,
-            "seconds": round(trainer.progress.seconds, 1),
-            "tokens": trainer.progress.tokens,
-            "parameters": parameters(trainer.model),
-            "dev_nll": round(evaluate.best if recipe.evaluation.keep == "best" else evaluate.last, 5),
-            "threads": torch.get_num_threads(),
-            "device": str(trainer.device),
-            "scores": score(recipe, trainer, prepared, Sides(recipe).tests(), run.say),
-        }
-        export(run, trainer.model, prepared)
-    (run.folder / "results.json").write_text(json.dumps(results, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        scores = {"dev": likelihood(trainer)}
+        results = summary(recipe, trainer, evaluate.best_step, scores["dev"]["nll"])
+        trainer.model = whole_model(trainer, lambda: build_model(recipe, prepared, base))
+        with trainer.ranks.turn() as writes:
+            if writes:
+                scores |= score(recipe, trainer, prepared, Sides(recipe).tests(), run.say)
+                export(recipe, trainer, prepared, run)
+    results["scores"] = scores
+    results["expected"] = expectations(results, recipe.expect)
+    if trainer.ranks.first:
+        write_whole(run.folder / RESULTS, json.dumps(results, indent=2, ensure_ascii=False) + "\n")
     return results
+
+
+def summary(recipe: Recipe, trainer: Trainer, best_step: int, dev_nll: float) -> dict[str, Any]:
+    """What is known of a run before it is tested."""
+    p = trainer.progress
+    return {
+        "recipe": recipe.name,
+        "steps": p.step,
+        "seconds": round(p.seconds, 1),
+        "tokens": p.tokens,
+        "tokens_per_second": round(p.tokens / p.seconds, 1),
+        "parameters": parameters(trainer.model),
+        "dev_nll": dev_nll,
+        "best_step": best_step,
+        **circumstances(recipe.seed, trainer.device, trainer.ranks.world),
+    }
 
 
 def chosen(recipe: Recipe, trainer: Trainer, evaluate: Evaluate) -> AbstractContextManager[None]:
@@ -216,20 +209,15 @@ def chosen(recipe: Recipe, trainer: Trainer, evaluate: Evaluate) -> AbstractCont
     return using(trainer.model, weights) if weights else nullcontext()
 
 
-def export(run: Run, model: nn.Module, prepared: Prepared) -> None:
-    """Write the model, where its family has a file for it."""
-    folder = run.folder / "model"
+def export(recipe: Recipe, trainer: Trainer, prepared: Prepared, run: Run) -> None:
+    """Write the model, in the place of one that an earlier end of this run left; not where its family has no file for
+    it."""
+    language = prepared.language
+    for name in ("model", "adapter"):
+        shutil.rmtree(run.folder / name, ignore_errors=True)
     try:
-        save_model(folder, model, prepared.language.special, prepared.language.tokenizer)
+        save_model(run.folder / "model", trainer.model, language.special, language.tokenizer, language.template)
+        if recipe.lora is not None and recipe.base is not None:
+            save_adapter(run.folder / "adapter", trainer.model, recipe.base)
     except ConfigError as e:
         run.say(f"no model is exported: {e}")
-
-
-def parameters(model: nn.Module) -> dict[str, int]:
-    """How many numbers are learnt, in the tables of tokens and positions and elsewhere."""
-    counts = {"embeddings": 0, "others": 0}
-    for name, p in model.named_parameters():
-        counts["embeddings" if name.startswith("embed.") or name == "embed.weight" else "others"] += p.numel()
-    return counts
-
-

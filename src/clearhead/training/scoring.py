@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from clearhead.model.transformer import Transformer
-from clearhead.training.chunks import COUNTED, ChunkScore, Counts, chunk_score, chunks
+from clearhead.training.chunks import COUNTED, ChunkScore, Counts, chunk_score
 from clearhead.training.data.records import Record
 from clearhead.training.decoding import translate
 from clearhead.training.labelling import label_words
@@ -13,7 +13,7 @@ from clearhead.training.learners import executor_of
 from clearhead.training.metrics import SCORES
 from clearhead.training.prepare import Prepared, Say
 from clearhead.training.recipe import Recipe
-from clearhead.training.tasks import Language, labelled
+from clearhead.training.tasks import labelled
 from clearhead.training.trainer import Trainer
 from clearhead.training.words import Cutter
 
@@ -21,8 +21,8 @@ Found = dict[str, Any]
 
 
 def score(recipe: Recipe, trainer: Trainer, prepared: Prepared, tests: dict[str, list[Record]], say: Say) -> Found:
-    """Every test's scores by its name, and what holds for the held-out data of the run itself."""
-    found: Found = {"dev": likelihood(trainer, prepared)}
+    """Every test's scores by its name."""
+    found: Found = {}
     scorer = BY_TASK.get(recipe.task)
     for name, records in tests.items() if scorer is not None else ():
         assert scorer is not None
@@ -31,8 +31,8 @@ def score(recipe: Recipe, trainer: Trainer, prepared: Prepared, tests: dict[str,
     return found
 
 
-def likelihood(trainer: Trainer, prepared: Prepared) -> Found:
-    """Loss and perplexity per scored token."""
+def likelihood(trainer: Trainer) -> Found:
+    """Loss and perplexity per scored token of the held-out data of the run itself; all ranks take part."""
     nll = trainer.evaluate()
     return {"nll": round(nll, 5), "perplexity": round(math.exp(min(nll, 700)), 4)}
 
@@ -92,13 +92,3 @@ BY_TASK: dict[str, Callable[[Recipe, Trainer, Prepared, list[Record]], Found]] =
     "translation": translations,
     "labels": labels,
 }
-
-
-def check_labels(recipe: Recipe, language: Language) -> None:
-    """Refuse to count entities in labels that are not IOB2's, before a run and not after it.
-
-    Raises:
-        DataError: such a label.
-    """
-    if recipe.task == "labels" and "f1" in recipe.evaluation.scores:
-        chunks(language.labels)

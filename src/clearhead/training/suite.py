@@ -38,7 +38,9 @@ Outcome = Literal["better", "worse"]
 class Suite(Strict):
     """Runs to be compared."""
 
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9.-]*$", description="What the suite is called; its folder is runs/NAME.")
+    name: str = Field(
+        pattern=r"^[a-z0-9][a-z0-9.-]*$", description="What the suite is called; its folder is runs/NAME."
+    )
     about: str = Field(description="What is compared, in a sentence.")
     recipe: str = Field(description="The recipe that the runs share: a file, or one that comes along.")
     overrides: Changes = Field(default_factory=dict, description="Keys that all runs have otherwise than the recipe.")
@@ -105,9 +107,7 @@ def slug(label: str) -> str:
     return "-".join("".join(c if c.isalnum() else " " for c in label.lower()).split())
 
 
-def carry_out(
-    suite: Suite, folder: Path, run: Callable[[Path], Run], overrides: Sequence[str] = ()
-) -> list[Line]:
+def carry_out(suite: Suite, folder: Path, run: Callable[[Path], Run], overrides: Sequence[str] = ()) -> list[Line]:
     """All runs, one after the other; `run` says how one is carried out in its folder."""
     lines = []
     for label, recipe in recipes(suite, overrides).items():

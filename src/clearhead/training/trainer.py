@@ -17,7 +17,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from clearhead.errors import TrainingError
+from clearhead.errors import DivergedError
 from clearhead.model.dropout import Dropout
 from clearhead.training.averaging import LastAverage, MovingAverage
 from clearhead.training.callbacks.callback import Callback
@@ -51,6 +51,7 @@ class Settings:
     dropout: Dropout = field(default_factory=Dropout)
     smoothing: float = 0.0
     consistency: float = 0.0  # R-Drop's weight; 0: one pass
+    consistency_from: int = 0  # the step it begins with
     clip: float | None = 1.0
     seed: int = 0  # of what one rank draws and no other does
 
@@ -99,7 +100,8 @@ class Trainer:
         """Step until all steps are done, or a callback has had enough.
 
         Raises:
-            TrainingError: a loss or a gradient that is no number, or a rank that was lost.
+            DivergedError: a loss or a gradient that is no number.
+            TrainingError: a rank that was lost.
         """
         self.model.train()
         for callback in self.callbacks:
@@ -120,7 +122,7 @@ class Trainer:
         learnt = [self.learn(share, last=share is shares[-1]) for share in shares]
         objective, nll, tokens, read = self.ranks.sums(*totals(learnt))
         if not math.isfinite(objective):
-            raise TrainingError(f"the loss is {objective} at step {self.progress.step}")
+            raise DivergedError(f"the loss is {objective}")
         self.apply(tokens)
         done = self.progress
         done.nll = nll / tokens
@@ -133,7 +135,7 @@ class Trainer:
         """The gradients of a share of a batch, added to those there are: its loss, and how many tokens were read.
         With the last of an update, ranks add up theirs."""
         batch = self.objective.batch(share.rows, share.epoch).part(share.first, share.ranks).to(self.device)
-        passes = batch.twice() if self.settings.consistency else batch
+        passes = batch.twice() if self.consistency else batch
         with self.parallel.adding(last):
             loss = self.parallel.loss(self.loss, passes, self.settings.dropout)
             loss.objective.backward()
@@ -147,8 +149,12 @@ class Trainer:
             parts = self.model.output(states[batch.scored])
         if dropout is None:
             return cross_entropy(parts, batch.labels)
-        s = self.settings
-        return cross_entropy(parts, batch.labels, smoothing=s.smoothing, consistency=s.consistency)
+        return cross_entropy(parts, batch.labels, smoothing=self.settings.smoothing, consistency=self.consistency)
+
+    @property
+    def consistency(self) -> float:
+        """R-Drop's weight at this step."""
+        return self.settings.consistency if self.progress.step >= self.settings.consistency_from else 0.0
 
     def apply(self, tokens: float) -> None:
         """Move the weights along the gradients, which are sums over `tokens` of all ranks."""

@@ -111,5 +111,7 @@ def wrong(what: str, place: Any) -> yaml.MarkedYAMLError:
 def explain(error: yaml.YAMLError) -> str:
     """An error in one line, with the line it is about."""
     if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
-        return f"line {error.problem_mark.line + 1}: {error.problem}"
+        problem = str(error.problem)
+        told = f"{error.context}, {problem}" if problem.startswith("but ") else problem
+        return f"line {error.problem_mark.line + 1}: {told}"
     return " ".join(str(error).split())

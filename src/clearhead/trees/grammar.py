@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from clearhead.errors import OptionError
 from clearhead.trees.automaton import State
-from clearhead.trees.linear import Scheme, closing, follows
+from clearhead.trees.linear import Scheme, follows
 
 Mask = NDArray[np.bool_]  # [V]
 Ids = tuple[int, ...]
@@ -45,10 +45,8 @@ def grammar(scheme: Scheme, symbols: Mapping[str, int], end: int, vocab_size: in
     labels = [symbol[1:] for symbol in symbols if symbol.startswith("(")]
     marks = [symbol for symbol in symbols if not symbol.startswith(("(", ")"))]
     for label in labels:
-        if closing(label, scheme) not in symbols:
-            raise OptionError(
-                f"the vocabulary opens {label!r} and lacks {closing(label, scheme)!r} to close it; add it"
-            )
+        if ")" + label not in symbols:
+            raise OptionError(f"the vocabulary opens {label!r} and lacks {')' + label!r} to close it; add it")
     if not labels or not marks:
         raise OptionError(
             f"the vocabulary has {len(labels)} brackets and {len(marks)} marks of words; a tree needs both"
@@ -56,7 +54,7 @@ def grammar(scheme: Scheme, symbols: Mapping[str, int], end: int, vocab_size: in
     return Grammar(
         scheme=scheme,
         symbols={i: symbol for symbol, i in symbols.items()},
-        closings={label: symbols[closing(label, scheme)] for label in labels},
+        closings={label: symbols[")" + label] for label in labels},
         opening=mask([symbols["(" + label] for label in labels], vocab_size),
         leaf=mask([symbols[mark] for mark in marks], vocab_size),
         end=end,
@@ -161,7 +159,7 @@ class Writing:
             if token == self.grammar.end and prefix.state.complete:
                 return Prefix(prefix.state, over=True)
             symbol = self.grammar.symbols.get(token)
-            state = None if symbol is None else follows(prefix.state, symbol, self.grammar.scheme)
+            state = None if symbol is None else follows(prefix.state, symbol)
             if state is not None:
                 read = state.words < prefix.state.words
                 return Prefix(state, self.spellings[-prefix.state.words] if read else ())

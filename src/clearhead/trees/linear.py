@@ -1,10 +1,20 @@
-"""A tree as the sequence of symbols a decoder writes, and back (Vinyals et al. 2015, "Grammar as a Foreign Language").
+"""A tree as the sequence of symbols a decoder writes, and back (Vinyals et al. 2015, 1412.7449, section 2.2).
 
 Their form of `(S (NP (DT The) (NN cat)) (VP (VBZ sleeps)))` is `(S (NP XX XX )NP (VP XX )VP )S`: labelled brackets, and
-one mark for "the next word", whatever its tag. A `Scheme` says how ours departs from it:
+one mark for "the next word" whatever its tag. That needs millions of sentences, for all that says which word a mark
+stands for is their number. Made for some thousands of them, ours departs from it:
 
+- *spelled*: behind each mark a decoder reads the word itself, in the pieces its vocabulary has for it. They are not
+  chosen, since only these may come, but what decides about a bracket then sees the words around it, and attention
+  finds their place in the source by what they are.
 - Constituents over the same words are one bracket with a joint label, `(S+VP`. Sequences are shorter, every bracket
-  then holds a word or two children at least, and so a sentence has finitely many trees.
+  holds a word or two children at least, and so a sentence has finitely many trees (`automaton`).
+- *leaves*: a mark may be the word's tag, which the decoder then predicts; the sequence is no longer for it.
+- *order*: a bracket may open behind its first child, `XX (NP XX )NP (S XX (VP )VP )S`, when more is known of what it
+  holds (Fernandez-Gonzalez and Gomez-Rodriguez 2020, 2005.13334).
+
+Closing brackets keep their labels, as theirs do: what was closed is read off the last symbol, not off all before it,
+and the same paper found that it helps.
 """
 
 from collections import Counter
@@ -22,12 +32,11 @@ MARK = "XX"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Scheme:
-    """How trees are written."""
+    """How trees are written; the paper's way is not spelled."""
 
     order: Order = "top-down"
     leaves: Literal["mark", "tag"] = "mark"
-    closing: Literal["labelled", "bare"] = "labelled"
-    spelled: bool = True
+    spelled: bool = True  # by `training.parsing`, whose vocabulary has the pieces; symbols are the same either way
 
 
 def linearized(tree: Tree, scheme: Scheme) -> list[str]:
@@ -43,21 +52,16 @@ def linearized(tree: Tree, scheme: Scheme) -> list[str]:
         else:
             opening, first, *rest = "(" + node.label, *node.children
             begin: list[Tree | str] = [opening, first] if scheme.order == "top-down" else [first, opening]
-            waiting += reversed([*begin, *rest, closing(node.label, scheme)])
+            waiting += reversed([*begin, *rest, ")" + node.label])
     return found
 
 
-def closing(label: str, scheme: Scheme) -> str:
-    """The symbol that ends a constituent."""
-    return ")" + label if scheme.closing == "labelled" else ")"
-
-
-def follows(state: State, symbol: str, scheme: Scheme) -> State | None:
+def follows(state: State, symbol: str) -> State | None:
     """The state after a symbol, or None where it may not come next."""
     if symbol.startswith("("):
         return state.opened(symbol[1:])
     if symbol.startswith(")"):
-        right = state.top is not None and symbol == closing(state.top.label, scheme)
+        right = state.top is not None and symbol == ")" + state.top.label
         return state.closed() if right else None
     return state.read()
 
@@ -73,7 +77,7 @@ def tree_of(symbols: Sequence[str], leaves: Sequence[Tree], scheme: Scheme) -> T
     state = State(order=scheme.order, words=len(leaves), room=5 * len(leaves))
     building = Building(leaves, scheme)
     for place, symbol in enumerate(symbols):
-        after = follows(state, symbol, scheme)
+        after = follows(state, symbol)
         if after is None:
             raise DataError(f"symbol {place}, {symbol!r:.40}, cannot come there in a tree over {len(leaves)} words")
         building.take(symbol)

@@ -29,21 +29,21 @@ class Card:
     scores: dict[str, Any]  # by test; `quantisation` is what int8 cost
 
 
-def pairs(where: Path = HERE) -> list[tuple[str, str]]:
+def pairs() -> list[tuple[str, str]]:
     """The pairs of languages there are, as (from, to)."""
-    names = sorted(card.parent.name for card in where.glob(f"*/{CARD}"))
+    names = sorted(card.parent.name for card in HERE.glob(f"*/{CARD}"))
     return [(source, target) for source, _, target in (name.partition("-") for name in names)]
 
 
-def find(from_: str, to: str, where: Path = HERE) -> Path:
+def find(from_: str, to: str) -> Path:
     """The folder of a pair.
 
     Raises:
         UnknownModelError: there is none; the message names those there are.
     """
-    known = pairs(where)
+    known = pairs()
     if (from_, to) in known:
-        return where / f"{from_}-{to}"
+        return HERE / f"{from_}-{to}"
     if not known:
         raise UnknownModelError(
             f"no translator from {from_} to {to}: this installation came without any (recipes everyday-en-de and "

@@ -40,7 +40,7 @@ class Evaluate(Callback):
         with using(trainer.model, averaged(trainer)):
             self.last, self.last_step = trainer.evaluate(), step
             if not math.isfinite(self.last):
-                raise DivergedError(f"the loss on dev is {self.last} after step {step}")
+                raise DivergedError(f"the loss on dev is {self.last}")
             if self.last < self.best:
                 self.best, self.best_step = self.last, step
                 self.weights = snapshot(trainer.model)

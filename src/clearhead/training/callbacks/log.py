@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from clearhead.training.callbacks.callback import Callback, Warn, silently
-from clearhead.training.files import append, write_whole
+from clearhead.training.files import append, read_json_lines, write_whole
 from clearhead.training.trainer import Trainer
 
 
@@ -22,7 +22,7 @@ class JsonLog(Callback):
     def before(self, trainer: Trainer) -> None:
         """Keep the lines up to where the run is."""
         if self.path.exists():
-            kept = [line for line in read_log(self.path) if line["step"] <= trainer.progress.step]
+            kept = [line for line in read_json_lines(self.path) if line["step"] <= trainer.progress.step]
             write_whole(self.path, "".join(map(as_line, kept)))
 
     def after(self, trainer: Trainer) -> None:
@@ -60,14 +60,3 @@ def described(trainer: Trainer) -> dict[str, Any]:
         "seconds": round(p.seconds, 3),
         "tokens_per_second": round(p.tokens / p.seconds, 1),
     }
-
-
-def read_log(path: Path) -> list[dict[str, Any]]:
-    """All lines but a last one that was cut off."""
-    lines = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        try:
-            lines.append(json.loads(line))
-        except ValueError:
-            break
-    return lines

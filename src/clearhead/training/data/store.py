@@ -85,5 +85,3 @@ def mapped(folder: Path, name: str) -> Ragged:
     starts = np.load(folder / f"{name}.starts.npy", mmap_mode="r", allow_pickle=False)
     flat = np.memmap(folder / f"{name}.ids", dtype=np.int32, mode="r") if starts[-1] else np.zeros(0, dtype=np.int32)
     return Ragged(flat, starts)
-
-

@@ -54,7 +54,11 @@ def pairs(examples: Examples, rows: Integers, *, start: int, pad: int) -> Batch:
     target = torch.cat([labels.new_full((len(said), 1), start), labels[:, :-1]], dim=1)
     scored = real([len(row) for row in said], labels.shape[1])
     return Batch(
-        ids=padded(source, pad), lengths=[len(row) for row in source], target=target, scored=scored, labels=labels[scored]
+        ids=padded(source, pad),
+        lengths=[len(row) for row in source],
+        target=target,
+        scored=scored,
+        labels=labels[scored],
     )
 
 

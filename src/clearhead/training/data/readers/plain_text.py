@@ -1,15 +1,17 @@
 """Plain text: every line a record, or every paragraph, or every document, or one text that goes on through the file."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from clearhead.training.data.lines import Line
 from clearhead.training.data.readers.base import FileSource, Reading
 from clearhead.training.data.records import Fault, Row
+
+Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class PlainText(FileSource):
@@ -26,11 +28,21 @@ class PlainText(FileSource):
         default=65_536, ge=1, description="Characters of a piece, more or less: it ends where a line does."
     )
 
+    part: tuple[Share, Share] = Field(
+        default=(0.0, 1.0),
+        strict=False,
+        description="With unit file: from which to which share of its characters, such as [0.9, 1] for the last tenth.",
+    )
+
     @model_validator(mode="after")
     def separated(self) -> "PlainText":
-        """A separator belongs to documents."""
+        """A separator belongs to documents, and a part to a text that goes on."""
         if (self.unit == "document") != (self.separator is not None):
             raise ValueError("unit document needs a separator, and no other unit has one")
+        if self.part[0] >= self.part[1]:
+            raise ValueError(f"part {list(self.part)} is empty; the first share must be below the second")
+        if self.unit != "file" and self.part != (0.0, 1.0):
+            raise ValueError(f"part is for unit file; the unit is {self.unit}")
         return self
 
     def rows(self, reading: Reading) -> Iterator[Row]:
@@ -39,7 +51,7 @@ class PlainText(FileSource):
             if self.unit == "line":
                 yield from (row(path, line.number, line.text.strip(), line.fault) for line in reading.lines(path))
             elif self.unit == "file":
-                yield from continuous(path, reading.lines(path), self.piece)
+                yield from continuous(path, within(path, reading, self.part), self.piece)
             else:
                 yield from blocks(path, reading.lines(path), self.separator, reading.checks.max_bytes)
 
@@ -86,6 +98,21 @@ class Block:
     def row(self, path: Path) -> Row:
         """The text, or what is wrong with it."""
         return row(path, self.first, "\n".join(self.texts).strip(), self.fault)
+
+
+def within(path: Path, reading: Reading, part: tuple[float, float]) -> Iterator[Line]:
+    """The lines of a part of a file; the first and the last may be parts of lines. The file is read twice for it."""
+    if part == (0.0, 1.0):
+        yield from reading.lines(path)
+        return
+    total = sum(len(line.text) + line.ended for line in reading.lines(path))
+    begin, end = (int(total * share) for share in part)
+    at = 0
+    for line in reading.lines(path):
+        first, last = max(begin - at, 0), min(end - at, len(line.text) + line.ended)
+        at += len(line.text) + line.ended
+        if line.fault is not None or first < last:
+            yield replace(line, text=line.text[first:last], ended=line.ended and last > len(line.text))
 
 
 def continuous(path: Path, lines: Iterable[Line], piece: int) -> Iterator[Row]:
