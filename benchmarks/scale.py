@@ -1,8 +1,8 @@
 """`python -m benchmarks.scale`: what the paper's runs take on 8 GPUs, and where a thousand stop paying; docs/scale.md
 explains the formulas.
 
-`--measure cuda` first trains both models for some steps on one GPU, and the hours follow from what that gave; without
-it, from a GPU's published peak and an assumed share of it. A token is a scored one: of the target, with one of the source
+`--measure cuda` first trains both models for some steps on one GPU, and hours follow from what that gave as well as
+from published peaks and an assumed share of them. A token is a scored one, of the target, with one of the source
 beside it.
 """
 
@@ -74,6 +74,7 @@ MACHINES = (  # peaks: NVIDIA's data sheets of each, dense; links: of DGX machin
     Machine(name="H100", peak=989e12),
 )
 SHARES = (0.2, 0.4)  # of the peak
+SHARES_OF = tuple((machine, share) for machine in MACHINES for share in SHARES)
 
 
 def works() -> list[Work]:
@@ -96,8 +97,8 @@ def seconds(work: Work, sustained: float, gpus: int) -> float:
 
 
 def exchange(work: Work, link: float, gpus: int, *, sharded: bool = False) -> float:
-    """Seconds of a step in which gradients travel: in a ring, every GPU sends each byte nearly twice (Patarasuk and Yuan
-    2009); where weights are sharded they are gathered twice and gradients scattered once."""
+    """Seconds of a step in which gradients travel: in a ring, every GPU sends each byte nearly twice (Patarasuk and
+    Yuan 2009); where weights are sharded they are gathered twice and gradients scattered once."""
     return (3 if sharded else 2) * (gpus - 1) / gpus * work.weights * NUMBER / link
 
 
@@ -107,8 +108,8 @@ def least_tokens(work: Work, sustained: float, link: float) -> float:
 
 
 def slowest(spread: float, gpus: int) -> float:
-    """How much longer than one rank's time a step takes, where times vary by the share `spread`: the mean of the largest
-    of `gpus` normal numbers is about their deviation times sqrt(2 ln gpus)."""
+    """How many times one rank's time a step takes, where times vary by the share `spread`: the largest of n normal
+    numbers lies about sqrt(2 ln n) deviations above their mean."""
     return 1 + spread * math.sqrt(2 * math.log(gpus)) if gpus > 1 else 1.0
 
 
@@ -119,7 +120,9 @@ def measured(work: Work, device: str, steps: int = 20) -> Work:
     lengths = rng.integers(LENGTH // 2, 3 * LENGTH // 2, size=2000)
 
     def rows() -> Examples:
-        return {side: Ragged.of(rng.integers(0, vocabulary, n).tolist() for n in lengths) for side in ("source", "target")}
+        return {
+            side: Ragged.of(rng.integers(0, vocabulary, n).tolist() for n in lengths) for side in ("source", "target")
+        }
 
     model = new_model(work.config, 0).to(device)
     trainer = Trainer(
@@ -137,52 +140,57 @@ def measured(work: Work, device: str, steps: int = 20) -> Work:
     return replace(work, rate=(trainer.progress.tokens - tokens) / (perf_counter() - began))
 
 
-def hours(work: Work, gpus: int) -> list[str]:
-    """Lines: how long the run takes."""
-    lines = [
-        f"{work.name}: {work.weights / 1e6:.0f} M weights, {work.cost / 1e9:.2f} GFLOP a token,"
-        f" {work.steps:,} steps of {work.batch:,} tokens, {work.steps * work.batch * work.cost:.1e} FLOP"
+def hours(found: list[Work], gpus: int) -> list[str]:
+    """Table: how long the runs take."""
+    columns = [
+        f"{gpus} {machine.name}, {share:.0%} of {machine.peak / 1e12:.0f} TFLOP/s" for machine, share in SHARES_OF
     ]
-    for machine in MACHINES:
-        times = (seconds(work, share * machine.peak, gpus) / 3600 for share in SHARES)
-        shares = ", ".join(f"{time:.1f} h at {share:.0%} of its peak" for time, share in zip(times, SHARES, strict=True))
-        lines.append(f"  {gpus} x {machine.name} ({machine.peak / 1e12:.0f} TFLOP/s): {shares}")
-    if work.rate:
-        took = seconds(work, work.rate * work.cost, gpus) / 3600
-        lines.append(f"  measured on one: {work.rate:,.0f} tokens/s, {work.rate * work.cost / 1e12:.0f} TFLOP/s;")
-        lines.append(f"  {gpus} of them at that rate: {took:.1f} h, exchange not counted")
-    return lines
+    rows = [["run", "weights", "FLOP a token", "tokens", "FLOP", *columns, "measured on one", f"{gpus} of it"]]
+    for work in found:
+        tokens = work.steps * work.batch
+        times = [spoken(seconds(work, share * machine.peak, gpus)) for machine, share in SHARES_OF]
+        row = [work.name, f"{work.weights / 1e6:.0f} M", f"{work.cost / 1e9:.2f} G", f"{tokens:.1e}"]
+        row += [f"{tokens * work.cost:.1e}", *times, "", ""]
+        if work.rate:
+            row[-2:] = [f"{work.rate:,.0f} tokens/s", spoken(seconds(work, work.rate * work.cost, gpus))]
+        rows.append(row)
+    return table(rows)
 
 
-def limits(work: Work) -> list[str]:
-    """Lines: what a thousand GPUs meet."""
-    lines = [f"{work.name}, at {SHARES[-1]:.0%} of the peak"]
-    for machine in MACHINES:
-        sustained = SHARES[-1] * machine.peak
-        needed = least_tokens(work, sustained, machine.link)
-        near = exchange(work, machine.near, 8)
-        far = exchange(work, machine.link, 1000)
-        lines.append(
-            f"  {machine.name}: exchange {near * 1e3:.1f} ms within a machine of 8, {far * 1e3:.0f} ms among 1,000;"
-            f" computing takes as long from {needed:,.0f} tokens a GPU on, {1000 * needed / 1e6:.1f} M a batch of 1,000;"
-            f" a batch of {CRITICAL:,} feeds {CRITICAL / needed:.0f}"
-        )
-    return lines
+def limits(found: list[Work]) -> list[str]:
+    """Table: what more GPUs meet."""
+    rows = [["run", "on", "exchange among 8", "among 1,000", "least tokens a GPU", "batch of 1,000", "GPUs that pay"]]
+    for work in found:
+        for machine in MACHINES:
+            needed = least_tokens(work, SHARES[-1] * machine.peak, machine.link)
+            times = [exchange(work, machine.near, 8), exchange(work, machine.link, 1000)]
+            row = [work.name, machine.name, *(f"{time * 1e3:.1f} ms" for time in times)]
+            rows.append([*row, f"{needed:,.0f}", f"{needed / 1e3:.1f} M", f"{CRITICAL / needed:.0f}"])
+    return table(rows)
+
+
+def spoken(seconds: float) -> str:
+    """Hours."""
+    return f"{seconds / 3600:.2g} h"
+
+
+def table(rows: list[list[str]]) -> list[str]:
+    """Lines of Markdown, without columns in which there is nothing."""
+    kept = [i for i in range(len(rows[0])) if any(row[i] for row in rows[1:])]
+    lines = ["| " + " | ".join(row[i] for i in kept) + " |" for row in rows]
+    return [lines[0], "|---" * len(kept) + "|", *lines[1:]]
 
 
 def main() -> None:
     """The figures of docs/scale.md."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.scale", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.scale", description=str(__doc__).splitlines()[0])
     parser.add_argument("--gpus", type=int, default=8)
-    parser.add_argument("--measure", metavar="DEVICE", help="a device to train both models on for some steps, such as cuda")
+    parser.add_argument("--measure", metavar="DEVICE", help="a device to train both models on for some steps: cuda")
     asked = parser.parse_args()
     found = [work if asked.measure is None else measured(work, asked.measure) for work in works()]
-    for work in found:
-        print("\n".join(hours(work, asked.gpus)))
-    print("\nWhat limits more of them")
-    for work in found:
-        print("\n".join(limits(work)))
-    print(f"  the slowest of 1,000 ranks whose times vary by 3 %: {slowest(0.03, 1000) - 1:.0%} longer, of 8: {slowest(0.03, 8) - 1:.0%}")
+    print(*hours(found, asked.gpus), "", *limits(found), "", sep="\n")
+    late = ", ".join(f"{slowest(0.03, n) - 1:.0%} of {n:,}" for n in (8, 1000))
+    print(f"a step waits for the slowest rank, where their times vary by 3 %: {late}")
 
 
 if __name__ == "__main__":

@@ -68,6 +68,10 @@ SURFACE: dict[str, tuple[list[str], set[str]]] = {
         {"--output", "--resume", "--data", "--short", "--tensorboard", "--dry-run", "--list", "--show", "--json"}
         | {"--device", "--threads", "--offline"},
     ),
+    "compare": (
+        ["suite", "overrides"],
+        {"--output", "--data", "--list", "--png", "--svg", "--json", "--device", "--threads", "--offline"},
+    ),
     "curves": (["runs"], PICTURES - {"--html"} | {"--json"}),
     "models": ([], {"--json"}),
     "pull": (["names"], {"--json"}),

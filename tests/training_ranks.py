@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 
+from clearhead.model.dropout import Dropout
 from clearhead.training import checkpoint
 from clearhead.training.architectures import ModelChoice, configure
 from clearhead.training.averaging import LastAverage, MovingAverage, whole
@@ -44,6 +45,7 @@ class Job:
     save: tuple[int, ...] = ()
     average: str = "none"
     settings: dict[str, Any] = field(default_factory=dict)
+    dropout: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -117,7 +119,7 @@ def trainer(job: Job) -> Trainer:
         objective(job.task),
         build_optimiser(made, Adam(lr=3e-3, eps=1e-6, weight_decay=0.1)),
         constant(4),
-        Settings(steps=job.steps, seed=7, **{"clip": 0.7, **job.settings}),
+        Settings(steps=job.steps, seed=7, **{"clip": 0.7, **job.settings}, dropout=Dropout(**job.dropout)),
         average=averages[job.average](),
         callbacks=[Notes(job)],
         parallel=parallel,

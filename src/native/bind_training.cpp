@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <atomic>
 #include <exception>
+#include <map>
 #include <numeric>
 #include <vector>
 
@@ -359,18 +360,19 @@ struct EndShape {
   void check_columns(const Maybe<Floats>& a) const { require(!a || int(a->size()) == columns, "a number for each column"); }
 };
 
-void finish(const Maybe<Input>& x, const Input& y, const Output& total, const Maybe<Output>& out,
+void finish(const Maybe<Input>& x, const Input& y, const Maybe<Output>& total, const Maybe<Output>& out,
             const Maybe<Floats>& weight, const Maybe<Floats>& bias, const Maybe<FloatsOut>& statistics, bool centred,
             float eps, std::uint64_t seed, float rate, int threads, const std::string& instruction_set) {
   const EndShape shape(y);
   shape.check(x), shape.check(y), shape.check(total), shape.check(out), shape.check_columns(weight), shape.check_columns(bias);
   const bool normed = weight.has_value();
+  require(total || (normed && !x && rate == 0), "a total, unless y alone is normed");
   require(normed == out.has_value() && (!normed || (statistics && int(statistics->size()) == 2 * shape.rows)),
           "a norm has weights, an output, and two numbers for each row");
   SublayerEnd job;
   job.half = shape.half, job.columns = shape.columns, job.dropping = dropping_of(seed, rate);
   job.centred = centred, job.eps = eps, job.weight = data_of(weight), job.bias = data_of(bias);
-  job.x = memory_of(x), job.y = memory_of(y), job.total = total.data(), job.out = memory_of(out);
+  job.x = memory_of(x), job.y = memory_of(y), job.total = memory_of(total), job.out = memory_of(out);
   if (normed) job.mean = statistics->data(), job.inverse = job.mean + shape.rows;
   const TrainingKernels& k = chosen(instruction_set);
   share(pieces_of(shape.rows, rows_of_a_block), 1, threads, [&](int piece, Workspace&) {
@@ -404,6 +406,57 @@ void finish_backward(const Maybe<Input>& total, const Maybe<Input>& d_out, const
                k.finish_backward(job, piece * rows_of_a_block, std::min(shape.rows, (piece + 1) * rows_of_a_block), sums,
                                  biased ? sums + columns : nullptr);
              });
+}
+
+Hidden hidden_of(const std::string& activation, const Input& x, const Maybe<Input>& up) {
+  static const std::map<std::string, Activation> known = {{"relu", Activation::relu},
+                                                          {"gelu", Activation::gelu},
+                                                          {"gelu_tanh", Activation::gelu_tanh},
+                                                          {"silu", Activation::silu}};
+  const auto found = known.find(activation);
+  require(found != known.end(), "an activation that is known");
+  require(contiguous(x) && (!up || (up->size() == x.size() && contiguous(*up) && is_half(*up) == is_half(x))),
+          "a hidden layer's arrays that agree");
+  Hidden job;
+  job.half = is_half(x), job.activation = found->second, job.x = x.data(), job.up = memory_of(up);
+  return job;
+}
+
+// Calls some(first, count) for pieces of n numbers.
+template <class Some>
+void share_numbers(std::size_t n, int threads, Some&& some) {
+  constexpr std::size_t piece = 1 << 14;
+  require(n < std::size_t(1) << 40, "as many numbers as that");
+  share(int((n + piece - 1) / piece), 1, threads, [&](int i, Workspace&) {
+    const std::size_t first = std::size_t(i) * piece;
+    some(first, int(std::min(piece, n - first)));
+  });
+}
+
+template <class Array>
+void like(const Array& a, const Input& x) {
+  require(a.size() == x.size() && contiguous(a) && is_half(a) == is_half(x), "a hidden layer's arrays that agree");
+}
+
+void activate_hidden(const std::string& activation, const Input& x, const Maybe<Input>& up, const Output& out, int threads,
+                     const std::string& instruction_set) {
+  Hidden job = hidden_of(activation, x, up);
+  like(out, x);
+  job.out = out.data();
+  const TrainingKernels& k = chosen(instruction_set);
+  share_numbers(x.size(), threads, [&](std::size_t first, int count) { k.hide(job, first, count); });
+}
+
+void activate_hidden_backward(const std::string& activation, const Input& x, const Maybe<Input>& up, const Input& d_out,
+                              const Output& d_x, const Maybe<Output>& d_up, int threads,
+                              const std::string& instruction_set) {
+  Hidden job = hidden_of(activation, x, up);
+  like(d_out, x), like(d_x, x);
+  require(up.has_value() == d_up.has_value(), "a gradient for what gates");
+  if (d_up) like(*d_up, x);
+  job.d_out = d_out.data(), job.d_x = d_x.data(), job.d_up = memory_of(d_up);
+  const TrainingKernels& k = chosen(instruction_set);
+  share_numbers(x.size(), threads, [&](std::size_t first, int count) { k.hide_backward(job, first, count); });
 }
 
 template <class Array>
@@ -487,11 +540,15 @@ void bind_training(nb::module_& m) {
   m.def("linear", &linear, "x"_a, "weight"_a, "bias"_a.none(), "out"_a, "threads"_a, "instruction_set"_a = "");
   m.def("linear_backward", &linear_backward, "d_out"_a, "x"_a, "weight"_a, "d_x"_a.none(), "d_weight"_a.none(),
         "d_bias"_a.none(), "add"_a, "threads"_a, "instruction_set"_a = "");
-  m.def("finish", &finish, "x"_a.none(), "y"_a, "total"_a, "out"_a.none(), "weight"_a.none(), "bias"_a.none(),
+  m.def("finish", &finish, "x"_a.none(), "y"_a, "total"_a.none(), "out"_a.none(), "weight"_a.none(), "bias"_a.none(),
         "statistics"_a.none(), "centred"_a, "eps"_a, "seed"_a, "rate"_a, "threads"_a, "instruction_set"_a = "");
   m.def("finish_backward", &finish_backward, "total"_a.none(), "d_out"_a.none(), "d_total"_a.none(), "d_x"_a.none(),
         "d_y"_a.none(), "weight"_a.none(), "statistics"_a.none(), "d_parameters"_a.none(), "centred"_a, "seed"_a, "rate"_a,
         "threads"_a, "instruction_set"_a = "");
+  m.def("activate_hidden", &activate_hidden, "activation"_a, "x"_a, "up"_a.none(), "out"_a, "threads"_a,
+        "instruction_set"_a = "");
+  m.def("activate_hidden_backward", &activate_hidden_backward, "activation"_a, "x"_a, "up"_a.none(), "d_out"_a, "d_x"_a,
+        "d_up"_a.none(), "threads"_a, "instruction_set"_a = "");
   m.def("attend", &attend, "query"_a, "key"_a, "value"_a, "bias"_a.none(), "out"_a, "normaliser"_a, "causal"_a, "scale"_a,
         "seed"_a, "rate"_a, "threads"_a, "instruction_set"_a = "");
   m.def("attend_backward", &attend_backward, "query"_a, "key"_a, "value"_a, "bias"_a.none(), "normaliser"_a, "d_out"_a,

@@ -33,6 +33,15 @@ inline Floats add_row(const SublayerEnd& job, int row, E* total) {
   return all;
 }
 
+// The sum of a row of y.
+template <class E>
+inline Floats sum_row(const SublayerEnd& job, int row) {
+  const E* y = row_of<E>(job.y, row, job.columns);
+  Floats all = zeros();
+  for_vectors(job.columns, [&](int i, auto n) { all = all + take(y + i, n); });
+  return all;
+}
+
 // The norm of a row [columns] whose sum is known.
 template <class E>
 inline void norm_row(const SublayerEnd& job, int row, const E* total, Floats all) {
@@ -56,8 +65,8 @@ template <class E, bool Drop>
 void finish_rows(const SublayerEnd& job, int first_row, int last_row) {
   for (int row = first_row; row < last_row; ++row) {
     E* total = row_of<E>(job.total, row, job.columns);
-    const Floats all = add_row<E, Drop>(job, row, total);
-    if (job.weight) norm_row<E>(job, row, total, all);
+    const Floats all = total ? add_row<E, Drop>(job, row, total) : sum_row<E>(job, row);
+    if (job.weight) norm_row<E>(job, row, total ? total : row_of<E>(job.y, row, job.columns), all);
   }
 }
 

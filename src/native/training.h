@@ -11,6 +11,7 @@
 namespace clearhead {
 
 class Workspace;
+enum class Activation : std::uint8_t;
 
 // Dropout of numbers whose half word of `seed` (random.h) is below `cut`; the others are multiplied by `factor`.
 struct Dropping {
@@ -34,7 +35,8 @@ struct LossRows {
 };
 inline constexpr int units_of_a_block = 8;  // whose gradients of the bias are added up together
 
-// Rows of [rows, columns]: total = x + dropped(y); out = norm(total) * weight + bias. Each part may be missing.
+// Rows of [rows, columns]: total = x + dropped(y); out = norm(total) * weight + bias. Each part may be missing; where there is no
+// total, y is normed.
 struct SublayerEnd {
   bool half = false;
   int columns = 0;
@@ -51,6 +53,14 @@ struct SublayerEnd {
   void *d_x = nullptr, *d_y = nullptr;
 };
 inline constexpr int rows_of_a_block = 64;  // whose gradients of weight and bias are added up together
+
+// out = f(x), or f(x) up where the MLP is gated, number by number; and backwards.
+struct Hidden {
+  bool half = false;
+  Activation activation{};
+  const void *x = nullptr, *up = nullptr, *d_out = nullptr;
+  void *out = nullptr, *d_x = nullptr, *d_up = nullptr;
+};
 
 // [batch, heads, rows, columns], with the steps along the first three in elements.
 struct Strided {
@@ -110,6 +120,8 @@ struct TrainingKernels {
   void (*finish)(const SublayerEnd& job, int first_row, int last_row);
   // `d_weight` and `d_bias` [columns], or none, are added to.
   void (*finish_backward)(const SublayerEnd& job, int first_row, int last_row, float* d_weight, float* d_bias);
+  void (*hide)(const Hidden& job, std::size_t first, int count);
+  void (*hide_backward)(const Hidden& job, std::size_t first, int count);
   // The heads of one key/value head of one row of the batch.
   void (*attend)(const ShortAttention& job, int batch, int kv_head, Workspace& work);
   void (*attend_backward)(const ShortAttention& job, int batch, int kv_head, Workspace& work);

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from clearhead.cli.chat import chat
+from clearhead.cli.compare import compare
 from clearhead.cli.complete import complete
 from clearhead.cli.curves import curves
 from clearhead.cli.doctor import doctor
@@ -83,7 +84,7 @@ WRITE, LOOK, TRAIN, KEEP = "Write", "Look inside", "Train", "Models and this mac
 VERBS: dict[str, tuple[Callable[..., None], ...]] = {
     WRITE: (complete, chat, translate),
     LOOK: (trace, tokenize, positions, neighbours, inspect),
-    TRAIN: (train, curves),
+    TRAIN: (train, compare, curves),
     KEEP: (models, pull, remove, verify, quantize, export, doctor),
 }
 for group, verbs in VERBS.items():

@@ -117,7 +117,7 @@ def in_chunks(parts: Parts, targets: Tensor, cost: Cost, gradients: Parts) -> Su
     """In torch's products, a chunk of rows at a time; two passes over the same row are in one chunk."""
     passes = 2 if cost.consistency else 1
     n, table = len(targets) // passes, parts.table.to(parts.features.dtype)  # [V, C]
-    step = min(n, max(1, CHUNK // len(table) // passes))
+    step = max(1, min(n, CHUNK // len(table) // passes))  # rows may be none: of a rank that has nothing to learn from
     logits = table.new_empty(step * passes, len(table))
     objective, nll = (torch.zeros((), dtype=torch.float64, device=table.device) for _ in range(2))
     for first in range(0, n, step):

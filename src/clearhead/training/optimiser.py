@@ -3,6 +3,7 @@
 Weight decay pulls at matrices alone: what scales or shifts (norms, biases) has no length to keep short.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -46,7 +47,7 @@ def scale_and_clip(
     """
     gradients = local(p.grad for p in parameters if p.grad is not None)
     length = total(float(norm(gradients))) * scale
-    if length != length or length == float("inf"):
+    if not math.isfinite(length):
         raise DivergedError(f"the gradient's length is {length}")
     factor = scale * (1.0 if limit is None or length <= limit else limit / length)
     torch._foreach_mul_(gradients, factor)

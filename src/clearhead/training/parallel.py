@@ -4,12 +4,13 @@ ddp keeps a copy of everything on each rank (Li et al. 2020, 2006.15704). fsdp k
 gradient and of what the optimiser holds of it, and fetches a block's weights whole while it runs (Zhao et al. 2023,
 2304.11277; Rajbhandari et al. 2019, 1910.02054): for models that do not fit one device with all of that.
 
-Both hook into a module's call, while a loss asks several things of a model: `Whole` makes one call of them. Precision is
-autocast's, as in one process, so fsdp fetches weights in float32. Blocks are compiled or wrapped before they are spread.
+Both hook into a module's call, while a loss asks several things of a model: `Whole` makes one call of them. Precision
+is autocast's, as in one process, so fsdp fetches weights in float32. Blocks are compiled or wrapped before they are
+spread.
 """
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Literal
 
 import torch
@@ -20,7 +21,7 @@ from clearhead.model.dropout import Dropout
 from clearhead.training.averaging import load, whole
 from clearhead.training.loss import Loss
 from clearhead.training.objectives.batch import Batch
-from clearhead.training.ranks import ALONE, Ranks
+from clearhead.training.ranks import ALONE, Ranks, lost
 
 How = Literal["ddp", "fsdp"]
 Compute = Callable[[Batch, Dropout | None], Loss]
@@ -75,12 +76,15 @@ class Replicated(Parallel):
 
     def loss(self, compute: Compute, batch: Batch, dropout: Dropout | None) -> Loss:
         """The same through the module that has the hooks."""
-        objective, nll = self.root(compute, batch, dropout)
+        with lost():
+            objective, nll = self.root(compute, batch, dropout)
         return Loss(objective=objective, nll=nll, tokens=len(batch.labels))
 
-    def adding(self, last: bool) -> AbstractContextManager[Any]:
+    @contextmanager
+    def adding(self, last: bool) -> Iterator[None]:
         """Before the last batch of an update each rank adds up its own."""
-        return nullcontext() if last else self.root.no_sync()  # type: ignore[no-any-return]
+        with lost(), nullcontext() if last else self.root.no_sync():
+            yield
 
 
 class Sharded(Replicated):
@@ -105,10 +109,12 @@ class Sharded(Replicated):
             self.root.reshard()
         return loss
 
-    def adding(self, last: bool) -> AbstractContextManager[Any]:
+    @contextmanager
+    def adding(self, last: bool) -> Iterator[None]:
         """As with copies."""
         self.root.set_requires_gradient_sync(last)
-        return nullcontext()
+        with lost():
+            yield
 
     def length(self, own: float) -> float:
         """All parts make up one vector."""

@@ -3,9 +3,9 @@
 torchrun starts the processes and tells each its rank in the environment. Without it there is one process, which agrees
 with itself: torch.distributed is then neither imported nor started.
 
-What is said here is small and goes between processors (gloo), whatever carries the gradients. Nobody loses patience: the
-other ranks wait for days while rank 0 prepares data. A rank that is lost ends the conversation at once all the same, for
-its connections close.
+What is said here is small and goes between processors (gloo), whatever carries the gradients. Nobody loses patience:
+the other ranks wait for days while rank 0 prepares data. A rank that is lost ends the conversation at once all the
+same, for its connections close.
 """
 
 import os
@@ -172,7 +172,7 @@ def join(device: str) -> Ranks:
 
 @contextmanager
 def lost() -> Iterator[None]:
-    """A block that talks to the others: what torch says of a closed connection, in words.
+    """A block that talks to the others: what torch says of a closed connection, in our words.
 
     Raises:
         TrainingError: one of them is gone.
@@ -182,8 +182,7 @@ def lost() -> Iterator[None]:
     except RuntimeError as e:
         if not (type(e).__name__.startswith("Dist") or "gloo" in str(e)):
             raise
-        first = str(e).strip().splitlines()[0]
         raise TrainingError(
-            f"another process of this run was lost ({first}); torchrun --max-restarts starts all of them again from the"
-            " newest checkpoint"
+            "another process of this run was lost; torchrun with --max-restarts starts all of them again, and they go"
+            " on from the newest checkpoint"
         ) from None

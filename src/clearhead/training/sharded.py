@@ -1,9 +1,9 @@
 """A checkpoint that several ranks write and read at once: each a file, and no rank ever holds all of it.
 
-torch.distributed.checkpoint decides who writes which part, and who reads what where the number of ranks has changed. Its
-own format keeps that in a pickle; its safetensors format keeps it as JSON in the header of each file, and that is the
-one used here. A file that one process wrote has no such header and is read the same way. (While they agree on who writes
-what, ranks do exchange pickles with each other, as torch does; none of it comes from a file.)
+torch.distributed.checkpoint decides who writes which part, and who reads what where the number of ranks has changed.
+Its own format keeps that in a pickle; its safetensors format keeps it as JSON in the header of each file, and that is
+the one used here. A file that one process wrote has no such header and is read the same way. (While they agree on who
+writes what, ranks do exchange pickles with each other, as torch does; none of it comes from a file.)
 """
 
 import warnings

@@ -1,10 +1,4 @@
-"""Several runs of one recipe that differ in a few keys, in one table and one plot: ablations, architectures, rivals.
-
-    name: ...
-    about: ...
-    recipe: the recipe they share
-    overrides: {key.sub: value, ...}        # of all of them
-    runs: {label: {key.sub: value, ...}, ...}
+"""Several runs of one recipe carried out and compared: ablations, architectures, rivals.
 
 A run that is finished is not repeated, and one that was broken off is gone on with, so that a suite can be stopped and
 started again at any time.
@@ -12,46 +6,24 @@ started again at any time.
 
 import json
 import math
+import os
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from pydantic import Field, ValidationError
-from yaml import YAMLError
-
+from clearhead.checkpoints.export import new_folder
 from clearhead.errors import ConfigError
-from clearhead.training.complaints import explained
 from clearhead.training.data.report import Report
-from clearhead.training.data.schema import Strict
 from clearhead.training.prepare import Sides
 from clearhead.training.recipe import Recipe, read_recipe
 from clearhead.training.run import Run, train
-from clearhead.training.yaml12 import explain, parse
+from clearhead.training.run_folder import settle
+from clearhead.training.suite_file import Suite, recipes, slug
+from clearhead.training.tasks import KINDS
 
-Changes = dict[str, Any]
-Direction = Literal["lower", "higher"]
-Outcome = Literal["better", "worse"]
-
-
-class Suite(Strict):
-    """Runs to be compared."""
-
-    name: str = Field(
-        pattern=r"^[a-z0-9][a-z0-9.-]*$", description="What the suite is called; its folder is runs/NAME."
-    )
-    about: str = Field(description="What is compared, in a sentence.")
-    recipe: str = Field(description="The recipe that the runs share: a file, or one that comes along.")
-    overrides: Changes = Field(default_factory=dict, description="Keys that all runs have otherwise than the recipe.")
-    runs: dict[str, Changes] = Field(min_length=1, description="By label, the keys in which a run differs.")
-    figures: dict[str, Direction] = Field(
-        default_factory=lambda: {"dev_nll": "lower"},
-        description="What is compared, by its path in results.json, and whether lower or higher is better.",
-    )
-    expected: dict[str, dict[str, Outcome]] = Field(
-        default_factory=dict, description="By label and figure, what should come of it against the first run."
-    )
+DATA = "data"  # of a run: vocabulary and rows
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,62 +37,55 @@ class Line:
     bits_per_byte: float | None  # where every token of the text is said, and text can be counted in bytes
 
 
-def bundled_suites() -> list[str]:
-    """Names of the suites that come along."""
-    names = (f.name for f in files("clearhead.training.suites").iterdir())
-    return sorted(name.removesuffix(".yaml") for name in names if name.endswith(".yaml"))
-
-
-def read_suite(suite: str | Path) -> Suite:
-    """A suite by file, or by the name of one that comes along.
+def carry_out(suite: Suite, folder: Path, run: Callable[[Path], Run], overrides: Sequence[str] = ()) -> list[Line]:
+    """All runs, one after the other; `run` says how one is carried out in its folder.
 
     Raises:
-        ConfigError: there is none, or it is not one.
+        ConfigError: a folder holds a run of another recipe.
     """
-    path = Path(suite)
-    if not path.is_file():
-        if str(suite) not in bundled_suites():
-            raise ConfigError(f"there is no suite {str(suite)!r}; name a file, or one of {', '.join(bundled_suites())}")
-        text = files("clearhead.training.suites").joinpath(f"{suite}.yaml").read_text(encoding="utf-8")
-    else:
-        text = path.read_text(encoding="utf-8")
-    try:
-        raw = parse(text)
-        return Suite.model_validate(raw)
-    except ValidationError as e:
-        raise ConfigError(f"{suite}: {explained(e, raw, Suite)}") from None
-    except YAMLError as e:
-        raise ConfigError(f"{suite} is no YAML: {explain(e)}") from None
-
-
-def recipes(suite: Suite, overrides: Sequence[str] = ()) -> dict[str, Recipe]:
-    """The recipe of each run, all of them checked before the first begins."""
-    made = {}
-    for label, changes in suite.runs.items():
-        keys = [f"{key}={json.dumps(value)}" for key, value in {**suite.overrides, **changes}.items()]
-        made[label] = read_recipe(suite.recipe, [*keys, f"name={suite.name}.{slug(label)}", *overrides])
-    return made
-
-
-def slug(label: str) -> str:
-    """A label as the name of a folder."""
-    return "-".join("".join(c if c.isalnum() else " " for c in label.lower()).split())
-
-
-def carry_out(suite: Suite, folder: Path, run: Callable[[Path], Run], overrides: Sequence[str] = ()) -> list[Line]:
-    """All runs, one after the other; `run` says how one is carried out in its folder."""
-    lines = []
+    lines: list[Line] = []
+    known: list[tuple[Recipe, Path]] = []
     for label, recipe in recipes(suite, overrides).items():
         place = folder / slug(label)
-        done = place / "results.json"
-        if done.is_file():
-            results = json.loads(done.read_text(encoding="utf-8"))
-        else:
+        results = finished(recipe, place)
+        if results is None:
+            lend(recipe, place, known)
             how = run(place)
             how.say(f"== {label}")
             results = train(recipe, how)
+        known.append((recipe, place))
         lines.append(line(suite, label, recipe, place, results))
     return lines
+
+
+def finished(recipe: Recipe, place: Path) -> dict[str, Any] | None:
+    """What a run of this very recipe gave, if it is over."""
+    done, kept = place / "results.json", place / "recipe.yaml"
+    if not done.is_file() or not kept.is_file() or read_recipe(kept) != recipe:
+        return None
+    results: dict[str, Any] = json.loads(done.read_text(encoding="utf-8"))
+    return results
+
+
+def lend(recipe: Recipe, place: Path, known: Sequence[tuple[Recipe, Path]]) -> None:
+    """Let a run begin with the rows of an earlier one, where the same data is cut by the same vocabulary."""
+    rows = KINDS[recipe.task].rows
+    for other, there in known:
+        same = (other.data, other.vocabulary, KINDS[other.task].rows) == (recipe.data, recipe.vocabulary, rows)
+        if same and (there / DATA).is_dir() and not (place / DATA).exists():
+            place.mkdir(parents=True, exist_ok=True)
+            settle(place, recipe, resume=True)
+            with new_folder(place / DATA) as draft:
+                shutil.copytree(there / DATA, draft, copy_function=linked, dirs_exist_ok=True)
+            return
+
+
+def linked(source: str, target: str) -> None:
+    """The same file under another name, where the file system can."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
 
 
 def line(suite: Suite, label: str, recipe: Recipe, place: Path, results: dict[str, Any]) -> Line:

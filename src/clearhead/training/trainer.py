@@ -4,8 +4,8 @@
 
 and around it, in callbacks, everything that watches: a bar, a log, an evaluation, a checkpoint. The loop knows no task
 and no model: an objective makes batches, and whatever offers `states` and `output` learns from them. On several
-processes every one of them runs this loop, with a share of each update's rows; gradients and losses are sums over tokens,
-so that what is learnt does not depend on how many there are.
+processes each runs this loop with a share of every update's rows; gradients and losses are sums over tokens, so that
+what is learnt does not depend on how many there are.
 """
 
 import math

@@ -51,8 +51,9 @@ def maybe(x: Tensor | None) -> NDArray[Any] | None:
 
 
 def floats(x: Tensor | None) -> NDArray[np.float32] | None:
-    """A parameter [C] in float32, in one piece. A copy, for NumPy pins memory, and that of a sharded parameter is freed."""
-    return None if x is None else x.detach().to(torch.float32, copy=True).contiguous().numpy()
+    """A parameter in float32, in one piece. Not through Tensor.numpy, which pins memory: that of a sharded parameter is
+    given back after use."""
+    return None if x is None else np.from_dlpack(x.detach().float().contiguous())
 
 
 def new_seed() -> int:

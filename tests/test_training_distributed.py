@@ -1,0 +1,226 @@
+"""Training on several processes of this machine: what is learnt does not depend on how many they are, on how many
+wrote a checkpoint, or that one of them was lost."""
+
+import os
+import subprocess
+import sys
+import threading
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import training_lost
+import training_runs
+from clearhead.training.checkpoint import found
+from clearhead.training.data.loader import Loader, Place
+from clearhead.training.objectives.batch import Batch, dealt
+from clearhead.training.rounds import named
+from training_ranks import Job, Learnt, free_port, learn, objective
+
+CLOSE = 1e-5
+HERE = Path(__file__).parent
+
+
+def check_same(one: Learnt, other: Learnt, first: int = 0) -> None:
+    """Losses and gradients of every step from the first on, the loss on held-out data, and weights."""
+    assert one.losses[first:] == pytest.approx(other.losses, abs=CLOSE)
+    assert one.gradients[first:] == pytest.approx(other.gradients, rel=CLOSE)
+    assert one.tokens[first:] == other.tokens
+    assert one.dev == pytest.approx(other.dev, abs=CLOSE)
+    for name in one.weights:
+        torch.testing.assert_close(other.weights[name], one.weights[name], rtol=0, atol=1e-3)  # Adam divides by roots
+    assert one.average.keys() == other.average.keys()
+    for name in one.average:
+        torch.testing.assert_close(other.average[name], one.average[name], rtol=0, atol=1e-3)
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> tuple[Job, Learnt]:
+    """A run of one process, with a checkpoint in the middle."""
+    job = Job(folder=tmp_path_factory.mktemp("alone"), save=(10,), average="ema")
+    return job, learn(job, 1)
+
+
+@pytest.fixture(scope="module", params=["ddp", "fsdp"])
+def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Job, Learnt]:
+    """The same of two processes."""
+    job = Job(folder=tmp_path_factory.mktemp(request.param), how=request.param, save=(10,), average="ema")
+    return job, learn(job, 2)
+
+
+def test_two_processes_learn_what_one_does(alone: tuple[Job, Learnt], pair: tuple[Job, Learnt]) -> None:
+    assert len(alone[1].losses) == 20
+    assert alone[1].losses[-1] < alone[1].losses[0]
+    check_same(alone[1], pair[1])
+
+
+@pytest.mark.parametrize(
+    ("how", "world", "task", "architecture", "settings"),
+    [
+        ("ddp", 2, "causal", "llama", {"accumulate": 4, "consistency": 0.5}),  # each takes whole batches
+        ("fsdp", 3, "masked", "bert", {"accumulate": 2, "smoothing": 0.1}),  # each takes rows of both
+        ("ddp", 3, "translation", "rnn", {}),
+    ],
+)
+def test_however_an_update_is_shared(
+    tmp_path: Path, how: str, world: int, task: str, architecture: str, settings: dict[str, float]
+) -> None:
+    jobs = (
+        Job(
+            folder=tmp_path / name,
+            how=how,
+            task=task,
+            architecture=architecture,
+            settings=settings,
+            average="last",
+            steps=8,
+        )
+        for name in ("one", "several")
+    )
+    one, several = (learn(job, n) for job, n in zip(jobs, (1, world), strict=True))
+    check_same(one, several)
+
+
+@pytest.mark.parametrize(("how", "world"), [("ddp", 1), ("fsdp", 3)])
+def test_a_checkpoint_of_two_goes_on_on_any_number(
+    pair: tuple[Job, Learnt], how: str, world: int, tmp_path: Path
+) -> None:
+    (tmp_path / "checkpoints").symlink_to(pair[0].folder / "checkpoints")
+    check_same(pair[1], learn(Job(folder=tmp_path, how=how, average="ema", resume=True), world), first=10)
+
+
+def test_a_checkpoint_of_one_goes_on_on_two(alone: tuple[Job, Learnt], tmp_path: Path) -> None:
+    (tmp_path / "checkpoints").symlink_to(alone[0].folder / "checkpoints")
+    check_same(alone[1], learn(Job(folder=tmp_path, how="fsdp", average="ema", resume=True), 2), first=10)
+
+
+def test_on_as_many_processes_a_run_goes_on_to_the_bit(tmp_path: Path) -> None:
+    job = Job(folder=tmp_path, how="fsdp", average="last", steps=8, dropout={"residual": 0.1, "attention": 0.1})
+    whole, rest = learn(replace(job, save=(4,)), 2), learn(replace(job, resume=True), 2)
+    assert rest.losses == whole.losses[4:]
+    for weights in ("weights", "average"):
+        before, after = getattr(whole, weights), getattr(rest, weights)
+        assert before
+        assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_nothing_on_disk_is_a_pickle(pair: tuple[Job, Learnt]) -> None:
+    (place,) = found(pair[0].folder / "checkpoints")
+    names = sorted(path.name for path in place.iterdir())
+    assert names == [f"shard-0000{i}-model-00001-of-00001.safetensors" for i in (1, 2)] + ["state.json"]
+    assert not [path for path in place.parent.iterdir() if path != place]
+
+
+def test_a_run_outlives_a_process(tmp_path: Path) -> None:
+    path = training_runs.write_recipe(tmp_path / "recipe")
+    steps = ["saving.every=3", "training.consistency=0"]
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    for name, restarts in (("whole", "0"), ("lost", "1")):
+        script = [str(HERE / "training_lost.py"), str(path), str(tmp_path / name), restarts, *steps]
+        done = subprocess.run(
+            [*torchrun, "--max-restarts", restarts, *script],
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            capture_output=True,
+            text=True,
+            timeout=600,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        assert ("another process of this run was lost" in done.stderr) == (name == "lost")
+        assert (f"going on after step {training_lost.KILLED_AFTER // 3 * 3}" in done.stdout) == (name == "lost")
+    whole, lost = (load_file(tmp_path / name / "model" / "model.safetensors") for name in ("whole", "lost"))
+    assert all(torch.equal(whole[name], lost[name]) for name in whole)
+
+
+def test_one_process_starts_nothing(tmp_path: Path) -> None:
+    path = training_runs.write_recipe(tmp_path / "recipe")
+    code = f"""
+import sys
+from pathlib import Path
+from training_runs import recipe
+train(recipe(Path({str(path)!r}), "training.steps=2"), Run(folder=Path({str(tmp_path / "run")!r})))
+import torch.distributed
+assert not torch.distributed.is_initialized()
+started = ("torch.distributed.fsdp", "torch.distributed.checkpoint", "torch.nn.parallel.distributed")
+print([name for name in started if name in sys.modules])
+"""
+    alone = {name: value for name, value in os.environ.items() if name not in ("RANK", "WORLD_SIZE")}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=HERE, env=alone, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize(("batches", "world"), [(1, 1), (1, 4), (4, 4), (4, 2), (6, 4), (3, 2), (2, 6)])
+def test_ranks_share_every_row_of_an_update(batches: int, world: int) -> None:
+    plan = [np.arange(10 * i, 10 * i + 5 + i) for i in range(batches + 2)]
+    loaders = [Loader(lambda epoch: plan, rank=rank, world=world) for rank in range(world)]
+    shares = [loader.update(batches) for loader in loaders]
+    assert len({len(some) for some in shares}) == 1, "each rank comes as often to where gradients are added"
+    rows = sorted(row for some in shares for share in some for row in share.rows[share.first :: share.ranks].tolist())
+    assert rows == sorted(row for batch in plan[:batches] for row in batch.tolist())
+    assert all(loader.place == Place(0, batches) for loader in loaders)
+
+
+def test_parts_of_a_batch_are_the_batch() -> None:
+    task = objective("masked")
+    batch = task.batch(task.plan(0)[0], 0)
+    assert batch.part(0, 1) is batch
+    parts = [batch.part(first, 3) for first in range(3)]
+    assert [len(part.ids) for part in parts] == [2, 2, 1]
+    for first, part in enumerate(parts):
+        assert torch.equal(part.ids, batch.ids[first::3])
+        assert part.lengths == batch.lengths[first::3]
+        where = batch.scored.nonzero()[:, 0] % 3 == first
+        assert torch.equal(part.labels, batch.labels[where])
+
+
+def test_who_has_no_row_takes_part_without_a_score() -> None:
+    task = objective("translation")
+    batch = task.batch(task.plan(0)[0][:2], 0)
+    part = batch.part(2, 4)
+    assert len(part.ids) == len(part.lengths) == 1
+    assert not part.scored.any()
+    assert len(part.labels) == 0
+
+
+def test_held_out_batches_go_round() -> None:
+    def count(batch: Batch) -> int:
+        return len(batch.labels)
+
+    batches = objective("translation").held_out()
+    assert len(batches) % 4
+    shares = [dealt(batches, rank, 4) for rank in range(4)]
+    assert len({len(share) for share in shares}) == 1
+    assert sum(count(batch) for share in shares for batch in share) == sum(map(count, batches))
+
+
+def test_a_start_is_not_taken_for_an_earlier_one() -> None:
+    """Each time all ranks come anew to a store that keeps everything; those other than rank 0 may come first."""
+    port = free_port()
+    store = torch.distributed.TCPStore("127.0.0.1", port, is_master=True, wait_for_workers=False)
+    names = []
+    for order in ([0, 1, 2], [1, 2, 0], [2, 0, 1]):
+        found: dict[int, str] = {}
+
+        def come(rank: int, found: dict[int, str] = found) -> None:
+            own = torch.distributed.TCPStore("127.0.0.1", port, is_master=False, timeout=timedelta(seconds=60))
+            found[rank] = named(own, rank, 3)
+
+        threads = [threading.Thread(target=come, args=(rank,)) for rank in order]
+        for thread in threads:
+            thread.start()
+            thread.join(0.2)
+        for thread in threads:
+            thread.join(60)
+        assert len(found) == 3
+        assert len(set(found.values())) == 1
+        names.append(found[0])
+    assert len(set(names)) == 3
+    del store
