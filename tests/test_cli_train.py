@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -168,6 +169,34 @@ def test_sigterm_saves_and_a_second_process_goes_on(ask: list[str | Path], tmp_p
     assert re.search(r"^stopped after step \d+, and saved; go on with: clearhead train ", err.splitlines()[-1])
     done = invoke("train", folder, "--resume", "training.steps=1")  # fewer than there were: it tests and exports
     assert done.exit_code == 0 and (folder / "model" / "config.json").is_file()
+
+
+def test_two_processes_learn_what_one_does_and_the_first_tells(ask: list[str | Path], tmp_path: Path) -> None:
+    still = ("training.consistency=0", "training.dropout={}", "training.average.kind=none")
+    one = invoke(*ask, "--output", tmp_path / "one", "--json", *still)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "OMP_NUM_THREADS": "1"}
+    command = [*COMMAND, *map(str, ask), "--output", str(tmp_path / "two"), "--json", *still]
+    ranks = [
+        subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, **shared, "RANK": str(rank), "LOCAL_RANK": str(rank)},
+        )
+        for rank in (0, 1)
+    ]
+    (told, _), (silent, warned) = (rank.communicate(timeout=120) for rank in ranks)
+    assert [rank.returncode for rank in ranks] == [0, 0], warned
+    alone, both = json.loads(one.stdout), json.loads(told)
+    assert (silent, warned) == ("", "")
+    assert (alone["processes"], both["processes"]) == (1, 2)
+    assert both["dev_nll"] == pytest.approx(alone["dev_nll"], abs=1e-4) and both["tokens"] == alone["tokens"]
+    assert len(read_curve(tmp_path / "two").dev) == len(read_curve(tmp_path / "one").dev)
+    assert (tmp_path / "two" / "model" / "model.safetensors").is_file()
 
 
 def test_without_torch_the_remedy_is_named(ask: list[str | Path], monkeypatch: pytest.MonkeyPatch) -> None:

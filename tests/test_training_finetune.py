@@ -454,6 +454,7 @@ def test_a_run_that_labels_words(tmp_path: Path, lora: dict[str, Any] | None) ->
     np.testing.assert_allclose(model.logits(ids), logits.numpy(), rtol=1e-4, atol=1e-4)
     assert [theirs.config.id2label[i] for i in logits.argmax(-1).tolist()][1:-1][:3] == ["B-PER", "O", "O"]
     assert (tmp_path / "run" / "adapter").is_dir() == (lora is not None)
+    assert ("trained" in results["parameters"]) == (lora is not None)
     if lora is not None:
         base = tf.BertForTokenClassification.from_pretrained(tmp_path / "base", num_labels=len(LABELS))
         loaded = peft.PeftModel.from_pretrained(base, tmp_path / "run" / "adapter")

@@ -130,6 +130,14 @@ def test_another_recipe_is_refused_with_the_key_that_differs(path: Path, whole: 
     assert (whole / "recipe.yaml").read_bytes() == before
 
 
+def test_blocks_that_are_computed_again_learn_the_same(path: Path, whole: Path, tmp_path: Path) -> None:
+    carry_out(path, tmp_path / "run", "training.recompute=true")
+    assert learnt(tmp_path / "run") == learnt(whole)
+    rnn = ("model.architecture=rnn", "model.n_heads=1", "training.recompute=true")
+    with pytest.raises(ConfigError, match="an RNN has none"):
+        carry_out(path, tmp_path / "rnn", *rnn)
+
+
 # Folders
 
 

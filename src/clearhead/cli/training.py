@@ -204,15 +204,16 @@ def carry_out(job: Job, machine: Machine, *, json: bool) -> None:
         from clearhead.cli.opening import find
 
         find(recipe.base, offline=machine.offline)
+    first = os.environ.get("RANK", "0") == "0"  # of the processes that torchrun started
     try:
         results = trained(recipe, folder, machine, resume=job.resume)
-    except StoppedError as e:
-        note(f"{e}; go on with: {machine.again(folder)}")
-        raise typer.Exit(e.exit_status) from None
-    except KeyboardInterrupt:
-        note(f"interrupted; go on with: {machine.again(folder)}")
+    except (StoppedError, KeyboardInterrupt) as e:
+        if first:
+            note(f"{str(e) or 'interrupted'}; go on with: {machine.again(folder)}")
+        if isinstance(e, StoppedError):
+            raise typer.Exit(e.exit_status) from None
         raise
-    if os.environ.get("RANK", "0") == "0":
+    if first:
         show_results(results, folder, json=json)
 
 

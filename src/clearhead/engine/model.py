@@ -247,8 +247,8 @@ class Model:
         return trace
 
     def save(self, folder: str | Path, *, dtype: str = "float32") -> None:
-        """Write a new folder in Hugging Face layout, which transformers loads with equal logits; dtype "int8" makes one of
-        a quarter of the size, which only Clearhead reads.
+        """Write a new folder in Hugging Face layout, which transformers loads with equal logits; dtype "int8" makes
+        one of a quarter of the size, which only Clearhead reads.
 
         Raises:
             CheckpointError: the folder exists and is not empty.

@@ -33,7 +33,8 @@ Residual = Callable[[Tensor, Callable[[Tensor], Tensor], Sublayer, ForwardContex
 
 def pre_norm(x: Tensor, norm: Callable[[Tensor], Tensor], sublayer: Sublayer, context: ForwardContext) -> Tensor:
     """x + f(norm(x)): Xiong et al. 2020 (2002.04745)."""
-    return context.join(x, sublayer(norm(x), context))
+    x, normed = context.branch(x, norm)
+    return context.join(x, sublayer(normed, context))
 
 
 def post_norm(x: Tensor, norm: Callable[[Tensor], Tensor], sublayer: Sublayer, context: ForwardContext) -> Tensor:
@@ -98,7 +99,7 @@ class ParallelBlock(Block):
 
     def sublayers(self, x: Tensor, context: ForwardContext) -> Tensor:
         """[B, T, C] -> [B, T, C]."""
-        normed = self.attention_norm(x)
+        x, normed = context.branch(x, self.attention_norm)
         return context.join(x, self.attention(normed, context) + self.mlp(normed, context))
 
 

@@ -53,6 +53,10 @@ class ForwardContext:
         total = x + self.drop(y, "residual")
         return total if norm is None else norm(total)
 
+    def branch(self, x: Tensor, norm: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
+        """x as it is, and the norm of it."""
+        return fused.branch(x, norm) if self.dropout is not None and fused.can_norm(norm, x) else (x, norm(x))
+
     def learns_on_cpu(self, x: Tensor) -> bool:
         """Where torch's own fused attention is the slowest way to gradients."""
         return self.dropout is not None and x.device.type == "cpu"

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from clearhead.config import ModelConfig
 from clearhead.model.layers import ACTIVATIONS, build_norm
 
-Parts = tuple[Tensor, Tensor, Tensor | None]  # features [..., C], their table [V, C] and a bias [V]: logits in three parts
+Parts = tuple[Tensor, Tensor, Tensor | None]  # logits in three: features [..., C], a table [V, C] and a bias [V]
 
 
 class LanguageModelHead(nn.Module):

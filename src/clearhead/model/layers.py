@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from clearhead.config import Activation, ModelConfig
 from clearhead.model.context import ForwardContext
+from clearhead.model.fused import hidden as fused
 from clearhead.model.fused.linear import project
 
 ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
@@ -34,20 +35,26 @@ class MLP(nn.Module):
     def __init__(self, config: ModelConfig, path: str) -> None:
         super().__init__()
         self.path = path
-        self.activation = ACTIVATIONS[config.activation]
+        self.name, self.activation = config.activation, ACTIVATIONS[config.activation]
         self.up = nn.Linear(config.d_model, config.d_ff, bias=config.mlp_bias)
         self.down = nn.Linear(config.d_ff, config.d_model, bias=config.mlp_bias)
 
     def forward(self, x: Tensor, context: ForwardContext) -> Tensor:
         """[B, T, C] -> [B, T, C]."""
-        hidden = context.show(f"{self.path}.hidden", self.hidden(x))  # [B, T, F]
+        hidden = context.show(f"{self.path}.hidden", self.hidden(x, context))  # [B, T, F]
         [out] = project(context.drop(hidden, "activation"), self.down)
         return context.show(f"{self.path}.output", out)
 
-    def hidden(self, x: Tensor) -> Tensor:
+    def hidden(self, x: Tensor, context: ForwardContext) -> Tensor:
         """[B, T, C] -> [B, T, F]."""
         [up] = project(x, self.up)
-        return self.activation(up)
+        return self.activated(up, None, context)
+
+    def activated(self, x: Tensor, factor: Tensor | None, context: ForwardContext) -> Tensor:
+        """act(x), times a factor where there is one."""
+        if context.dropout is not None and fused.can_activate(x, factor):
+            return fused.activated(self.name, x, factor)
+        return self.activation(x) if factor is None else self.activation(x) * factor
 
 
 class GatedMLP(MLP):
@@ -57,10 +64,10 @@ class GatedMLP(MLP):
         super().__init__(config, path)
         self.gate = nn.Linear(config.d_model, config.d_ff, bias=config.mlp_bias)
 
-    def hidden(self, x: Tensor) -> Tensor:
+    def hidden(self, x: Tensor, context: ForwardContext) -> Tensor:
         """[B, T, C] -> [B, T, F]."""
         gate, up = project(x, self.gate, self.up)
-        return self.activation(gate) * up
+        return self.activated(gate, up, context)
 
 
 MLPS: dict[str, type[MLP]] = {"plain": MLP, "gated": GatedMLP}

@@ -12,6 +12,7 @@ from clearhead.training import flops
 from clearhead.training.architectures import configure
 from clearhead.training.averaging import LastAverage, MovingAverage
 from clearhead.training.bases import Base, fine_tunable
+from clearhead.training.blocks import adapt_blocks
 from clearhead.training.callbacks.bar import Bar
 from clearhead.training.callbacks.callback import Callback
 from clearhead.training.callbacks.evaluation import Evaluate
@@ -51,6 +52,7 @@ def build_model(recipe: Recipe, prepared: Prepared, base: Base | None) -> nn.Mod
 def build_trainer(recipe: Recipe, model: nn.Module, prepared: Prepared, ranks: Ranks) -> Trainer:
     """The loop, on all ranks, with nobody watching yet."""
     t = recipe.training
+    adapt_blocks(model, next(model.parameters()).device, compiled=t.compile, recompute=t.recompute)
     parallel = spread(model, t.parallel, ranks)
     return Trainer(
         model,

@@ -99,7 +99,7 @@ class Training(Strict):
     weight_decay: float = Field(default=0.0, ge=0, description="Of matrices.")
     schedule: Schedule = Field(default=Schedule(), description="The learning rate over the steps.")
     average: Average = Field(default=Average(), description="Evaluated and exported in place of the last weights.")
-    compile: bool = Field(default=False, description="torch.compile the blocks: pays on a GPU (docs/log.md).")
+    compile: bool = Field(default=False, description="torch.compile the blocks, on a GPU; a processor has kernels.")
     parallel: Literal["ddp", "fsdp"] = Field(
         default="ddp", description="On several processes: a copy of the model on each, or a part of every weight."
     )

@@ -32,8 +32,11 @@ def circumstances(seed: int, device: torch.device, ranks: int) -> dict[str, Any]
 
 
 def parameters(model: nn.Module) -> dict[str, int]:
-    """How many numbers the model has, in the tables of tokens and positions and elsewhere."""
-    return split({name: p.numel() for name, p in model.named_parameters()})
+    """How many numbers the model has, in the tables of tokens and positions and elsewhere; and how many of them were
+    trained, where those are not all."""
+    found = split({name: p.numel() for name, p in model.named_parameters()})
+    learnt = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    return found if learnt == sum(found.values()) else found | {"trained": learnt}
 
 
 def split(counts: Mapping[str, int]) -> dict[str, int]:

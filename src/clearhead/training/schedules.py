@@ -7,7 +7,7 @@ Schedule = Callable[[int], float]
 
 
 def inverse_square_root(warmup: int) -> Schedule:
-    """Linear up, then with the inverse square root of the step (Vaswani et al. 2017, equation 3, with its peak at 1)."""
+    """Linear up, then by the inverse square root of the step (Vaswani et al. 2017, equation 3, its peak put to 1)."""
     warmup = max(warmup, 1)
     return lambda step: min((step + 1) / warmup, math.sqrt(warmup / (step + 1)))
 

@@ -15,13 +15,14 @@ from clearhead.model.fused.arrays import array, extension, floats, maybe, new_se
 
 
 def can_join(x: Tensor, y: Tensor, norm: object = None) -> bool:
-    """Whether `join` has a kernel for these: the norm over the last axis, with weights."""
-    if not takes(x, y) or x.shape != y.shape or x.numel() == 0:
-        return False
-    if norm is None:
-        return True
+    """Whether `join` has a kernel for these."""
+    return x.shape == y.shape and takes(x, y) and x.numel() > 0 and (norm is None or can_norm(norm, x))
+
+
+def can_norm(norm: object, x: Tensor) -> bool:
+    """Whether there is a kernel for this norm: over the last axis, with weights."""
     known = isinstance(norm, nn.LayerNorm | nn.RMSNorm) and norm.weight is not None
-    return known and tuple(norm.normalized_shape) == x.shape[-1:]
+    return known and tuple(norm.normalized_shape) == x.shape[-1:] and takes(x) and x.numel() > 0
 
 
 def dropped(x: Tensor, rate: float) -> Tensor:
@@ -34,8 +35,18 @@ def join(x: Tensor, y: Tensor, rate: float, norm: Any = None) -> Tensor:
     seed = new_seed() if rate else 0
     if norm is None:
         return Joined.apply(x, y, rate, seed)
+    return JoinedNormed.apply(x, y, *norm_parts(norm, x), rate, seed)
+
+
+def branch(x: Tensor, norm: Any) -> tuple[Tensor, Tensor]:
+    """x as it is and the norm of it; backwards, the gradients of both are added where the second's is made."""
+    return Branch.apply(x, *norm_parts(norm, x))
+
+
+def norm_parts(norm: Any, x: Tensor) -> tuple[Tensor, Tensor | None, float, bool]:
+    """Weight [C], bias [C], what is added to the variance, and whether the mean is taken away."""
     eps = torch.finfo(x.dtype).eps if norm.eps is None else norm.eps
-    return JoinedNormed.apply(x, y, norm.weight, getattr(norm, "bias", None), eps, isinstance(norm, nn.LayerNorm), rate, seed)
+    return norm.weight, getattr(norm, "bias", None), eps, isinstance(norm, nn.LayerNorm)
 
 
 def left_out(x: Tensor, rate: float, seed: int) -> Tensor:
@@ -49,9 +60,9 @@ def run(
     *,
     x: Tensor | None,
     y: Tensor,
-    total: Tensor,
-    rate: float,
-    seed: int,
+    total: Tensor | None,
+    rate: float = 0.0,
+    seed: int = 0,
     out: Tensor | None = None,
     weight: Tensor | None = None,
     bias: Tensor | None = None,
@@ -63,7 +74,7 @@ def run(
     extension().finish(
         x=maybe(x),
         y=array(y),
-        total=array(total),
+        total=maybe(total),
         out=maybe(out),
         weight=floats(weight),
         bias=floats(bias),
@@ -150,22 +161,61 @@ class JoinedNormed(torch.autograd.Function):
     def backward(ctx: Any, d_out: Tensor) -> tuple[Tensor | None, ...]:
         """Of x, y, weight and bias."""
         total, weight, statistics = ctx.saved_tensors
-        d_x = torch.empty_like(total)
         d_y = torch.empty_like(total) if ctx.rate else None
-        d_parameters = torch.zeros(2 if ctx.biased else 1, total.shape[-1], dtype=torch.float32)
-        extension().finish_backward(
-            total=array(total),
-            d_out=array(d_out.contiguous()),
-            d_total=None,
-            d_x=array(d_x),
-            d_y=maybe(d_y),
-            weight=floats(weight),
-            statistics=array(statistics),
-            d_parameters=array(d_parameters),
-            centred=ctx.centred,
-            seed=ctx.seed,
-            rate=ctx.rate,
-            threads=torch.get_num_threads(),
-        )
-        d_weight, d_bias = (*d_parameters.to(weight.dtype), None)[:2]
+        d_x, d_weight, d_bias = norm_backward(ctx, total, weight, statistics, d_out, d_y=d_y)
         return d_x, d_x if d_y is None else d_y, d_weight, d_bias, None, None, None, None
+
+
+class Branch(torch.autograd.Function):
+    """x and norm(x)."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, eps: float, centred: bool
+    ) -> tuple[Tensor, Tensor]:
+        """[..., C], twice."""
+        rows, out = x.contiguous(), torch.empty_like(x, memory_format=torch.contiguous_format)
+        statistics = torch.empty(2, x.numel() // x.shape[-1], dtype=torch.float32)
+        run(x=None, y=rows, total=None, out=out, weight=weight, bias=bias, statistics=statistics, centred=centred, eps=eps)
+        ctx.save_for_backward(rows, weight, statistics)
+        ctx.centred, ctx.rate, ctx.seed, ctx.biased = centred, 0.0, 0, bias is not None
+        return x.view_as(x), out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, d_same: Tensor, d_out: Tensor) -> tuple[Tensor | None, ...]:
+        """Of x, weight and bias."""
+        rows, weight, statistics = ctx.saved_tensors
+        d_x, d_weight, d_bias = norm_backward(ctx, rows, weight, statistics, d_out, d_total=d_same.contiguous())
+        return d_x, d_weight, d_bias, None, None
+
+
+def norm_backward(
+    ctx: Any,
+    total: Tensor,
+    weight: Tensor,
+    statistics: Tensor,
+    d_out: Tensor,
+    *,
+    d_total: Tensor | None = None,
+    d_y: Tensor | None = None,
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """The gradients of what was normed [..., C], of weight and bias [C]; d_y is written."""
+    d_x = torch.empty_like(total)
+    d_parameters = torch.zeros(2 if ctx.biased else 1, total.shape[-1], dtype=torch.float32)
+    extension().finish_backward(
+        total=array(total),
+        d_out=array(d_out.contiguous()),
+        d_total=maybe(d_total),
+        d_x=array(d_x),
+        d_y=maybe(d_y),
+        weight=floats(weight),
+        statistics=array(statistics),
+        d_parameters=array(d_parameters),
+        centred=ctx.centred,
+        seed=ctx.seed,
+        rate=ctx.rate,
+        threads=torch.get_num_threads(),
+    )
+    d_weight, d_bias = (*d_parameters.to(weight.dtype), None)[:2]
+    return d_x, d_weight, d_bias

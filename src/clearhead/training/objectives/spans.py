@@ -1,7 +1,7 @@
 """Span corruption: read a text with gaps, say what stood in them (Raffel et al. 2019, section 3.1.4).
 
-`Thank you <X> me to your party <Y> week .` is read, and `<X> for inviting <Y> last <Z>` said; <X>, <Y> and so on are the
-vocabulary's blanks, in order.
+`Thank you <X> me to your party <Y> week .` is read, and `<X> for inviting <Y> last <Z>` said; <X>, <Y> and so on are
+the vocabulary's blanks, in order.
 
 B rows, T ids of a window.
 """
