@@ -20,7 +20,7 @@ from clearhead.training.checkpoint import found
 from clearhead.training.data.loader import Loader, Place
 from clearhead.training.objectives.batch import Batch, dealt
 from clearhead.training.rounds import named
-from training_ranks import Job, Learnt, free_port, learn, objective
+from training_ranks import Job, Learnt, free_port, learn, objective, together
 
 CLOSE = 1e-5
 HERE = Path(__file__).parent
@@ -119,21 +119,16 @@ def test_nothing_on_disk_is_a_pickle(pair: tuple[Job, Learnt]) -> None:
 def test_a_run_outlives_a_process(tmp_path: Path) -> None:
     path = training_runs.write_recipe(tmp_path / "recipe")
     steps = ["saving.every=3", "training.consistency=0"]
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    for name, restarts in (("whole", "0"), ("lost", "1")):
-        script = [str(HERE / "training_lost.py"), str(path), str(tmp_path / name), restarts, *steps]
-        done = subprocess.run(
-            [*torchrun, "--max-restarts", restarts, *script],
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-            capture_output=True,
-            text=True,
-            timeout=600,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-        assert ("another process of this run was lost" in done.stderr) == (name == "lost")
-        assert (f"going on after step {training_lost.KILLED_AFTER // 3 * 3}" in done.stdout) == (name == "lost")
+    together(2, training_lost.main, path, tmp_path / "whole", "0", *steps)
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "--max-restarts=1"]
+    script = [str(HERE / "training_lost.py"), str(path), str(tmp_path / "lost"), "1", *steps]
+    quick = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run([*torchrun, *script], env=quick, capture_output=True, text=True, timeout=600, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "another process of this run was lost" in done.stderr
+    assert f"going on after step {training_lost.KILLED_AFTER // 3 * 3}" in done.stdout
     whole, lost = (load_file(tmp_path / name / "model" / "model.safetensors") for name in ("whole", "lost"))
+    assert whole.keys() == lost.keys()
     assert all(torch.equal(whole[name], lost[name]) for name in whole)
 
 
@@ -143,6 +138,7 @@ def test_one_process_starts_nothing(tmp_path: Path) -> None:
 import sys
 from pathlib import Path
 from training_runs import recipe
+from clearhead.training.run import Run, train
 train(recipe(Path({str(path)!r}), "training.steps=2"), Run(folder=Path({str(tmp_path / "run")!r})))
 import torch.distributed
 assert not torch.distributed.is_initialized()

@@ -20,6 +20,7 @@ from clearhead.errors import (
     MissingDependencyError,
     StoppedError,
 )
+from clearhead.training import blocks
 from clearhead.training.callbacks.saving import Save
 from clearhead.training.recipe import read_recipe
 from clearhead.training.run import Run, train
@@ -130,9 +131,15 @@ def test_another_recipe_is_refused_with_the_key_that_differs(path: Path, whole: 
     assert (whole / "recipe.yaml").read_bytes() == before
 
 
-def test_blocks_that_are_computed_again_learn_the_same(path: Path, whole: Path, tmp_path: Path) -> None:
+def test_blocks_that_are_computed_again_learn_the_same(
+    path: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[bool] = []
+    afresh = blocks.afresh
+    monkeypatch.setattr(blocks, "afresh", lambda *args: calls.append(torch.is_grad_enabled()) or afresh(*args))
     carry_out(path, tmp_path / "run", "training.recompute=true")
     assert learnt(tmp_path / "run") == learnt(whole)
+    assert sum(calls) == 12 * 2 * 2  # steps, blocks, and each twice
     rnn = ("model.architecture=rnn", "model.n_heads=1", "training.recompute=true")
     with pytest.raises(ConfigError, match="an RNN has none"):
         carry_out(path, tmp_path / "rnn", *rnn)

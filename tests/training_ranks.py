@@ -4,6 +4,7 @@ import json
 import multiprocessing
 import os
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ from clearhead.training.schedules import constant
 from clearhead.training.trainer import Settings, Trainer
 
 VOCABULARY = 29
-PRELOAD = ["training_ranks", "torch._dynamo", "torch.distributed.fsdp", "torch.distributed.checkpoint"]
+PRELOAD = ["training_ranks", "training_lost", "torch._dynamo", "torch.distributed.fsdp", "torch.distributed.checkpoint"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,17 +127,8 @@ def trainer(job: Job) -> Trainer:
     )
 
 
-def work(job: Job, rank: int, world: int, port: int) -> None:
+def work(job: Job) -> None:
     """One of the processes."""
-    if world > 1:
-        os.environ |= {
-            "RANK": str(rank),
-            "LOCAL_RANK": str(rank),
-            "WORLD_SIZE": str(world),
-            "MASTER_ADDR": "127.0.0.1",
-            "MASTER_PORT": str(port),
-        }
-    torch.set_num_threads(1)
     run = trainer(job)
     if job.resume:
         checkpoint.restore(checkpoint.found(job.folder / "checkpoints")[-1], run)
@@ -144,7 +136,7 @@ def work(job: Job, rank: int, world: int, port: int) -> None:
     dev = run.evaluate()
     weights = {name: whole(p.detach()) for name, p in run.model.named_parameters()}
     average = {name: whole(p) for name, p in run.average.weights.items()} if run.average else {}
-    if rank == 0:
+    if run.ranks.first:
         notes = next(c for c in run.callbacks if isinstance(c, Notes))
         figures = {"losses": notes.losses, "gradients": notes.gradients, "dev": dev, "tokens": notes.tokens}
         (job.folder / "figures.json").write_text(json.dumps(figures))
@@ -155,11 +147,19 @@ def work(job: Job, rank: int, world: int, port: int) -> None:
 
 def learn(job: Job, world: int) -> Learnt:
     """Carry a job out on `world` processes."""
+    job.folder.mkdir(parents=True, exist_ok=True)
+    together(world, work, job)
+    figures = json.loads((job.folder / "figures.json").read_text())
+    weights, average = (load_file(job.folder / f"{name}.safetensors") for name in ("weights", "average"))
+    return Learnt(weights=weights, average=average, **figures)
+
+
+def together(world: int, function: Callable[..., None], *args: Any) -> None:
+    """Call a function in `world` processes that find each other, each of which must come to its end."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOAD)
-    job.folder.mkdir(parents=True, exist_ok=True)
     port = free_port()
-    processes = [context.Process(target=work, args=(job, rank, world, port)) for rank in range(world)]
+    processes = [context.Process(target=ranked, args=(rank, world, port, function, args)) for rank in range(world)]
     for process in processes:
         process.start()
     for process in processes:
@@ -168,9 +168,15 @@ def learn(job: Job, world: int) -> Learnt:
     for process in processes:
         process.kill()
     assert codes == [0] * world, codes
-    figures = json.loads((job.folder / "figures.json").read_text())
-    weights, average = (load_file(job.folder / f"{name}.safetensors") for name in ("weights", "average"))
-    return Learnt(weights=weights, average=average, **figures)
+
+
+def ranked(rank: int, world: int, port: int, function: Callable[..., None], args: tuple[Any, ...]) -> None:
+    """Call a function with what torchrun would have told this process."""
+    if world > 1:
+        told = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": world, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+        os.environ |= {name: str(value) for name, value in told.items()}
+    torch.set_num_threads(1)
+    function(*args)
 
 
 def free_port() -> int:

@@ -11,7 +11,8 @@ from clearhead.cli.train import RUN, Data
 from clearhead.errors import OptionError
 
 if TYPE_CHECKING:
-    from clearhead.training.suite import Line, Suite
+    from clearhead.training.suite import Line
+    from clearhead.training.suite_file import Suite
 
 SuiteArgument = Annotated[
     str | None, typer.Argument(metavar="SUITE", help="A name that --list shows, or a YAML file that names the runs.")

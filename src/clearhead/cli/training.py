@@ -204,6 +204,8 @@ def carry_out(job: Job, machine: Machine, *, json: bool) -> None:
         from clearhead.cli.opening import find
 
         find(recipe.base, offline=machine.offline)
+    from clearhead.cli.run_results import show_results
+
     first = os.environ.get("RANK", "0") == "0"  # of the processes that torchrun started
     try:
         results = trained(recipe, folder, machine, resume=job.resume)
@@ -235,48 +237,3 @@ def trained(recipe: "Recipe", folder: Path, machine: Machine, *, resume: bool) -
             console=messages(),
         ),
     )
-
-
-def show_results(results: dict[str, Any], folder: Path, *, json: bool) -> None:
-    """The figures of a run: all of them as JSON, or those that people look for."""
-    from clearhead.cli.json_output import print_json
-
-    if json:
-        print_json({**results, "folder": folder})
-        return
-    from clearhead.training.curves import read_curve
-    from clearhead.training.results import verdict
-
-    counts, speed = results["parameters"], f"{results['tokens_per_second']:,.0f} per second"
-    rows = [
-        ["steps", f"{results['steps']:,} in {results['seconds']:,.1f} s, {results['tokens']:,} tokens, {speed}"],
-        ["parameters", f"{counts['others']:,}, and {counts['embeddings']:,} of embeddings"],
-        *losses(read_curve(folder)),
-        *([test, score] for test, found in results["scores"].items() for score in scores(found)),
-        *(["expected", verdict(found)] for found in results["expected"]),
-        ["folder", str(folder)],
-    ]
-    show_lines(columns(rows))
-
-
-def losses(curve: Any) -> list[list[str]]:
-    """Both curves as a row each."""
-    from clearhead.training.curves import sparkline
-
-    rows = []
-    for name, points in (("loss", curve.train), ("dev loss", curve.dev)):
-        if points:
-            values = [point.nll for point in points]
-            best = min(points, key=lambda point: point.nll)
-            least = f"; least {best.nll:.3f} at step {best.step:,}" if name == "dev loss" else ""
-            rows.append([name, f"{values[0]:.3f} {sparkline(values)} {values[-1]:.3f}{least}"])
-    return rows
-
-
-def scores(found: Mapping[str, Any]) -> list[str]:
-    """The scores of one test, each with what decides it."""
-    counted = [name for name in found if f"{name}_counted" in found]
-    if not counted:
-        return [", ".join(f"{name} {value:g}" for name, value in found.items() if isinstance(value, int | float))]
-    search = f"beam {found['beams']}, length penalty {found['length_penalty']:g}; " if "beams" in found else ""
-    return [f"{name} {found[name]:.2f} ({search}{found[f'{name}_counted']})" for name in counted]

@@ -43,7 +43,7 @@ def adapt_blocks(model: nn.Module, device: torch.device, *, compiled: bool, reco
 
 def twice(forward: Forward, x: Tensor, context: ForwardContext) -> Tensor:
     """[B, T, C] -> [B, T, C], once now, and once more on the way back."""
-    return checkpoint(partial(afresh, forward), x, context, use_reentrant=False)  # type: ignore[no-any-return]
+    return checkpoint(partial(afresh, forward), x, context, use_reentrant=False)
 
 
 def afresh(forward: Forward, x: Tensor, context: ForwardContext) -> Tensor:

@@ -101,7 +101,7 @@ def in_one_call(parts: Parts, targets: Tensor, cost: Cost, gradients: Parts) -> 
         features=array(parts.features.contiguous()),
         table=floats(parts.table),
         bias=floats(parts.bias),
-        targets=targets.numpy(),
+        targets=array(targets),
         d_features=maybe(gradients.features),
         d_table=maybe(gradients.table),
         d_bias=maybe(gradients.bias),

@@ -40,7 +40,7 @@ def score(
         return extension().score_rows(  # type: ignore[no-any-return]
             logits=array(z),
             bias=floats(bias),
-            targets=targets.numpy(),
+            targets=array(targets),
             d_bias=maybe(d_bias),
             paired=cost.consistency > 0,
             gradient=gradient,

@@ -38,7 +38,7 @@ class Suite(Strict):
     overrides: Changes = Field(default_factory=dict, description="Keys that all runs have otherwise than the recipe.")
     runs: dict[str, Changes] = Field(min_length=1, description="By label, the keys in which a run differs.")
     figures: dict[str, Direction] = Field(
-        default_factory=lambda: {"dev_nll": "lower"},
+        default={"dev_nll": "lower"},
         description="What is compared, by its path in results.json, and whether lower or higher is better.",
     )
     expected: dict[str, dict[str, Outcome]] = Field(

@@ -30,7 +30,7 @@ class Loader(yaml.SafeLoader):
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         """A node; an alias is none."""
-        event = self.peek_event()  # type: ignore[no-untyped-call]
+        event = self.peek_event()
         if isinstance(event, yaml.AliasEvent):
             raise wrong(f"*{event.anchor} stands for something written elsewhere; write it out", event)
         if self.depth >= DEEPEST:

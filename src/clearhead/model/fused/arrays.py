@@ -6,10 +6,9 @@ extension) is left to torch.
 
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
+from torch.utils.dlpack import to_dlpack
 
 TYPES = (torch.float32, torch.bfloat16)
 
@@ -38,22 +37,23 @@ def takes(first: Tensor, *others: Tensor | None) -> bool:
     return all(t is None or (t.dtype == kind and t.device == device) for t in others)
 
 
-def array(x: Tensor) -> NDArray[Any]:
-    """The memory of a tensor; bfloat16, which NumPy lacks, as 16-bit integers."""
+def array(x: Tensor) -> Any:
+    """The memory of a tensor for one call, as a DLPack capsule; bfloat16 as 16-bit integers, for the extension knows no torch.
+
+    Tensor.numpy would pin it: that of a sharded parameter is given back after use.
+    """
     x = x.detach()
-    numbers: NDArray[Any] = (x.view(torch.int16) if x.dtype == torch.bfloat16 else x).numpy()
-    return numbers
+    return to_dlpack(x.view(torch.int16) if x.dtype == torch.bfloat16 else x)
 
 
-def maybe(x: Tensor | None) -> NDArray[Any] | None:
+def maybe(x: Tensor | None) -> Any:
     """The memory of a tensor that may be missing."""
     return None if x is None else array(x)
 
 
-def floats(x: Tensor | None) -> NDArray[np.float32] | None:
-    """A parameter in float32, in one piece. Not through Tensor.numpy, which pins memory: that of a sharded parameter is
-    given back after use."""
-    return None if x is None else np.from_dlpack(x.detach().float().contiguous())
+def floats(x: Tensor | None) -> Any:
+    """A parameter in float32, in one piece."""
+    return None if x is None else array(x.detach().float().contiguous())
 
 
 def new_seed() -> int:
