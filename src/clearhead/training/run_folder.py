@@ -14,7 +14,7 @@ from clearhead.training.files import DRAFT, write_whole
 from clearhead.training.recipe import Recipe, read_recipe
 
 RECIPE, LOCK = "recipe.yaml", ".lock"
-DRAFTS = (f".*{DRAFT}", ".model-*", ".adapter-*", "data/.*", "checkpoints/.*")  # of a process that was killed while it wrote
+DRAFTS = (f".*{DRAFT}", ".model-*", ".adapter-*", "data/.*", "checkpoints/.*")  # of a process that was killed
 FREE = (  # keys that do not change what was learnt so far
     "about", "expect", "short", "training.steps", "training.parallel", "training.recompute", "training.compile",
     "evaluation.every", "evaluation.patience", "saving",
