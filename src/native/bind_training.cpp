@@ -16,6 +16,7 @@
 #include "buffer.h"
 #include "cpu.h"
 #include "modules.h"
+#include "openmp.h"
 #include "threads.h"
 
 namespace nb = nanobind;
@@ -70,22 +71,30 @@ template <class Work>
 void share(int pieces, int some, int threads, Work&& work) {
   require(threads >= 1, "there is at least one thread");
   const nb::gil_scoped_release released;
-  if (threads == 1 || pieces <= some) {
-    thread_local Workspace workspace;
-    for (int piece = 0; piece < pieces; ++piece) work(piece, workspace);
-    return;
-  }
+  const auto run = [&](int first, int last, Workspace& workspace) {
+    for (int piece = first; piece < last; ++piece) work(piece, workspace);
+  };
+  thread_local Workspace mine;
+  if (threads == 1 || pieces <= some) return run(0, pieces, mine);
   std::exception_ptr failure;  // of whichever thread was first: no memory
   std::atomic<bool> failed = false;
-  shared_pool(threads)->run([&](Team& team) {
-    team.share(pieces, some, [&](int first, int last) {
-      try {
-        for (int piece = first; piece < last; ++piece) work(piece, team.workspace());
-      } catch (...) {
-        if (!failed.exchange(true)) failure = std::current_exception();
-      }
+  const auto kept = [&](int first, int last, Workspace& workspace) {
+    try {
+      run(first, last, workspace);
+    } catch (...) {
+      if (!failed.exchange(true)) failure = std::current_exception();
+    }
+  };
+  std::atomic<int> next = 0;
+  const auto claim = [&] {
+    thread_local Workspace own;
+    for (int first = next.fetch_add(some); first < pieces; first = next.fetch_add(some))
+      kept(first, std::min(pieces, first + some), own);
+  };
+  if (!run_in_openmp(threads, claim))
+    shared_pool(threads)->run([&](Team& team) {
+      team.share(pieces, some, [&](int first, int last) { kept(first, last, team.workspace()); });
     });
-  });
   if (failed) std::rethrow_exception(failure);
 }
 
@@ -183,7 +192,8 @@ void multiply_rows(const DenseProduct& job, int rows, int threads, const Trainin
 }
 
 void weigh(const DenseGradient& job, int threads, const TrainingKernels& k) {
-  const int some = threads == 1 ? std::max(1, job.outputs) : 64;  // outputs of a piece; each has sums of its own
+  // Outputs of a piece. Each piece lays out the inputs for itself, so that it should not be small.
+  const int some = threads == 1 ? std::max(1, job.outputs) : round_up(std::max(1, job.outputs / (4 * threads)), 64);
   share(pieces_of(job.outputs, some), 1, threads, [&](int piece, Workspace& work) {
     k.weigh_gradients(job, piece * some, std::min(job.outputs, (piece + 1) * some), work);
   });

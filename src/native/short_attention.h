@@ -98,10 +98,20 @@ struct Head {
 
 // Asks for one head's rows of the next row of the batch, where rows are short: they come from afar.
 template <class E>
-inline void foresee_next(const Strided& x, int batch, int head, int rows, int columns) {
+inline void foresee_head(const Strided& x, int batch, int head, int rows, int columns) {
   if (rows > 4 * query_block) return;
   for (int r = 0; r < rows; ++r)
-    for (int c = 0; c < columns; c += int(64 / sizeof(E))) __builtin_prefetch(at<E>(x, batch + 1, head, r) + c, 0, 2);
+    for (int c = 0; c < columns; c += int(64 / sizeof(E))) __builtin_prefetch(at<E>(x, batch, head, r) + c, 0, 2);
+}
+template <class E>
+inline void foresee_next(const Head<E>& h) {
+  const ShortAttention& job = h.job;
+  const int next = h.batch + 1, group = job.heads / job.kv_heads;
+  if (next == job.batch) return;
+  for (const Strided* x : {&job.key, &job.value}) foresee_head<E>(*x, next, h.kv_head, job.keys, job.head_dim);
+  for (int head = h.kv_head * group; head < (h.kv_head + 1) * group; ++head)
+    for (const Strided* x : {&job.query, &job.d_out})
+      if (x->data) foresee_head<E>(*x, next, head, job.queries, job.head_dim);
 }
 
 // Keeps sixteen weights as the words of A: floats, or bfloat16 in order.
@@ -174,11 +184,7 @@ template <class E, bool Drop>
 void attend_head(Head<E> h, Workspace& work) {
   const ShortAttention& job = h.job;
   const auto columns = std::size_t(h.columns), key_columns = std::size_t(h.key_columns);
-  if (h.batch + 1 < job.batch) {
-    foresee_next<E>(job.query, h.batch, h.kv_head, job.queries, job.head_dim);
-    foresee_next<E>(job.key, h.batch, h.kv_head, job.keys, job.head_dim);
-    foresee_next<E>(job.value, h.batch, h.kv_head, job.keys, job.head_dim);
-  }
+  foresee_next(h);
   Forward<E> f;
   f.lay(h, work.bytes(f.lay(h, nullptr)));
   pack_columns(at<E>(job.key, h.batch, h.kv_head, 0), job.key.row, job.keys, job.head_dim, f.keys, h.key_row);
@@ -260,12 +266,7 @@ inline void differentiate_query(const Head<E>& h, const Gradients<E>& g, int r) 
 template <class E, bool Drop>
 void attend_head_backward(Head<E> h, Workspace& work) {
   const ShortAttention& job = h.job;
-  if (h.batch + 1 < job.batch) {
-    foresee_next<E>(job.query, h.batch, h.kv_head, job.queries, job.head_dim);
-    foresee_next<E>(job.key, h.batch, h.kv_head, job.keys, job.head_dim);
-    foresee_next<E>(job.value, h.batch, h.kv_head, job.keys, job.head_dim);
-    foresee_next<E>(job.d_out, h.batch, h.kv_head, job.queries, job.head_dim);
-  }
+  foresee_next(h);
   Gradients<E> g;
   std::byte* memory = work.bytes(g.lay(h, Drop, nullptr));
   g.lay(h, Drop, memory);

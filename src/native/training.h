@@ -52,7 +52,7 @@ struct SublayerEnd {
   const void *d_out = nullptr, *d_total = nullptr;
   void *d_x = nullptr, *d_y = nullptr;
 };
-inline constexpr int rows_of_a_block = 64;  // whose gradients of weight and bias are added up together
+inline constexpr int rows_of_a_block = 128;  // whose gradients of weight and bias are added up together
 
 // out = f(x), or f(x) up where the MLP is gated, number by number; and backwards.
 struct Hidden {

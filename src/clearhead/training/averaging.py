@@ -95,4 +95,4 @@ def local(tensors: Iterable[Tensor]) -> list[Tensor]:
 
 def whole(tensor: Tensor) -> Tensor:
     """All of it, to which every rank that holds a part contributes."""
-    return tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor  # type: ignore[no-any-return]
+    return tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor

@@ -1,7 +1,7 @@
 """Who a process is among those of a run, and the few words it has with the others.
 
 torchrun starts the processes and tells each its rank in the environment. Without it there is one process, which agrees
-with itself: torch.distributed is then neither imported nor started.
+with itself, and nothing of torch.distributed is started.
 
 What is said here is small and goes between processors (gloo), whatever carries the gradients. Nobody loses patience:
 the other ranks wait for days while rank 0 prepares data. A rank that is lost ends the conversation at once all the
@@ -87,7 +87,7 @@ class Several(Ranks):
         both = torch.tensor(values, dtype=torch.float64)
         with lost():
             dist.all_reduce(both, group=self.group)
-        return both.tolist()  # type: ignore[no-any-return]
+        return both.tolist()
 
     def told(self, word: str) -> str:
         """What rank 0 says, as bytes behind their number."""
@@ -162,8 +162,8 @@ def join(device: str) -> Ranks:
     if gpu:
         torch.cuda.set_device(local)
     with lost():
-        store, _, _ = next(dist.rendezvous("env://", rank, world))
-        fresh = dist.PrefixStore(named(store, rank, world), store)
+        store, _, _ = next(dist.rendezvous("env://", rank, world))  # type: ignore[attr-defined]
+        fresh = dist.PrefixStore(named(store, rank, world), store)  # type: ignore[attr-defined]
         backend = "cpu:gloo,cuda:nccl" if gpu else "gloo"
         dist.init_process_group(backend, store=fresh, rank=rank, world_size=world)
         group = dist.new_group(backend="gloo", timeout=PATIENCE)

@@ -24,11 +24,12 @@ def write(folder: Path, tensors: dict[str, Tensor]) -> None:
     Raises:
         OSError: on all ranks, where one could not write.
     """
-    from torch.distributed import checkpoint
+    from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageWriter
+    from torch.distributed.checkpoint.state_dict_saver import save
 
-    writer = checkpoint.HuggingFaceStorageWriter(str(folder), save_distributed=True)
+    writer = HuggingFaceStorageWriter(str(folder), save_distributed=True)
     with lost(), told():
-        checkpoint.save(tensors, storage_writer=writer)
+        save(tensors, storage_writer=writer)
 
 
 def read(folder: Path, parameters: Mapping[str, Tensor], ranks: Ranks) -> dict[str, Tensor]:
@@ -38,16 +39,18 @@ def read(folder: Path, parameters: Mapping[str, Tensor], ranks: Ranks) -> dict[s
     Raises:
         OSError: on all ranks, where one could not read.
     """
-    from torch.distributed import checkpoint
+    from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageReader
+    from torch.distributed.checkpoint.state_dict_loader import load
 
-    reader = checkpoint.HuggingFaceStorageReader(str(folder))
-    wanted: dict[str, Any] = {
+    reader = HuggingFaceStorageReader(str(folder))
+    there: dict[str, Any] = dict(reader.read_metadata().state_dict_metadata)
+    wanted = {
         name: place(name, found.size, found.properties.dtype, parameters)
-        for name, found in reader.read_metadata().state_dict_metadata.items()
+        for name, found in there.items()
         if not name.startswith("random.") or name.endswith(f".{ranks.rank}")
     }
     with lost(), told():
-        checkpoint.load(wanted, storage_reader=reader, no_dist=ranks.world == 1)
+        load(wanted, storage_reader=reader, no_dist=ranks.world == 1)
     return wanted
 
 

@@ -12,7 +12,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
-from typing import Protocol
+from typing import Protocol, cast
 
 import torch
 from torch import Tensor, nn
@@ -145,8 +145,9 @@ class Trainer:
         """Of one batch; without dropout, as it is evaluated."""
         fewer = self.settings.precision == "bfloat16" and dropout is not None
         with torch.autocast(self.device.type, torch.bfloat16, enabled=fewer):
-            states = self.model.states(batch.ids, batch.lengths, batch.target, dropout=dropout)
-            parts = self.model.output(states[batch.scored])
+            model = cast(Trainable, self.model)
+            states = model.states(batch.ids, batch.lengths, batch.target, dropout=dropout)
+            parts = model.output(states[batch.scored])
         if dropout is None:
             return cross_entropy(parts, batch.labels)
         return cross_entropy(parts, batch.labels, smoothing=self.settings.smoothing, consistency=self.consistency)
