@@ -15,15 +15,17 @@ import torch
 from safetensors.torch import load_file
 
 import training_lost
+from clearhead import load
 from clearhead.training.checkpoint import found
 from clearhead.training.data.loader import Loader, Place
 from clearhead.training.objectives.batch import Batch, dealt
 from clearhead.training.rounds import named
 from clearhead.training.run import Run, train
-from training_ranks import Job, Learnt, free_port, learn, objective, together
+from training_ranks import Job, Learnt, fail_in_turn, free_port, learn, objective, save_without_room, together
 from training_runs import recipe, write_recipe
 
 CLOSE = 1e-5
+Weights = dict[str, torch.Tensor]
 HERE = Path(__file__).parent
 
 
@@ -117,19 +119,56 @@ def test_nothing_on_disk_is_a_pickle(pair: tuple[Job, Learnt]) -> None:
     assert not [path for path in place.parent.iterdir() if path != place]
 
 
-def test_a_run_outlives_a_process(tmp_path: Path) -> None:
-    path = write_recipe(tmp_path / "recipe")
-    steps = ["saving.every=3", "training.consistency=0"]
-    together(2, training_lost.main, path, tmp_path / "whole", "0", *steps)
+def test_a_checkpoint_that_one_rank_cannot_write_is_none(tmp_path: Path) -> None:
+    together(2, save_without_room, Job(folder=tmp_path, how="fsdp"))
+    for rank in range(2):
+        said = (tmp_path / f"said-{rank}").read_text()
+        assert said.startswith(
+            "the checkpoint of step 2 could not be written (File too large); the one of step 1 is whole"
+        )
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["step-00000001"]
+
+
+def test_an_error_of_rank_0_is_everybodys(tmp_path: Path) -> None:
+    together(3, fail_in_turn, tmp_path)
+    assert {(tmp_path / f"said-{rank}").read_text() for rank in range(3)} == {"there is no such thing"}
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Weights]:
+    """A recipe, and what two processes make of it."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    path = write_recipe(folder / "recipe")
+    return path, carried_out(path, folder / "run")
+
+
+def carried_out(path: Path, folder: Path, *overrides: str) -> Weights:
+    """The model that a recipe on two processes exports."""
+    together(2, training_lost.main, path, folder, "0", "training.consistency=0", *overrides)
+    return load_file(folder / "model" / "model.safetensors")
+
+
+def test_parts_are_exported_whole(undisturbed: tuple[Path, Weights], tmp_path: Path) -> None:
+    path, whole = undisturbed
+    made = carried_out(path, tmp_path / "run", "training.parallel=fsdp")
+    assert made.keys() == whole.keys()
+    for name in whole:
+        if not name.endswith("k_proj.bias"):  # its gradient is noise around 0, which Adam scales up
+            torch.testing.assert_close(made[name], whole[name], rtol=0, atol=1e-3)
+    assert load(tmp_path / "run" / "model").config.d_model == 8
+
+
+def test_a_run_outlives_a_process(undisturbed: tuple[Path, Weights], tmp_path: Path) -> None:
+    path, whole = undisturbed
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "--max-restarts=1"]
-    script = [str(HERE / "training_lost.py"), str(path), str(tmp_path / "lost"), "1", *steps]
+    script = [str(HERE / "training_lost.py"), str(path), str(tmp_path), "1", "training.consistency=0", "saving.every=3"]
     quick = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run([*torchrun, *script], env=quick, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stderr
     assert "another process of this run was lost" in done.stderr
     assert f"going on after step {training_lost.KILLED_AFTER // 3 * 3}" in done.stdout
-    whole, lost = (load_file(tmp_path / name / "model" / "model.safetensors") for name in ("whole", "lost"))
-    assert whole.keys() == lost.keys()
+    lost = load_file(tmp_path / "model" / "model.safetensors")
+    assert lost.keys() == whole.keys()
     assert all(torch.equal(whole[name], lost[name]) for name in whole)
 
 

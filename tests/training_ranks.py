@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 import os
+import resource
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 
+from clearhead.errors import OptionError, TrainingError
 from clearhead.model.dropout import Dropout
 from clearhead.training import checkpoint
 from clearhead.training.architectures import ModelChoice, configure
@@ -177,6 +179,35 @@ def ranked(rank: int, world: int, port: int, function: Callable[..., None], args
         os.environ |= {name: str(value) for name, value in told.items()}
     torch.set_num_threads(1)
     function(*args)
+
+
+def save_without_room(job: Job) -> None:
+    """A checkpoint, then one for which the last rank has no room; each rank notes what it is told."""
+    run = trainer(job)
+    run.step()
+    checkpoint.save(job.folder / "checkpoints", run, keep=1)
+    run.step()
+    if run.ranks.rank == run.ranks.world - 1:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+    said = ""
+    try:
+        checkpoint.save(job.folder / "checkpoints", run, keep=1)
+    except TrainingError as e:
+        said = str(e)
+    (job.folder / f"said-{run.ranks.rank}").write_text(said)
+    run.ranks.leave()
+
+
+def fail_in_turn(folder: Path) -> None:
+    """Rank 0 cannot do what the others wait for; each rank notes what it is told."""
+    ranks = join("cpu")
+    try:
+        with ranks.turn() as writes:
+            if writes:
+                raise OptionError("there is no such thing")
+    except (OptionError, TrainingError) as e:
+        (folder / f"said-{ranks.rank}").write_text(str(e))
+    ranks.leave()
 
 
 def free_port() -> int:

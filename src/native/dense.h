@@ -74,12 +74,12 @@ template <class S>
 void panels_of_columns(const S* w, int rows, int columns, const Panels& to) {
   for (int r = 0; r < rows; r += lanes)
     for (int c = 0; c < columns; c += 2 * lanes) {
-      alignas(alignment) std::uint32_t some[lanes][lanes] = {}, turned[lanes][lanes];
+      Square some = {}, turned;
       const int n = std::min(columns - c, 2 * lanes);
       for (int i = 0; i < std::min(rows - r, lanes); ++i)
-        narrow_some(w + std::size_t(r + i) * std::size_t(columns) + c, n, reinterpret_cast<Half*>(some[i]));
-      transpose(some, reinterpret_cast<std::byte*>(turned), sizeof turned[0]);
-      for (int i = 0; i < (n + 1) / 2; ++i) std::memcpy(to.at(c / 2 + i, r / lanes), turned[i], sizeof turned[i]);
+        narrow_some(w + std::size_t(r + i) * std::size_t(columns) + c, n, reinterpret_cast<Half*>(some.rows[i]));
+      transpose(some, turned.rows[0], 64);
+      for (int i = 0; i < (n + 1) / 2; ++i) std::memcpy(to.at(c / 2 + i, r / lanes), turned.rows[i], 64);
     }
 }
 

@@ -75,11 +75,14 @@ void small_product(int rows, int vectors, int steps, FactorA a, FactorB b, float
 }
 
 // Sixteen rows of sixteen words each, turned round.
-inline void transpose(const std::uint32_t (*from)[lanes], std::byte* to, std::size_t to_row) {
+struct Square {
+  alignas(alignment) std::byte rows[lanes][64];
+};
+inline void transpose(const Square& from, std::byte* to, std::size_t to_row) {
 #if defined(__AVX512F__)
   __m512i r[lanes], s[lanes];
 #pragma GCC unroll 16
-  for (int i = 0; i < lanes; ++i) r[i] = _mm512_loadu_si512(from[i]);
+  for (int i = 0; i < lanes; ++i) r[i] = _mm512_load_si512(from.rows[i]);
 #pragma GCC unroll 8
   for (int i = 0; i < lanes; i += 2) {
     s[i] = _mm512_unpacklo_epi32(r[i], r[i + 1]);
@@ -107,11 +110,8 @@ inline void transpose(const std::uint32_t (*from)[lanes], std::byte* to, std::si
     _mm512_storeu_si512(to + to_row * std::size_t(12 + i), _mm512_shuffle_i32x4(s[8 + i], s[12 + i], 0xdd));
   }
 #else
-  for (int i = 0; i < lanes; ++i) {
-    std::uint32_t row[lanes];
-    for (int j = 0; j < lanes; ++j) row[j] = from[j][i];
-    std::memcpy(to + to_row * std::size_t(i), row, sizeof row);
-  }
+  for (int i = 0; i < lanes; ++i)
+    for (int j = 0; j < lanes; ++j) std::memcpy(to + to_row * std::size_t(i) + 4 * j, from.rows[j] + 4 * i, 4);
 #endif
 }
 
@@ -144,20 +144,20 @@ void pack_columns(const E* x, std::ptrdiff_t stride, int rows, int columns, std:
   constexpr int width = lanes * per_word<E>;
   for (int r = 0; r < rows; r += lanes) {
     for (int c = 0; c < columns; c += width) {
-      alignas(alignment) std::uint32_t some[lanes][lanes], turned[lanes][lanes];
+      Square some, turned;
       const int n = std::min(columns - c, width), words = words_of<E>(n);
       for (int i = 0; i < lanes; ++i)
         if (r + i < rows)
-          pack_row(x + (r + i) * stride + c, n, reinterpret_cast<std::byte*>(some[i]));
+          pack_row(x + (r + i) * stride + c, n, some.rows[i]);
         else
-          std::memset(some[i], 0, sizeof some[i]);
+          std::memset(some.rows[i], 0, 64);
       std::byte* first = to + to_step * std::size_t(c / per_word<E>) + std::size_t(r) * 4;
       if (words == lanes) {
         transpose(some, first, to_step);
         continue;
       }
-      transpose(some, reinterpret_cast<std::byte*>(turned), sizeof turned[0]);
-      for (int i = 0; i < words; ++i) std::memcpy(first + to_step * std::size_t(i), turned[i], sizeof turned[i]);
+      transpose(some, turned.rows[0], 64);
+      for (int i = 0; i < words; ++i) std::memcpy(first + to_step * std::size_t(i), turned.rows[i], 64);
     }
   }
 }

@@ -121,7 +121,13 @@ def prepared_by_one(recipe: Recipe, run: Run, ranks: Ranks, base: Base | None) -
                 write_whole(run.folder / "report.json", made.report.json())
                 if run.console is not None:
                     run.console.print(made.report.table())
-    return made if ranks.first else prepare(recipe, folder, language, run.say)
+    if ranks.first:
+        return made
+    if not (folder / "dev").is_dir():
+        raise ConfigError(
+            f"{folder} is not there for rank {ranks.rank}; give --output a folder that all machines share"
+        )
+    return prepare(recipe, folder, language, run.say)
 
 
 def go_on(trainer: Trainer, run: Run) -> None:
@@ -130,7 +136,7 @@ def go_on(trainer: Trainer, run: Run) -> None:
     Raises:
         CheckpointError: there are some, and none can be read.
     """
-    places = checkpoint.found(run.folder / CHECKPOINTS)
+    places = checkpoint.seen(run.folder / CHECKPOINTS, trainer.ranks)
     if not places:
         run.say(f"there is no checkpoint in {run.folder} yet; beginning")
         return
