@@ -1,5 +1,5 @@
-// The loss of rows of logits and its gradient in their place, a row or a pair of rows at a time while they are in the
-// nearest cache: once for the largest logit, once for the sums, once for the gradient.
+// The loss of rows of logits and its gradient in their place, a row or a pair of rows at a time while they are in the nearest
+// cache: once for the largest logit, once for the sums, once for the gradient.
 //
 // With s the smoothing, V columns, t the target: loss = lse - (1 - s) z[t] - s mean(z), gradient = p - (1 - s) [t] - s / V.
 // A pair of rows (p, q) adds c / 2 (KL(p|q) + KL(q|p)), whose gradient for p is c / 2 (p (log p - log q - KL(p|q)) + p - q).
@@ -22,7 +22,7 @@ struct LossRow {
   const float* bias;
   int columns, target;
   float* weights;  // [columns, padded]: e^(z - peak)
-  float peak = 0, total = 0, lse = 0, at_target = 0;
+  float peak = 0, total = 0, log_total = 0, at_target = 0;  // the log of the sum of e^z is peak + log_total
 
   LossRow(const LossRows& job, int row, float* memory)
       : logits(static_cast<E*>(job.logits) + row * job.stride), bias(job.bias),
@@ -52,11 +52,11 @@ struct LossRow {
 
   void summed(float sum) {
     total = sum;
-    lse = peak + std::log(sum);
+    log_total = std::log(sum);
   }
-  float nll() const { return lse - at_target; }
+  float nll() const { return log_total + (peak - at_target); }
   double loss(float sum_of_logits, float smoothing) const {
-    const float even = smoothing > 0 ? lse - sum_of_logits / float(columns) : 0.0f;
+    const float even = smoothing > 0 ? log_total + (peak - sum_of_logits / float(columns)) : 0.0f;
     return double((1 - smoothing) * nll() + smoothing * even);
   }
 };
@@ -123,7 +123,7 @@ void score_pair(const LossRows& job, int unit, float* d_bias, float* weights) {
   });
   one.summed(sum(totals[0]));
   two.summed(sum(totals[1]));
-  const float between = one.lse - two.lse;
+  const float between = (one.peak - two.peak) + (one.log_total - two.log_total);
   const float pq = sum(apart[0]) / one.total - between, qp = between - sum(apart[1]) / two.total;  // KL(p|q), KL(q|p)
   job.nll[unit] = double(one.nll()) + double(two.nll());
   job.objective[unit] = one.loss(sum(logits[0]), job.smoothing) + two.loss(sum(logits[1]), job.smoothing) +

@@ -11,7 +11,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from clearhead.errors import ConfigError
-from clearhead.model.fused import sublayer as fused
+from clearhead.model.fused.arrays import takes
+from clearhead.model.fused.sublayer import dropped
 
 Place = Literal["embedding", "residual", "attention", "activation"]
 
@@ -50,4 +51,4 @@ NONE = Dropout()
 
 def drop(x: Tensor, rate: float) -> Tensor:
     """x with each number left out with probability `rate`, the others scaled up."""
-    return fused.dropped(x, rate) if fused.takes(x) else F.dropout(x, rate)
+    return dropped(x, rate) if takes(x) else F.dropout(x, rate)

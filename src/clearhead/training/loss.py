@@ -1,11 +1,10 @@
-"""Cross-entropy over a vocabulary without the logits: scores, their loss and its gradients, a few hundred rows at a time.
+"""Cross-entropy over a vocabulary without the logits: scores, their loss and its gradients, some rows at a time.
 
 Logits are the largest array of a training step of a small model, and a plain loss reads and writes them half a dozen
 times: scores, log-softmax, loss, and the same backwards. Here each chunk of rows is scored, and its gradient formed in
-place of its scores (`loss_rows`), while it lies in the processor's cache; only the gradients of features and table leave.
-Label
-smoothing is that of Szegedy et al. 2016 (1512.00567), section 7; consistency of two passes, R-Drop: Liang et al. 2021
-(2106.14448), equation 3.
+place of its scores (`loss_rows`), while it lies in the processor's cache; only the gradients of features and table
+leave. Label smoothing is that of Szegedy et al. 2016 (1512.00567), section 7; consistency of two passes, R-Drop: Liang
+et al. 2021 (2106.14448), equation 3.
 
 N rows that count, C features, V vocabulary.
 """
@@ -15,20 +14,27 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
-from clearhead.model.fused.arrays import array, extension, floats, maybe, multiplies, takes
+from clearhead.model.fused.arrays import array, extension, first_order, floats, maybe, multiplies, takes
 from clearhead.training.loss_rows import Cost, Sums, score
 
 CHUNK = 2**20  # logits at a time: 4 MB of float32, half of it in bfloat16
 
 
 class Parts(NamedTuple):
-    """Logits before they are multiplied out, or the gradients of that."""
+    """Logits before they are multiplied out."""
 
     features: Tensor  # [N, C]
     table: Tensor  # [V, C]
     bias: Tensor | None  # [V]
+
+
+class Gradients(NamedTuple):
+    """Those of the parts that learn."""
+
+    features: Tensor | None
+    table: Tensor | None
+    bias: Tensor | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,24 +73,21 @@ class Fused(torch.autograd.Function):
         consistency: float,
     ) -> tuple[Tensor, Tensor]:
         """Sums of the objective and of the negative log-likelihood."""
-        parts = Parts(*(x if x is None else x.detach() for x in (features, table, bias)))
-        gradients = Parts(
-            *(torch.zeros_like(x) if needed else None for x, needed in zip(parts, ctx.needs_input_grad, strict=False))
-        )
+        parts = Parts(features.detach(), table.detach(), None if bias is None else bias.detach())
+        learning = zip(parts, ctx.needs_input_grad[:3], strict=True)
+        gradients = Gradients(*(torch.zeros_like(x) if x is not None and learns else None for x, learns in learning))
         cost = Cost(smoothing=smoothing, consistency=consistency)
-        objective, nll = (in_one_call if can_in_one_call(parts) else in_chunks)(parts, targets, cost, gradients)
+        sums = (in_one_call if can_in_one_call(parts) else in_chunks)(parts, targets, cost, gradients)
+        objective, nll = (torch.as_tensor(x, dtype=torch.float64, device=features.device) for x in sums)
         ctx.save_for_backward(*gradients)
-        exact = {"dtype": torch.float64, "device": features.device}
-        nll = torch.as_tensor(nll, **exact)
         ctx.mark_non_differentiable(nll)
-        return torch.as_tensor(objective, **exact).to(torch.promote_types(features.dtype, torch.float32)), nll
+        return objective.to(torch.promote_types(features.dtype, torch.float32)), nll
 
     @staticmethod
-    @once_differentiable
+    @first_order
     def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor | None, ...]:
         """Each gradient times that of the objective."""
-        scaled = (None if g is None else g.mul_(upstream[0].to(g.dtype)) for g in ctx.saved_tensors)
-        return (*scaled, None, None, None)
+        return (*(None if g is None else g * upstream[0].to(g.dtype) for g in ctx.saved_tensors), None, None, None)
 
 
 def can_in_one_call(parts: Parts) -> bool:
@@ -95,7 +98,7 @@ def can_in_one_call(parts: Parts) -> bool:
     return takes(parts.features) and multiplies() and parts.features.shape[1] % 2 == 0
 
 
-def in_one_call(parts: Parts, targets: Tensor, cost: Cost, gradients: Parts) -> Sums:
+def in_one_call(parts: Parts, targets: Tensor, cost: Cost, gradients: Gradients) -> Sums:
     """In C++ altogether, for bfloat16."""
     sums: Sums = extension().score_vocabulary(
         features=array(parts.features.contiguous()),
@@ -113,7 +116,7 @@ def in_one_call(parts: Parts, targets: Tensor, cost: Cost, gradients: Parts) -> 
     return sums
 
 
-def in_chunks(parts: Parts, targets: Tensor, cost: Cost, gradients: Parts) -> Sums:
+def in_chunks(parts: Parts, targets: Tensor, cost: Cost, gradients: Gradients) -> Sums:
     """In torch's products, a chunk of rows at a time; two passes over the same row are in one chunk."""
     passes = 2 if cost.consistency else 1
     n, table = len(targets) // passes, parts.table.to(parts.features.dtype)  # [V, C]

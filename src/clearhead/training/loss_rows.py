@@ -1,8 +1,8 @@
 """Rows of logits: what they cost, and their gradient in their place.
 
 With s the smoothing, V columns and t the target, a row costs lse - (1 - s) z[t] - s mean(z), whose gradient is
-p - (1 - s) [t] - s / V. Two passes p and q over the same row cost c / 2 (KL(p|q) + KL(q|p)) beside, whose gradient for p
-is c / 2 (p (log p - log q - KL(p|q)) + p - q).
+p - (1 - s) [t] - s / V. Two passes p and q over the same row cost c / 2 (KL(p|q) + KL(q|p)) beside, whose gradient for
+p is c / 2 (p (log p - log q - KL(p|q)) + p - q).
 
 The kernel (`src/native/loss_rows.h`) reads a row three times while it is in the nearest cache; the same in torch's
 operations follows it, for what the kernel does not take.
@@ -16,7 +16,6 @@ import torch
 from torch import Tensor
 
 from clearhead.model.fused.arrays import array, extension, floats, maybe, takes
-
 
 Sums = tuple[float | Tensor, float | Tensor]  # of what rows cost, and of the negative log-likelihood
 
@@ -37,7 +36,7 @@ def score(
     With `gradient`, z becomes its gradient, and d_bias [V] has that of the bias added to it.
     """
     if takes(z) and (d_bias is None or d_bias.dtype == torch.float32):
-        return extension().score_rows(  # type: ignore[no-any-return]
+        sums: Sums = extension().score_rows(
             logits=array(z),
             bias=floats(bias),
             targets=array(targets),
@@ -48,6 +47,7 @@ def score(
             consistency=cost.consistency,
             threads=torch.get_num_threads(),
         )
+        return sums
     return in_torch(z, bias, targets[:, None], cost, gradient=gradient, d_bias=d_bias)
 
 

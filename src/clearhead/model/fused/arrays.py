@@ -1,15 +1,20 @@
-"""Whether the kernels of training can take some tensors, and the tensors as they take them. Nowhere else is this decided.
+"""Whether the kernels of training can take some tensors, and the tensors as they take them. All others ask here.
 
 The kernels know float32 and bfloat16 on a processor. Everything else (GPUs, float64, an installation without the
 extension) is left to torch.
 """
 
+from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.dlpack import to_dlpack
+from torch.utils import dlpack
 
+from clearhead.errors import UnsupportedError
+
+Backward = Callable[..., tuple[Tensor | None, ...]]
 TYPES = (torch.float32, torch.bfloat16)
 
 
@@ -38,12 +43,13 @@ def takes(first: Tensor, *others: Tensor | None) -> bool:
 
 
 def array(x: Tensor) -> Any:
-    """The memory of a tensor for one call, as a DLPack capsule; bfloat16 as 16-bit integers, for the extension knows no torch.
+    """The memory of a tensor for one call, as a DLPack capsule; bfloat16 as 16-bit integers.
 
     Tensor.numpy would pin it: that of a sharded parameter is given back after use.
     """
     x = x.detach()
-    return to_dlpack(x.view(torch.int16) if x.dtype == torch.bfloat16 else x)
+    numbers = x.view(torch.int16) if x.dtype == torch.bfloat16 else x
+    return dlpack.to_dlpack(numbers)  # type: ignore[attr-defined]  # which torch offers without declaring it
 
 
 def maybe(x: Tensor | None) -> Any:
@@ -59,3 +65,21 @@ def floats(x: Tensor | None) -> Any:
 def new_seed() -> int:
     """Of a draw of random numbers: 63 bits from torch's generator, whose state thus decides about all of them."""
     return int(torch.empty((), dtype=torch.int64).random_())
+
+
+def first_order(backward: Backward) -> Backward:
+    """A backward pass that has no gradient of its own, and says so where one is asked for.
+
+    Raises:
+        UnsupportedError: when called while a graph is made, of it.
+    """
+
+    @wraps(backward)
+    def checked(ctx: Any, *upstream: Tensor) -> tuple[Tensor | None, ...]:
+        if torch.is_grad_enabled():
+            raise UnsupportedError(
+                "kernels of training have no second derivatives; give no dropout to compute without them"
+            )
+        return backward(ctx, *upstream)
+
+    return checked

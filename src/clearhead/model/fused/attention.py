@@ -1,8 +1,8 @@
 """Attention over whole rows with its gradients, which keeps no weights: backward makes them again.
 
-Reads queries, keys and values where the projections left them and writes what the output projection reads: neither heads
-nor gradients are copied. After Dao et al. 2022 (2205.14135), section 3, for rows so short that all scores of a few
-queries fit the cache.
+Reads queries, keys and values where the projections left them and writes what the output projection reads: neither
+heads nor gradients are copied. After Dao et al. 2022 (2205.14135), section 3, for rows so short that all scores of a
+few queries fit the cache.
 
 B batch, T queries, S keys, H query heads, K key/value heads, D head_dim.
 """
@@ -11,9 +11,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
-from clearhead.model.fused.arrays import array, extension, maybe, new_seed, takes
+from clearhead.model.fused.arrays import array, extension, first_order, maybe, new_seed, takes
 
 LONGEST = 4096  # keys: beyond, the scores of a block of queries leave the cache
 
@@ -52,7 +51,7 @@ class Attend(torch.autograd.Function):
     ) -> Tensor:
         """[B, H, T, D]."""
         q, k, v = dense(q), dense(k), dense(v)
-        B, H, T, D = q.shape
+        B, H, T = q.shape[:3]
         wide = None if bias is None else dense(bias.to(q.dtype)).expand(B, H, T, k.shape[2])
         out = beside(q)
         normaliser = torch.empty(B, H, T, dtype=torch.float32)
@@ -75,7 +74,7 @@ class Attend(torch.autograd.Function):
         return out
 
     @staticmethod
-    @once_differentiable
+    @first_order
     def backward(ctx: Any, d_out: Tensor) -> tuple[Tensor | None, ...]:
         """Of q, k, v and the bias."""
         q, k, v, wide, normaliser = ctx.saved_tensors

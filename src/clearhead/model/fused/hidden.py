@@ -4,9 +4,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
-from clearhead.model.fused.arrays import array, extension, maybe, takes
+from clearhead.model.fused.arrays import array, extension, first_order, maybe, takes
 
 
 def can_activate(x: Tensor, up: Tensor | None) -> bool:
@@ -35,7 +34,7 @@ class Activated(torch.autograd.Function):
         return out
 
     @staticmethod
-    @once_differentiable
+    @first_order
     def backward(ctx: Any, d_out: Tensor) -> tuple[Tensor | None, ...]:
         """Of x and of up."""
         x, up = ctx.saved_tensors

@@ -11,9 +11,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
-from clearhead.model.fused.arrays import array, extension, floats, maybe, multiplies, takes
+from clearhead.model.fused.arrays import array, extension, first_order, floats, maybe, multiplies, takes
 
 HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
@@ -64,7 +63,7 @@ class Project(torch.autograd.Function):
         return tuple(outs)
 
     @staticmethod
-    @once_differentiable
+    @first_order
     def backward(ctx: Any, *d_outs: Tensor | None) -> tuple[Tensor | None, ...]:
         """Of x, and of each layer's weight and bias."""
         rows, *weights = ctx.saved_tensors

@@ -9,9 +9,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
-from clearhead.model.fused.arrays import array, extension, floats, maybe, new_seed, takes
+from clearhead.model.fused.arrays import array, extension, first_order, floats, maybe, new_seed, takes
 
 
 def can_join(x: Tensor, y: Tensor, norm: object = None) -> bool:
@@ -21,8 +20,9 @@ def can_join(x: Tensor, y: Tensor, norm: object = None) -> bool:
 
 def can_norm(norm: object, x: Tensor) -> bool:
     """Whether there is a kernel for this norm: over the last axis, with weights."""
-    known = isinstance(norm, nn.LayerNorm | nn.RMSNorm) and norm.weight is not None
-    return known and tuple(norm.normalized_shape) == x.shape[-1:] and takes(x) and x.numel() > 0
+    if not isinstance(norm, nn.LayerNorm | nn.RMSNorm) or norm.weight is None:
+        return False
+    return tuple(norm.normalized_shape) == x.shape[-1:] and takes(x) and x.numel() > 0
 
 
 def dropped(x: Tensor, rate: float) -> Tensor:
@@ -97,7 +97,7 @@ class Dropped(torch.autograd.Function):
         return left_out(x, rate, seed)
 
     @staticmethod
-    @once_differentiable
+    @first_order
     def backward(ctx: Any, d: Tensor) -> tuple[Tensor | None, ...]:
         """The same places are left out."""
         return left_out(d, ctx.rate, ctx.seed), None, None
@@ -115,7 +115,7 @@ class Joined(torch.autograd.Function):
         return total
 
     @staticmethod
-    @once_differentiable
+    @first_order
     def backward(ctx: Any, d: Tensor) -> tuple[Tensor | None, ...]:
         """That of x is the sum's."""
         return d, left_out(d, ctx.rate, ctx.seed) if ctx.rate else d, None, None
@@ -157,7 +157,7 @@ class JoinedNormed(torch.autograd.Function):
         return out
 
     @staticmethod
-    @once_differentiable
+    @first_order
     def backward(ctx: Any, d_out: Tensor) -> tuple[Tensor | None, ...]:
         """Of x, y, weight and bias."""
         total, weight, statistics = ctx.saved_tensors
@@ -176,13 +176,23 @@ class Branch(torch.autograd.Function):
         """[..., C], twice."""
         rows, out = x.contiguous(), torch.empty_like(x, memory_format=torch.contiguous_format)
         statistics = torch.empty(2, x.numel() // x.shape[-1], dtype=torch.float32)
-        run(x=None, y=rows, total=None, out=out, weight=weight, bias=bias, statistics=statistics, centred=centred, eps=eps)
+        run(
+            x=None,
+            y=rows,
+            total=None,
+            out=out,
+            weight=weight,
+            bias=bias,
+            statistics=statistics,
+            centred=centred,
+            eps=eps,
+        )
         ctx.save_for_backward(rows, weight, statistics)
         ctx.centred, ctx.rate, ctx.seed, ctx.biased = centred, 0.0, 0, bias is not None
         return x.view_as(x), out
 
     @staticmethod
-    @once_differentiable
+    @first_order
     def backward(ctx: Any, d_same: Tensor, d_out: Tensor) -> tuple[Tensor | None, ...]:
         """Of x, weight and bias."""
         rows, weight, statistics = ctx.saved_tensors
