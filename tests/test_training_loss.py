@@ -118,6 +118,14 @@ def test_without_gradients_nothing_but_the_loss(instructions: str) -> None:
     assert float(loss.objective) == pytest.approx(float(expected(parts, targets, 0.0, 0.0).detach()), rel=1e-6)
 
 
+def test_no_rows_cost_nothing(instructions: str) -> None:
+    parts, targets = parts_of(21, torch.bfloat16)
+    few = Parts(parts.features[:0], parts.table, parts.bias)
+    loss = cross_entropy(tuple(few), targets[:0], smoothing=0.1, consistency=1.0)
+    assert float(loss.objective.detach()) == float(loss.nll) == loss.tokens == 0
+    assert all(not g.any() for g in torch.autograd.grad(loss.objective, [parts.features, parts.table]))
+
+
 def test_large_logits_stay_finite(instructions: str) -> None:
     z = torch.tensor([[3e4, -3e4, 0.0], [-3e4, -3e4, -3e4]])
     objective, nll = loss_rows.score(z, None, torch.tensor([0, 1]), loss_rows.Cost(), gradient=True)

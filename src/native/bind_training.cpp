@@ -479,7 +479,7 @@ Strided strided(const Array& a, bool half, std::initializer_list<int> shape) {
 }
 
 ShortAttention attention_of(const Input& query, const Input& key, const Input& value, const Maybe<Input>& bias,
-                            const FloatsOut& normaliser, bool causal, float scale, std::uint64_t seed, float rate) {
+                            const FloatsOut& sums, bool causal, float scale, std::uint64_t seed, float rate) {
   require(query.ndim() == 4 && key.ndim() == 4, "arrays of attention have four axes");
   for (std::size_t axis = 0; axis < 4; ++axis)
     require(query.shape(axis) < 1u << 24 && key.shape(axis) < 1u << 24, "as long an axis as that");
@@ -489,13 +489,13 @@ ShortAttention attention_of(const Input& query, const Input& key, const Input& v
   job.kv_heads = int(key.shape(1)), job.keys = int(key.shape(2)), job.head_dim = int(query.shape(3));
   require(job.kv_heads >= 1 && job.heads % job.kv_heads == 0 && job.keys >= 1 && job.head_dim >= 1,
           "heads that share keys evenly, and at least one key");
-  require(normaliser.size() == std::size_t(job.batch) * std::size_t(job.heads) * std::size_t(job.queries),
-          "a normaliser for each query");
+  require(sums.size() == 2 * std::size_t(job.batch) * std::size_t(job.heads) * std::size_t(job.queries),
+          "two numbers for each query");
   job.query = strided(query, job.half, {job.batch, job.heads, job.queries, job.head_dim});
   job.key = strided(key, job.half, {job.batch, job.kv_heads, job.keys, job.head_dim});
   job.value = strided(value, job.half, {job.batch, job.kv_heads, job.keys, job.head_dim});
   if (bias) job.bias = strided(*bias, job.half, {job.batch, job.heads, job.queries, job.keys});
-  job.normaliser = normaliser.data();
+  job.sums = sums.data();
   return job;
 }
 
@@ -503,9 +503,9 @@ ShortAttention attention_of(const Input& query, const Input& key, const Input& v
 int some_of(int pieces, int threads) { return std::max(1, pieces / (8 * std::max(1, threads))); }
 
 void attend(const Input& query, const Input& key, const Input& value, const Maybe<Input>& bias, const Output& out,
-            const FloatsOut& normaliser, bool causal, float scale, std::uint64_t seed, float rate, int threads,
+            const FloatsOut& sums, bool causal, float scale, std::uint64_t seed, float rate, int threads,
             const std::string& instruction_set) {
-  ShortAttention job = attention_of(query, key, value, bias, normaliser, causal, scale, seed, rate);
+  ShortAttention job = attention_of(query, key, value, bias, sums, causal, scale, seed, rate);
   job.out = strided(out, job.half, {job.batch, job.heads, job.queries, job.head_dim});
   const TrainingKernels& k = chosen(instruction_set);
   const int pieces = job.batch * job.kv_heads;
@@ -515,10 +515,10 @@ void attend(const Input& query, const Input& key, const Input& value, const Mayb
 }
 
 void attend_backward(const Input& query, const Input& key, const Input& value, const Maybe<Input>& bias,
-                     const FloatsOut& normaliser, const Input& d_out, const Output& d_query, const Output& d_key,
+                     const FloatsOut& sums, const Input& d_out, const Output& d_query, const Output& d_key,
                      const Output& d_value, const Maybe<FloatsOut>& d_bias, bool causal, float scale, std::uint64_t seed,
                      float rate, int threads, const std::string& instruction_set) {
-  ShortAttention job = attention_of(query, key, value, bias, normaliser, causal, scale, seed, rate);
+  ShortAttention job = attention_of(query, key, value, bias, sums, causal, scale, seed, rate);
   job.d_out = strided(d_out, job.half, {job.batch, job.heads, job.queries, job.head_dim});
   job.d_query = strided(d_query, job.half, {job.batch, job.heads, job.queries, job.head_dim});
   job.d_key = strided(d_key, job.half, {job.batch, job.kv_heads, job.keys, job.head_dim});
@@ -559,9 +559,9 @@ void bind_training(nb::module_& m) {
         "instruction_set"_a = "");
   m.def("activate_hidden_backward", &activate_hidden_backward, "activation"_a, "x"_a, "up"_a.none(), "d_out"_a, "d_x"_a,
         "d_up"_a.none(), "threads"_a, "instruction_set"_a = "");
-  m.def("attend", &attend, "query"_a, "key"_a, "value"_a, "bias"_a.none(), "out"_a, "normaliser"_a, "causal"_a, "scale"_a,
+  m.def("attend", &attend, "query"_a, "key"_a, "value"_a, "bias"_a.none(), "out"_a, "sums"_a, "causal"_a, "scale"_a,
         "seed"_a, "rate"_a, "threads"_a, "instruction_set"_a = "");
-  m.def("attend_backward", &attend_backward, "query"_a, "key"_a, "value"_a, "bias"_a.none(), "normaliser"_a, "d_out"_a,
+  m.def("attend_backward", &attend_backward, "query"_a, "key"_a, "value"_a, "bias"_a.none(), "sums"_a, "d_out"_a,
         "d_query"_a, "d_key"_a, "d_value"_a, "d_bias"_a.none(), "causal"_a, "scale"_a, "seed"_a, "rate"_a, "threads"_a,
         "instruction_set"_a = "");
 }

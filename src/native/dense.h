@@ -59,27 +59,37 @@ class Coming {
 
 constexpr int tiles_of(int n, int tile) { return (n + tile - 1) / tile; }
 
-// Up to 32 numbers of a row, rounded; zeros after the end.
-inline void narrow_some(const float* x, int n, Half* to) {
-  put(to, take(x, std::min(n, lanes)));
-  put(to + lanes, n > lanes ? take(x + lanes, n - lanes) : zeros());
+// Up to 32 numbers of a row, rounded, as words; zeros after the end.
+inline Words rounded_words(const float* x, int n) {
+  const Floats a = take(x, std::min(n, lanes)), b = n > lanes ? take(x + lanes, n - lanes) : zeros();
+#if defined(__AVX512BF16__)
+  return reinterpret_cast<Words>(_mm512_cvtne2ps_pbh(b.v, a.v));
+#else
+  Half numbers[2 * lanes];
+  put(numbers, a);
+  put(numbers + lanes, b);
+  return load_words(reinterpret_cast<const std::byte*>(numbers));
+#endif
 }
-inline void narrow_some(const Half* x, int n, Half* to) {
-  std::memset(to, 0, 2 * lanes * sizeof(Half));
-  std::memcpy(to, x, std::size_t(n) * sizeof(Half));
+inline Words rounded_words(const Half* x, int n) {
+  Half numbers[2 * lanes] = {};
+  std::memcpy(numbers, x, std::size_t(n) * sizeof(Half));
+  return load_words(reinterpret_cast<const std::byte*>(numbers));
 }
 
-// W [rows, columns] as panels whose columns are W's rows.
+// W [rows, columns] as panels whose columns are W's rows. Words of a panel that follow each other are a step apart, but a panel
+// ends with its block, which is whole tiles of sixteen words.
 template <class S>
 void panels_of_columns(const S* w, int rows, int columns, const Panels& to) {
+  static_assert(inner_words % lanes == 0);
   for (int r = 0; r < rows; r += lanes)
     for (int c = 0; c < columns; c += 2 * lanes) {
-      Square some = {}, turned;
-      const int n = std::min(columns - c, 2 * lanes);
-      for (int i = 0; i < std::min(rows - r, lanes); ++i)
-        narrow_some(w + std::size_t(r + i) * std::size_t(columns) + c, n, reinterpret_cast<Half*>(some.rows[i]));
-      transpose(some, turned.rows[0], 64);
-      for (int i = 0; i < (n + 1) / 2; ++i) std::memcpy(to.at(c / 2 + i, r / lanes), turned.rows[i], 64);
+      const int n = std::min(columns - c, 2 * lanes), some = std::min(rows - r, lanes);
+      const S* first = w + std::size_t(r) * std::size_t(columns) + c;
+      const auto row = [&](int i) {
+        return i < some ? rounded_words(first + std::size_t(i) * std::size_t(columns), n) : blank();
+      };
+      transpose(row, (n + 1) / 2, to.at(c / 2, r / lanes), to.step(r / lanes / float_blocks));
     }
 }
 
@@ -88,12 +98,11 @@ template <class S>
 void panels_of_steps(const S* w, int rows, int columns, const Panels& to) {
   for (int r = 0; r < rows; r += 2)
     for (int c = 0; c < columns; c += 2 * lanes) {
-      Half pair[2][2 * lanes] = {};
       const int n = std::min(columns - c, 2 * lanes);
-      for (int i = 0; i < std::min(rows - r, 2); ++i)
-        narrow_some(w + std::size_t(r + i) * std::size_t(columns) + c, n, pair[i]);
-      store_words(to.at(r / 2, c / lanes), interleaved(pair[0], pair[1], lanes));
-      if (n > lanes) store_words(to.at(r / 2, c / lanes + 1), interleaved(pair[0] + lanes, pair[1] + lanes, lanes));
+      const S* first = w + std::size_t(r) * std::size_t(columns) + c;
+      const TwoWords words = interleaved(rounded_words(first, n), r + 1 < rows ? rounded_words(first + columns, n) : blank());
+      store_words(to.at(r / 2, c / lanes), words.first);
+      if (n > lanes) store_words(to.at(r / 2, c / lanes + 1), words.second);
     }
 }
 

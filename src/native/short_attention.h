@@ -11,6 +11,7 @@
 
 #include <cmath>
 #include <limits>
+#include <utility>
 
 #include "functions.h"
 #include "kernels.h"
@@ -101,7 +102,7 @@ template <class E>
 inline void foresee_head(const Strided& x, int batch, int head, int rows, int columns) {
   if (rows > 4 * query_block) return;
   for (int r = 0; r < rows; ++r)
-    for (int c = 0; c < columns; c += int(64 / sizeof(E))) __builtin_prefetch(at<E>(x, batch, head, r) + c, 0, 2);
+    for (int c = 0; c < columns; c += int(64 / sizeof(E))) __builtin_prefetch(at<E>(x, batch, head, r) + c, 0, 3);
 }
 template <class E>
 inline void foresee_next(const Head<E>& h) {
@@ -123,25 +124,13 @@ inline void keep_weights(std::byte* row, int i, Floats w) {
     store(reinterpret_cast<float*>(row) + i, w);
 }
 
-// The same for their columns: the rows of a pair share words.
-template <class E>
-inline void keep_turned(std::byte* rows, std::size_t step, int r, int i, Floats w) {
-  std::byte* row = rows + step * std::size_t(r / per_word<E>);
-  if constexpr (per_word<E> == 1)
-    store(reinterpret_cast<float*>(row) + i, w);
-  else if (r % 2 == 0)
-    store_first_bfloat16(reinterpret_cast<std::uint16_t*>(row) + 2 * i, w);
-  else
-    store_second_bfloat16(reinterpret_cast<std::uint16_t*>(row) + 2 * i, w);
-}
-
 // A row of sums [columns], times a factor.
 template <class E>
 inline void put_row(E* out, int columns, const float* sums, float factor) {
   for_vectors(columns, [&](int i, auto n) { put(out + i, load(sums + i) * fill(factor), n); });
 }
 
-// Scores of a query to weights that are not yet divided by their sum, which is returned; `dots` may be `weights`.
+// Scores of a query to weights that are yet to be multiplied by what is returned, 1 / their sum; `dots` may be `weights`.
 template <class E, bool Drop>
 inline float soften_query(const Head<E>& h, int query, float* dots, std::byte* weights) {
   Floats most = fill(-std::numeric_limits<float>::infinity()), total = zeros();
@@ -158,9 +147,10 @@ inline float soften_query(const Head<E>& h, int query, float* dots, std::byte* w
     total = total + w;
     keep_weights<E>(weights, i, Drop ? w * factors : w);
   });
-  const float all = sum(total);
-  h.job.normaliser[h.place(query)] = blind ? 0.0f : largest_score + std::log2(all);
-  return blind ? 1.0f : all;
+  float* kept = h.job.sums + 2 * h.place(query);
+  kept[0] = blind ? 0.0f : largest_score;
+  kept[1] = blind ? 0.0f : 1 / sum(total);
+  return kept[1];
 }
 
 // What forward keeps of one head: K and V as B, Q as A, scores, R as A, and O.
@@ -194,7 +184,7 @@ void attend_head(Head<E> h, Workspace& work) {
     h.scores(f.queries, f.keys, f.dots);
     float inverse[query_block];
     for (int r = 0; r < h.rows; ++r)
-      inverse[r] = 1 / soften_query<E, Drop>(h, h.first + r, f.dots + std::size_t(r) * key_columns,
+      inverse[r] = soften_query<E, Drop>(h, h.first + r, f.dots + std::size_t(r) * key_columns,
                                              f.weights + std::size_t(r) * h.key_row);
     small_product<E, false>(h.rows, h.columns / lanes, words_of<E>(h.seen), {f.weights, h.key_row, 4}, {f.values, h.row},
                             f.mixed, columns);
@@ -209,7 +199,8 @@ struct Gradients {
   std::byte *keys, *values, *key_steps;          // K and V as B, of columns; K as B, of steps
   std::byte *queries, *query_steps, *outs, *out_steps;  // Q and dO as A and as B
   float *weights, *gradients;                    // P, and dR, which becomes dS: [block, keys]
-  std::byte *dropped, *scores, *turned_scores;   // R by columns as A; dS as A, and by columns
+  std::byte *dropped, *scores;                   // R and dS as A
+  std::byte *turned_dropped, *turned_scores;     // and by columns
   float *d_query, *d_key, *d_value;
 
   // Returns how much memory it takes.
@@ -223,8 +214,9 @@ struct Gradients {
     queries = p.rows(query_block, h.word_row), outs = p.rows(query_block, h.word_row);
     query_steps = paired ? p.rows(blocks, h.row) : queries, out_steps = paired ? p.rows(blocks, h.row) : outs;
     weights = floats(p.rows(query_block, h.key_row)), gradients = floats(p.rows(query_block, h.key_row));
-    dropped = paired || drop ? p.rows(blocks, h.key_row) : reinterpret_cast<std::byte*>(weights);
+    dropped = paired || drop ? p.rows(query_block, h.key_row) : reinterpret_cast<std::byte*>(weights);
     scores = paired ? p.rows(query_block, h.key_row) : reinterpret_cast<std::byte*>(gradients);
+    turned_dropped = paired ? p.rows(blocks, h.key_row) : dropped;
     turned_scores = paired ? p.rows(blocks, h.key_row) : scores;
     d_query = floats(p.rows(query_block, h.row));
     d_key = floats(p.rows(h.key_columns, h.row)), d_value = floats(p.rows(h.key_columns, h.row));
@@ -238,13 +230,14 @@ inline void differentiate_query(const Head<E>& h, const Gradients<E>& g, int r) 
   const std::size_t at_row = std::size_t(r) * std::size_t(h.key_columns);
   float *weights = g.weights + at_row, *gradients = g.gradients + at_row;
   const int query = h.first + r, padded = round_up(h.seen, lanes);
-  const Floats normaliser = fill(h.job.normaliser[h.place(query)]);
+  const float* kept = h.job.sums + 2 * h.place(query);
+  const Floats peak = fill(kept[0]), inverse = fill(kept[1]);
   Floats along = zeros();
   for_dropped<Drop>(h.mask(query), padded, [&](int i, auto, Floats factors) {
-    const Floats p = two_to(h.score(weights, query, i) - normaliser);
+    const Floats p = two_to(h.score(weights, query, i) - peak) * inverse;
     Floats d = load(gradients + i);
     if constexpr (Drop) d = d * factors;
-    if (Drop || per_word<E> == 2) keep_turned<E>(g.dropped, h.key_row, r, i, Drop ? p * factors : p);
+    if (Drop || per_word<E> == 2) keep_weights<E>(g.dropped + h.key_row * std::size_t(r), i, Drop ? p * factors : p);
     store(weights + i, p);
     store(gradients + i, d);
     along = fma(p, d, along);
@@ -259,7 +252,6 @@ inline void differentiate_query(const Head<E>& h, const Gradients<E>& g, int r) 
       put(d_bias + i, take(d_bias + i, n) + d, n);
     }
     keep_weights<E>(g.scores + h.key_row * std::size_t(r), i, d * scale);
-    if (per_word<E> == 2) keep_turned<E>(g.turned_scores, h.key_row, r, i, d * scale);
   }
 }
 
@@ -288,8 +280,12 @@ void attend_head_backward(Head<E> h, Workspace& work) {
     h.scores(g.queries, g.keys, g.weights);
     h.scores(g.outs, g.values, g.gradients);
     for (int r = 0; r < h.rows; ++r) differentiate_query<E, Drop>(h, g, r);
+    if constexpr (per_word<E> == 2)
+      for (const auto& [from, to] : {std::pair{g.dropped, g.turned_dropped}, std::pair{g.scores, g.turned_scores}})
+        pack_steps(reinterpret_cast<const E*>(from), std::ptrdiff_t(h.key_row / sizeof(E)), h.rows, round_up(h.seen, lanes), to,
+                   h.key_row);
     const int vectors = h.columns / lanes, steps = words_of<E>(h.rows);
-    small_product<E, true>(h.seen, vectors, steps, {g.dropped, 4, h.key_row}, {g.out_steps, h.row}, g.d_value, columns);
+    small_product<E, true>(h.seen, vectors, steps, {g.turned_dropped, 4, h.key_row}, {g.out_steps, h.row}, g.d_value, columns);
     small_product<E, true>(h.seen, vectors, steps, {g.turned_scores, 4, h.key_row}, {g.query_steps, h.row}, g.d_key, columns);
     small_product<E, false>(h.rows, vectors, words_of<E>(h.seen), {g.scores, h.key_row, 4}, {g.key_steps, h.row}, g.d_query,
                             columns);

@@ -74,15 +74,13 @@ void small_product(int rows, int vectors, int steps, FactorA a, FactorB b, float
   });
 }
 
-// Sixteen rows of sixteen words each, turned round.
-struct Square {
-  alignas(alignment) std::byte rows[lanes][64];
-};
-inline void transpose(const Square& from, std::byte* to, std::size_t to_row) {
+// Sixteen rows of sixteen words each, turned round: row(i) gives one; the first `words` of what comes out are written.
+template <class Row>
+inline void transpose(Row&& row, int words, std::byte* to, std::size_t to_row) {
 #if defined(__AVX512F__)
   __m512i r[lanes], s[lanes];
 #pragma GCC unroll 16
-  for (int i = 0; i < lanes; ++i) r[i] = _mm512_load_si512(from.rows[i]);
+  for (int i = 0; i < lanes; ++i) r[i] = row(i);
 #pragma GCC unroll 8
   for (int i = 0; i < lanes; i += 2) {
     s[i] = _mm512_unpacklo_epi32(r[i], r[i + 1]);
@@ -104,32 +102,44 @@ inline void transpose(const Square& from, std::byte* to, std::size_t to_row) {
   }
 #pragma GCC unroll 4
   for (int i = 0; i < 4; ++i) {
-    _mm512_storeu_si512(to + to_row * std::size_t(i), _mm512_shuffle_i32x4(s[i], s[4 + i], 0x88));
-    _mm512_storeu_si512(to + to_row * std::size_t(8 + i), _mm512_shuffle_i32x4(s[i], s[4 + i], 0xdd));
-    _mm512_storeu_si512(to + to_row * std::size_t(4 + i), _mm512_shuffle_i32x4(s[8 + i], s[12 + i], 0x88));
-    _mm512_storeu_si512(to + to_row * std::size_t(12 + i), _mm512_shuffle_i32x4(s[8 + i], s[12 + i], 0xdd));
+    r[i] = _mm512_shuffle_i32x4(s[i], s[4 + i], 0x88);
+    r[4 + i] = _mm512_shuffle_i32x4(s[8 + i], s[12 + i], 0x88);
+    r[8 + i] = _mm512_shuffle_i32x4(s[i], s[4 + i], 0xdd);
+    r[12 + i] = _mm512_shuffle_i32x4(s[8 + i], s[12 + i], 0xdd);
   }
-#else
+#pragma GCC unroll 16
   for (int i = 0; i < lanes; ++i)
-    for (int j = 0; j < lanes; ++j) std::memcpy(to + to_row * std::size_t(i) + 4 * j, from.rows[j] + 4 * i, 4);
+    if (i < words) _mm512_storeu_si512(to + to_row * std::size_t(i), r[i]);
+#else
+  alignas(alignment) std::byte rows[lanes][64];
+  for (int i = 0; i < lanes; ++i) store_words(rows[i], row(i));
+  for (int i = 0; i < words; ++i)
+    for (int j = 0; j < lanes; ++j) std::memcpy(to + to_row * std::size_t(i) + 4 * j, rows[j] + 4 * i, 4);
 #endif
+}
+
+// No words.
+inline Words blank() {
+  alignas(alignment) static constexpr std::byte zero[64] = {};
+  return load_words(zero);
+}
+
+// Numbers of E as words: as many as a vector has, or fewer, or none, and zeros.
+template <class E>
+inline Words words_at(const E* x, int n) {
+#if defined(__AVX512BF16__)
+  if constexpr (per_word<E> == 2) return _mm512_maskz_loadu_epi16(_bzhi_u32(~0u, unsigned(n)), x);
+#endif
+  std::byte floats[64];
+  store(reinterpret_cast<float*>(floats), take(x, n));
+  return load_words(floats);
 }
 
 // A row of E as words, to whole vectors, zeros after its end.
 template <class E>
 inline void pack_row(const E* x, int columns, std::byte* to) {
-#if defined(__AVX512BF16__)
-  if constexpr (per_word<E> == 2) {
-    for (int i = 0; i < columns; i += 2 * lanes) {
-      const int n = std::min(columns - i, 2 * lanes);
-      const __mmask32 some = n == 2 * lanes ? ~0u : (1u << n) - 1u;
-      _mm512_storeu_si512(to + i * 2, _mm512_maskz_loadu_epi16(some, x + i));
-    }
-    return;
-  }
-#endif
-  auto* floats = reinterpret_cast<float*>(to);
-  for_vectors(columns, [&](int i, auto n) { store(floats + i, take(x + i, n)); });
+  constexpr int width = lanes * per_word<E>;
+  for (int i = 0; i < columns; i += width) store_words(to + i / per_word<E> * 4, words_at(x + i, std::min(columns - i, width)));
 }
 
 // X [rows, columns] as A: its rows.
@@ -142,24 +152,16 @@ void pack_rows(const E* x, std::ptrdiff_t stride, int rows, int columns, std::by
 template <class E>
 void pack_columns(const E* x, std::ptrdiff_t stride, int rows, int columns, std::byte* to, std::size_t to_step) {
   constexpr int width = lanes * per_word<E>;
-  for (int r = 0; r < rows; r += lanes) {
+  for (int r = 0; r < rows; r += lanes)
     for (int c = 0; c < columns; c += width) {
-      Square some, turned;
-      const int n = std::min(columns - c, width), words = words_of<E>(n);
-      for (int i = 0; i < lanes; ++i)
-        if (r + i < rows)
-          pack_row(x + (r + i) * stride + c, n, some.rows[i]);
-        else
-          std::memset(some.rows[i], 0, 64);
-      std::byte* first = to + to_step * std::size_t(c / per_word<E>) + std::size_t(r) * 4;
-      if (words == lanes) {
-        transpose(some, first, to_step);
-        continue;
-      }
-      transpose(some, turned.rows[0], 64);
-      for (int i = 0; i < words; ++i) std::memcpy(first + to_step * std::size_t(i), turned.rows[i], 64);
+      const int n = std::min(columns - c, width), some = std::min(rows - r, lanes);
+      const E* first = x + r * stride + c;
+      const auto row = [&](int i) {  // without a branch, which could not be foreseen
+        const bool there = i < some;
+        return words_at(first + (there ? i * stride : 0), there ? n : 0);
+      };
+      transpose(row, words_of<E>(n), to + to_step * std::size_t(c / per_word<E>) + std::size_t(r) * 4, to_step);
     }
-  }
 }
 
 // Sixteen numbers of two rows as words; zeros for a row that is missing.
@@ -176,16 +178,18 @@ inline Words interleaved(const Half* a, const Half* b, int n) {
 #endif
 }
 
-// The same of 32 whole numbers of two rows.
+// The same of 32 numbers of each, which lie in a vector.
 struct TwoWords { Words first, second; };
-inline TwoWords interleaved(const Half* a, const Half* b) {
+inline TwoWords interleaved(Words a, Words b) {
 #if defined(__AVX512F__)
-  const __m512i x = _mm512_loadu_si512(a), y = _mm512_loadu_si512(b);
-  const __m512i even = _mm512_unpacklo_epi16(x, y), odd = _mm512_unpackhi_epi16(x, y);  // 4 of 8 in each quarter
+  const __m512i even = _mm512_unpacklo_epi16(a, b), odd = _mm512_unpackhi_epi16(a, b);  // 4 of 8 in each quarter
   const __m512i low = _mm512_setr_epi64(0, 1, 8, 9, 2, 3, 10, 11), high = _mm512_setr_epi64(4, 5, 12, 13, 6, 7, 14, 15);
   return {_mm512_permutex2var_epi64(even, low, odd), _mm512_permutex2var_epi64(even, high, odd)};
 #else
-  return {interleaved(a, b, lanes), interleaved(a + lanes, b + lanes, lanes)};
+  Half x[2 * lanes], y[2 * lanes];
+  store_words(reinterpret_cast<std::byte*>(x), a);
+  store_words(reinterpret_cast<std::byte*>(y), b);
+  return {interleaved(x, y, lanes), interleaved(x + lanes, y + lanes, lanes)};
 #endif
 }
 // Calls each(i, n, words) for the words of two rows [columns], of which the second may be missing.
@@ -194,7 +198,8 @@ inline void for_words(const Half* a, const Half* b, int columns, Each&& each) {
   int i = 0;
   if (b)
     for (; i + 2 * lanes <= columns; i += 2 * lanes) {
-      const TwoWords words = interleaved(a + i, b + i);
+      const auto at = [i](const Half* x) { return load_words(reinterpret_cast<const std::byte*>(x + i)); };
+      const TwoWords words = interleaved(at(a), at(b));
       each(i, std::integral_constant<int, lanes>{}, words.first);
       each(i + lanes, std::integral_constant<int, lanes>{}, words.second);
     }

@@ -76,7 +76,7 @@ struct ShortAttention {
   Dropping dropping;
   Strided query, key, value, out;
   Strided bias;               // [batch, heads, queries, keys], steps may be 0; or none
-  float* normaliser = nullptr;  // [batch, heads, queries]: log2 of the sum of 2^score
+  float* sums = nullptr;      // [batch, heads, queries, 2]: the largest score, and 1 / the sum of 2^(score - largest)
   Strided d_out, d_query, d_key, d_value;
   float* d_bias = nullptr;  // [heads, queries, keys] or none: added to
 };

@@ -5,7 +5,7 @@ extension) is left to torch.
 """
 
 from collections.abc import Callable
-from functools import wraps
+from functools import cache, wraps
 from typing import Any
 
 import torch
@@ -18,13 +18,14 @@ Backward = Callable[..., tuple[Tensor | None, ...]]
 TYPES = (torch.float32, torch.bfloat16)
 
 
+@cache
 def extension() -> Any:
-    """The compiled module; None where there is none."""
+    """The compiled module; None where there is none, or none for vectors of this machine: torch's are quicker then."""
     try:
         from clearhead.native import _native
     except ImportError:
         return None
-    return _native
+    return None if _native.instruction_sets() == ["portable"] else _native
 
 
 def multiplies() -> bool:

@@ -19,7 +19,7 @@ LONGEST = 4096  # keys: beyond, the scores of a block of queries leave the cache
 
 def can_attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None) -> bool:
     """Whether `attend` has a kernel for these; a bias that learns must be one of all rows [1, H, T, S]."""
-    if not takes(q, k, v) or not 0 < k.shape[2] <= LONGEST or (bias is not None and bias.device != q.device):
+    if not takes(q, k, v) or q.numel() == 0 or not 0 < k.shape[2] <= LONGEST:
         return False
     return bias is None or not bias.requires_grad or bias.shape == (1, *q.shape[1:3], k.shape[2])
 
@@ -54,21 +54,21 @@ class Attend(torch.autograd.Function):
         B, H, T = q.shape[:3]
         wide = None if bias is None else dense(bias.to(q.dtype)).expand(B, H, T, k.shape[2])
         out = beside(q)
-        normaliser = torch.empty(B, H, T, dtype=torch.float32)
+        sums = torch.empty(B, H, T, 2, dtype=torch.float32)
         extension().attend(
             query=array(q),
             key=array(k),
             value=array(v),
             bias=maybe(wide),
             out=array(out),
-            normaliser=array(normaliser),
+            sums=array(sums),
             causal=causal,
             scale=scale,
             seed=seed,
             rate=dropout,
             threads=torch.get_num_threads(),
         )
-        ctx.save_for_backward(q, k, v, wide, normaliser)
+        ctx.save_for_backward(q, k, v, wide, sums)
         ctx.settings = {"causal": causal, "scale": scale, "seed": seed, "rate": dropout}
         ctx.bias_type = None if bias is None else bias.dtype
         return out
@@ -77,7 +77,7 @@ class Attend(torch.autograd.Function):
     @first_order
     def backward(ctx: Any, d_out: Tensor) -> tuple[Tensor | None, ...]:
         """Of q, k, v and the bias."""
-        q, k, v, wide, normaliser = ctx.saved_tensors
+        q, k, v, wide, sums = ctx.saved_tensors
         dq, dk, dv = beside(q), beside(k), beside(v)
         d_bias = torch.zeros(1, *wide.shape[1:], dtype=torch.float32) if ctx.needs_input_grad[3] else None
         extension().attend_backward(
@@ -85,7 +85,7 @@ class Attend(torch.autograd.Function):
             key=array(k),
             value=array(v),
             bias=maybe(wide),
-            normaliser=array(normaliser),
+            sums=array(sums),
             d_out=array(dense(d_out)),
             d_query=array(dq),
             d_key=array(dk),
