@@ -97,10 +97,11 @@ struct Head {
   RowMask mask(int query) const { return RowMask(job.dropping, place(query), job.keys); }
 };
 
-// Asks for one head's rows of the next row of the batch, where rows are short: they come from afar.
+// Asks for one head's rows of the next row of the batch, where rows are short: they come from afar, and so does what is
+// written.
 template <class E>
 inline void foresee_head(const Strided& x, int batch, int head, int rows, int columns) {
-  if (rows > 4 * query_block) return;
+  if (rows > 4 * query_block || x.data == nullptr) return;
   for (int r = 0; r < rows; ++r)
     for (int c = 0; c < columns; c += int(64 / sizeof(E))) __builtin_prefetch(at<E>(x, batch, head, r) + c, 0, 3);
 }
@@ -109,10 +110,11 @@ inline void foresee_next(const Head<E>& h) {
   const ShortAttention& job = h.job;
   const int next = h.batch + 1, group = job.heads / job.kv_heads;
   if (next == job.batch) return;
-  for (const Strided* x : {&job.key, &job.value}) foresee_head<E>(*x, next, h.kv_head, job.keys, job.head_dim);
+  for (const Strided* x : {&job.key, &job.value, &job.d_key, &job.d_value})
+    foresee_head<E>(*x, next, h.kv_head, job.keys, job.head_dim);
   for (int head = h.kv_head * group; head < (h.kv_head + 1) * group; ++head)
-    for (const Strided* x : {&job.query, &job.d_out})
-      if (x->data) foresee_head<E>(*x, next, head, job.queries, job.head_dim);
+    for (const Strided* x : {&job.query, &job.out, &job.d_out, &job.d_query})
+      foresee_head<E>(*x, next, head, job.queries, job.head_dim);
 }
 
 // Keeps sixteen weights as the words of A: floats, or bfloat16 in order.

@@ -2,8 +2,10 @@
 
 Matrices are drawn so that they keep the variance of what runs through them, on average of both directions (Glorot and
 Bengio 2010, equation 16). Where norms come first, every sublayer adds to a sum that none of them normalises: what
-writes to it begins smaller, by the root of how many do (Radford et al. 2019, section 2.3). Vectors of tokens begin with
-length 1 where the embedding scales them up by sqrt(d_model), and small (Devlin et al. 2018) elsewhere.
+writes to it begins smaller, by the root of how many do (Radford et al. 2019, section 2.3). Where norms come after the
+sum, a sublayer that says as much as what it is added to hides it, and the first thousand steps go into unlearning that:
+what a sublayer passes on begins smaller (Wang et al. 2022, 2203.00555, section 3.2, the decoder's factor). Vectors of
+tokens begin with length 1 where the embedding scales them up by sqrt(d_model), and small (Devlin et al. 2018) elsewhere.
 """
 
 import math
@@ -16,6 +18,7 @@ from clearhead.model.transformer import Transformer
 
 SMALL = 0.02
 WRITERS = (".output.weight", ".down.weight")  # the matrices that write to the residual sum
+PASSING = (".value.weight", ".up.weight", ".gate.weight", *WRITERS)  # all that a sublayer's output is a product of
 
 
 def new_model(config: ModelConfig, seed: int) -> Transformer:
@@ -39,5 +42,8 @@ def draw(name: str, values: Tensor, config: ModelConfig) -> None:
         values.normal_(std=SMALL)
     else:
         nn.init.xavier_uniform_(values)
+        deepest = max(config.n_encoder_layers, config.n_decoder_layers)
         if config.norm_placement == "pre" and name.endswith(WRITERS):
-            values /= math.sqrt(2 * max(config.n_encoder_layers, config.n_decoder_layers))
+            values /= math.sqrt(2 * deepest)
+        if config.norm_placement == "post" and name.endswith(PASSING):
+            values *= (12 * deepest) ** -0.25

@@ -18,7 +18,8 @@ from torch import Tensor
 from clearhead.model.fused.arrays import array, extension, first_order, floats, maybe, multiplies, takes
 from clearhead.training.loss_rows import Cost, Sums, score
 
-CHUNK = 2**20  # logits at a time: 4 MB of float32, half of it in bfloat16
+CHUNK = 2**20  # logits at a time: 4 MB of float32, half of it in bfloat16, for a processor's cache
+LARGE_CHUNK = 2**26  # on a GPU, whose cost is calls
 
 
 class Parts(NamedTuple):
@@ -120,7 +121,8 @@ def in_chunks(parts: Parts, targets: Tensor, cost: Cost, gradients: Gradients) -
     """In torch's products, a chunk of rows at a time; two passes over the same row are in one chunk."""
     passes = 2 if cost.consistency else 1
     n, table = len(targets) // passes, parts.table.to(parts.features.dtype)  # [V, C]
-    step = max(1, min(n, CHUNK // len(table) // passes))  # rows may be none: of a rank that has nothing to learn from
+    chunk = CHUNK if table.device.type == "cpu" else LARGE_CHUNK
+    step = max(1, min(n, chunk // len(table) // passes))  # rows may be none: of a rank that has nothing to learn from
     logits = table.new_empty(step * passes, len(table))
     objective, nll = (torch.zeros((), dtype=torch.float64, device=table.device) for _ in range(2))
     for first in range(0, n, step):

@@ -15,6 +15,7 @@ from clearhead.errors import ConfigError, DataError
 from clearhead.text.chat_template import Message, encode_chat
 from clearhead.text.tokenizer import Tokenizer
 from clearhead.training.data.records import Record
+from clearhead.training.data.resegmenting import Resegmented
 from clearhead.training.data.store import Examples
 from clearhead.training.objectives.batch import Objective
 from clearhead.training.objectives.causal import Causal
@@ -151,6 +152,22 @@ def translation(recipe: Recipe, train: Examples, dev: Examples, language: Langua
         pad=language.pad,
         max_tokens=recipe.training.max_tokens,
         seed=recipe.seed,
+        resegment=resegmented(recipe, train, language) if recipe.data.resegment else None,
+    )
+
+
+def resegmented(recipe: Recipe, train: Examples, language: Language) -> Resegmented:
+    """BPE-dropout of the training rows; a row of the source ends as the vocabulary ends a text."""
+    ends = {"target": language.end}
+    if framed := language.tokenizer.encode(""):
+        ends["source"] = framed[-1]
+    return Resegmented(
+        train,
+        language.tokenizer,
+        p=recipe.data.resegment,
+        seed=recipe.seed,
+        ends=ends,
+        unknown=language.special.unknown,
     )
 
 
