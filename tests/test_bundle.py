@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,14 @@ import pytest
 import yaml
 
 import clearhead as ch
+from clearhead.checkpoints.export import export
+from clearhead.checkpoints.opening import open_checkpoint
 from clearhead.errors import CheckpointError, OptionError
 from clearhead.tasks import bundle as bundling
 from clearhead.tasks import translators
 from clearhead.tasks.bundle import bundle
 from clearhead.training.data import store
+from clearhead.training.recipe import read_recipe, source_of
 from overfitted import PAIRS
 
 BLEU = "detokenised; nrefs:1"
@@ -73,6 +77,34 @@ def test_a_run_becomes_a_translator(run: Path, here: Path) -> None:
     assert read.parameters == sum(array.size for _, array in ch.load(run / "model").checkpoint.weights())
     [data] = read.data
     assert (data["rows"], data["licence"]) == (7, "CC-BY 2.0") and "tatoeba.org" in data["source"]
+
+
+def test_a_head_of_its_own_comes_along_and_no_table_twice(run: Path, here: Path) -> None:
+    tied = open_checkpoint(run / "model")
+    weights = dict(tied.weights())
+    weights["head.projection.weight"] = weights["embed.tokens.weight"]
+    config, tokenizer = replace(tied.config, tied=False), ch.load_tokenizer(run / "model")
+    shutil.rmtree(run / "model")
+    export(run / "model", config, weights.items(), special=tied.special, tokenizer=tokenizer)
+    card = bundle(run, "en-de", into=here)
+    made = open_checkpoint(here / "en-de")
+    assert not made.config.tied and card["parameters"] == sum(array.size for array in weights.values())
+    stored = [name for name, tensor in made.tensors.items() if tensor.shape == (config.vocab_size, config.d_model)]
+    assert sorted(stored) == ["lm_head.weight", "model.shared.weight"]
+    assert ch.translate("\n".join(PAIRS), "de") == "\n".join(PAIRS.values())
+    assert card["scores"]["quantisation"]["unchanged"] == 1.0
+
+
+@pytest.mark.parametrize("name", ["everyday-en-de", "everyday-en-fr"])
+def test_all_that_the_bundled_recipes_learn_from_is_known(name: str, tmp_path: Path) -> None:
+    (tmp_path / "recipe.yaml").write_text(source_of(name))
+    sources = [
+        source for data in (read_recipe(name).data.train, read_recipe(name).data.extra) for source in data.sources
+    ]
+    (tmp_path / "report.json").write_text(json.dumps({"sources": {s.title: {"kept": 9} for s in sources}}))
+    data = bundling.learnt_from(tmp_path)
+    assert [(each["licence"], each["rows"]) for each in data] == [("CC-BY 2.0", 9), ("none stated; for research", 9)]
+    assert all(each["name"] and each["source"] for each in data)
 
 
 def test_the_card_says_what_int8_cost(run: Path, here: Path) -> None:

@@ -88,7 +88,8 @@ def test_a_stream_is_held_to_it_as_well():
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("length_penalty", [0.0, 0.3, 1.0])
 def test_wide_beams_find_the_best_of_all_allowed_sequences_in_order(dtype, length_penalty):
-    """The ids 1 to 4 in ascending order, at most three of them, then the end: all are scored by hand."""
+    """The ids 1 to 4 in ascending order, at most three of them, then the end: all are scored by hand. After three the
+    end is no choice, and costs nothing."""
 
     def allowed(_prompt, ids):
         mask = np.zeros(V, bool)
@@ -99,7 +100,7 @@ def test_wide_beams_find_the_best_of_all_allowed_sequences_in_order(dtype, lengt
     executor = model(dtype)
 
     def score(tokens):
-        places = range(len(tokens))
+        places = [i for i in range(len(tokens)) if allowed(0, tokens[:i]).sum() > 1]
         logprobs = [log_softmax(executor.logits((3, *tokens[:i]), ()))[tokens[i]] for i in places]
         return sum(logprobs) / len(tokens) ** length_penalty
 
@@ -109,6 +110,35 @@ def test_wide_beams_find_the_best_of_all_allowed_sequences_in_order(dtype, lengt
     [found] = generate(executor, [[3]], config, SPECIAL, allowed=allowed)
     assert [done.tokens for done in found] == best
     assert [done.score for done in found] == pytest.approx([score(tokens) for tokens in best], abs=1e-5)
+
+
+def test_a_token_that_must_come_costs_nothing_however_unlikely_it_is():
+    """2 must be followed by 4 and 5, which the model finds absurd; 3 may end at once, and is worse by a little."""
+    after = {
+        (): {2: 1.0, 3: 0.5},
+        (2,): {4: -9.0},
+        (2, 4): {5: -9.0},
+        (2, 4, 5): {0: 3.0, 6: 2.0},
+        (3,): {0: 3.0, 6: 2.0},
+    }
+
+    def allowed(_prompt, ids):
+        mask = np.zeros(V, bool)
+        mask[list(after.get(tuple(ids), {0: 0.0}))] = True
+        return mask
+
+    def logits(ids, _source):
+        row = np.zeros(V, np.float32)
+        for token, value in after.get(tuple(ids[1:]), {}).items():
+            row[token] = value
+        return row
+
+    executor = MockExecutor(tiny_config(V), logits)
+    config = GenerationConfig(max_new_tokens=8, n=2, beams=2, length_penalty=0.0, logprobs=0)
+    [[best, _]] = generate(executor, [[3]], config, SPECIAL, allowed=allowed)
+    assert best.tokens == (2, 4, 5, 0)
+    assert best.score == pytest.approx(best.logprobs[0] + best.logprobs[3])
+    assert best.logprobs[1] < -9  # what is reported is the model's own
 
 
 @pytest.mark.parametrize("mode", ["greedy", "beams", "sampled"])

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+import clearhead as ch
 from clearhead.config import SpecialTokens
-from clearhead.errors import TokenizerError
+from clearhead.errors import CheckpointError, TokenizerError
 from clearhead.text.gguf_pieces import Pieces, gguf_special_tokens, known_types
 from clearhead.text.gguf_vocabulary import gguf_tokenizer
 from clearhead.text.legacy import has_tokenizer, load_tokenizer_folder
@@ -69,6 +70,16 @@ def test_a_folder_without_a_vocabulary_says_what_was_looked_for(tmp_path: Path) 
         load_tokenizer_folder(tmp_path)
     write_folder(tmp_path, {"vocab.txt": "\n".join(WORDS)})
     assert has_tokenizer(tmp_path)
+
+
+def test_a_folder_with_a_vocabulary_alone_is_opened_by_its_path(tmp_path: Path) -> None:
+    write_folder(tmp_path, bpe_files())
+    assert ch.load_tokenizer(tmp_path).encode("It is red") == load_tokenizer_folder(tmp_path).encode("It is red")
+    with pytest.raises(CheckpointError, match=r"there is no config\.json; this is not a model folder"):
+        ch.load(tmp_path)
+    write_folder(tmp_path, {"config.json": {"model_type": "gpt2"}})  # a model, of which something is missing
+    with pytest.raises(CheckpointError, match=r"there is no model\.safetensors"):
+        ch.load_tokenizer(tmp_path)
 
 
 def test_named_tokens_are_found_in_each_of_the_files_that_may_name_them(tmp_path: Path) -> None:

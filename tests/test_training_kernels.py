@@ -4,6 +4,7 @@ sets that this machine has, with sizes that fill no vector, and to the bit over 
 B batch, T queries, S keys, H query heads, K key/value heads, D head_dim, N rows, C columns, V vocabulary.
 """
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from typing import Any
@@ -14,8 +15,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from clearhead.errors import UnsupportedError
+from clearhead.model.dropout import Dropout
 from clearhead.model.fused import arrays, attention, hidden, linear, sublayer
+from clearhead.model.transformer import Transformer
 from clearhead.native import _native
+from models import BY_FAMILY
 
 SETS = _native.instruction_sets()
 TYPES = [torch.float32, torch.bfloat16]
@@ -118,17 +122,32 @@ def test_attention(instructions: str, kind: torch.dtype, shape: tuple[int, ...],
 
 
 @pytest.mark.parametrize("kind", TYPES)
-def test_attention_drops_the_same_weights_backwards(instructions: str, kind: torch.dtype) -> None:
+@pytest.mark.parametrize(("causal", "K"), [(False, 4), (True, 4), (True, 2), (False, 1)])
+def test_attention_drops_the_same_weights_backwards(instructions: str, kind: torch.dtype, causal: bool, K: int) -> None:
     """With values that are unit vectors, what comes out is the weights; so the oracle can be told what was left out."""
-    B, H, T = 2, 2, 37
-    q, k = projected(B, T, H, T, kind), projected(B, T, H, T, kind)
-    v = torch.eye(T, dtype=kind).expand(B, H, T, T).contiguous().requires_grad_()
-    ours = attention.attend(q, k, v, None, causal=False, scale=0.2, dropout=0.3)
+    B, H, T = 2, 4, 37
+    q, k = projected(B, T, H, T, kind), projected(B, T, K, T, kind)
+    v = torch.eye(T, dtype=kind).expand(B, K, T, T).contiguous().requires_grad_()
+    ours = attention.attend(q, k, v, None, causal=causal, scale=0.2, dropout=0.3)
     kept = ours.detach() != 0
-    assert 0.6 < kept.double().mean() < 0.8
+    seen = torch.ones(T, T, dtype=torch.bool).tril() if causal else torch.ones(T, T, dtype=torch.bool)
+    assert not kept[..., ~seen].any()
+    assert 0.65 < kept[..., seen].double().mean() < 0.75
+    assert not torch.equal(kept[0], kept[1])
+    assert not torch.equal(kept[:, 0], kept[:, 1])
     same = [exact(x) for x in (q, k, v)]
-    weights = (same[0] @ same[1].mT * 0.2).softmax(-1) * kept / 0.7
-    agree([ours], [q, k, v], [weights @ same[2]], same)
+    wide = [x.repeat_interleave(H // K, 1) for x in same[1:]]
+    scores = (same[0] @ wide[0].mT * 0.2).masked_fill(~seen, float("-inf"))
+    agree([ours], [q, k, v], [(scores.softmax(-1) * kept / 0.7) @ wide[1]], same)
+
+
+def test_attention_with_dropout_is_attention_on_average(instructions: str) -> None:
+    q, k, v = (drawn(1, 2, 9, 8, kind=torch.float32).detach() for _ in range(3))
+    many = [x.expand(2000, -1, -1, -1) for x in (q, k, v)]
+    left = attention.attend(*many, None, causal=True, scale=0.3, dropout=0.25)
+    whole = attention.attend(q, k, v, None, causal=True, scale=0.3, dropout=0.0)
+    error = left.std(0) / len(left) ** 0.5
+    assert float(((left.mean(0) - whole[0]).abs() / (error + 1e-6)).max()) < 5
 
 
 def test_a_row_that_sees_nothing_gives_nothing(instructions: str) -> None:
@@ -150,6 +169,28 @@ def test_what_attention_leaves_to_torch() -> None:
     assert not attention.can_attend(q, q.bfloat16(), q, None)
     assert not attention.can_attend(q, q, q, learnt)
     assert not attention.can_attend(q, q[:, :, :0], q[:, :, :0], None)
+    assert not attention.can_attend(q[:0], q[:0], q[:0], None)
+    long = torch.zeros(1, 2, 1, 1).expand(1, 2, attention.LONGEST + 1, 4)
+    assert attention.can_attend(q, long[:, :, 1:], long[:, :, 1:], None)
+    assert not attention.can_attend(q, long, long, None)
+
+
+@pytest.mark.parametrize("kind", TYPES)
+def test_attention_takes_memory_in_any_order(instructions: str, kind: torch.dtype) -> None:
+    """Heads apart, numbers apart, one row for all rows, and an upstream gradient that is one number."""
+    B, H, T, S, D = 3, 2, 5, 6, 7
+    q = drawn(B, H, D, T, kind=kind).detach().mT.requires_grad_()
+    k = drawn(1, H, S, D, kind=kind).detach().expand(B, -1, -1, -1).requires_grad_()
+    v = drawn(S, B, H, 2 * D, kind=kind).detach()[..., ::2].permute(1, 2, 0, 3).requires_grad_()
+    bias = drawn(1, H, S, T, kind=kind).detach().mT.requires_grad_()
+    same = [exact(x) for x in (q, k, v, bias)]
+    ours = attention.attend(q, k, v, bias, causal=False, scale=0.5, dropout=0.0)
+    theirs = attended(*same, causal=False, scale=0.5)
+    agree([ours], [q, k, v, bias], [theirs], same)
+    again = attention.attend(q, k, v, bias, causal=False, scale=0.5, dropout=0.0)
+    [of_sum] = torch.autograd.grad(again.sum(), [v])
+    [expected] = torch.autograd.grad(attended(*same, causal=False, scale=0.5).sum(), [same[2]])
+    assert apart([of_sum], [expected]) < TOLERANCES[kind]
 
 
 # The ends of sublayers
@@ -229,6 +270,34 @@ def test_draws_are_the_same_on_every_instruction_set(monkeypatch: pytest.MonkeyP
     assert all(torch.equal(r, results[0]) for r in results)
 
 
+@pytest.mark.parametrize("kind", TYPES)
+def test_ends_of_sublayers_take_memory_in_any_order(instructions: str, kind: torch.dtype) -> None:
+    norm, twin = nn.LayerNorm(33), nn.LayerNorm(33).double()
+    x, y = (drawn(33, 2, 5, kind=kind).detach().permute(2, 1, 0).requires_grad_() for _ in range(2))
+    same = [exact(x), exact(y)]
+    agree([sublayer.join(x, y, 0.0, norm)], [x, y], [twin(same[0] + same[1])], same)
+    agree([sublayer.join(x, y, 0.0)], [x, y], [same[0] + same[1]], same)
+    agree(sublayer.branch(x, norm), [x], [same[0] * 1, twin(same[0])], same[:1])
+    torch.manual_seed(4)
+    kept = sublayer.dropped(torch.ones(5, 2, 33, dtype=kind), 0.4)
+    torch.manual_seed(4)
+    left = sublayer.dropped(x, 0.4)
+    assert torch.equal(left != 0, kept != 0)
+    assert torch.equal(torch.autograd.grad(left.sum(), x)[0], kept)
+
+
+def test_what_ends_of_sublayers_leave_to_torch() -> None:
+    x, norm = torch.zeros(2, 8), nn.LayerNorm(8)
+    assert sublayer.can_join(x, x, norm)
+    assert sublayer.can_norm(norm, x)
+    assert not sublayer.can_join(x.double(), x.double(), norm)
+    assert not sublayer.can_join(x, x.bfloat16())
+    assert not sublayer.can_join(x, x[:1], norm)
+    assert not sublayer.can_join(x[:0], x[:0], norm)
+    for other in (nn.LayerNorm(8, elementwise_affine=False), nn.LayerNorm((2, 8)), nn.Identity()):
+        assert not sublayer.can_norm(other, x)
+
+
 # The MLP's functions
 
 FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -250,6 +319,32 @@ def test_hidden(instructions: str, kind: torch.dtype, name: str, gated: bool) ->
     same = [exact(x)] + ([exact(up)] if up is not None else [])
     theirs = FUNCTIONS[name](same[0]) * (same[1] if gated else 1)
     agree([hidden.activated(name, x, up)], [x] + ([up] if up is not None else []), [theirs], same)
+
+
+@pytest.mark.parametrize("kind", TYPES)
+def test_hidden_layers_take_memory_in_any_order(instructions: str, kind: torch.dtype) -> None:
+    x, up = (drawn(19, 3, kind=kind).detach().T.requires_grad_() for _ in range(2))
+    same = [exact(x), exact(up)]
+    agree([hidden.activated("gelu", x, up)], [x, up], [F.gelu(same[0]) * same[1]], same)
+    [of_sum] = torch.autograd.grad(hidden.activated("gelu", x).sum(), x)
+    [expected] = torch.autograd.grad(F.gelu(same[0]).sum(), same[0])
+    assert apart([of_sum], [expected]) < TOLERANCES[kind]
+
+
+def test_what_hidden_layers_leave_to_torch() -> None:
+    x = torch.zeros(2, 8)
+    assert hidden.can_activate(x, x)
+    assert hidden.can_activate(x, None)
+    assert not hidden.can_activate(x.double(), None)
+    assert not hidden.can_activate(x, x.bfloat16())
+    assert not hidden.can_activate(x, x[:1])
+
+
+def test_nothing_gives_nothing(instructions: str) -> None:
+    for shape in ((0, 4), (4, 0)):
+        x = torch.zeros(shape, requires_grad=True)
+        for y in (sublayer.dropped(x, 0.5), hidden.activated("relu", x)):
+            assert y.shape == torch.autograd.grad(y.sum(), x)[0].shape == shape
 
 
 # Linear layers
@@ -280,7 +375,8 @@ def test_linear_layers(instructions: str, shape: tuple[int, int, tuple[int, ...]
 
 def test_what_linear_layers_leave_to_torch(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(linear, "multiplies", lambda: True)
-    layer, odd, watched = nn.Linear(4, 4), nn.Linear(5, 4), nn.Linear(4, 4)
+    layer, odd, watched, empty = nn.Linear(4, 4), nn.Linear(5, 4), nn.Linear(4, 4), nn.Linear(4, 2)
+    empty.weight.data, empty.bias.data = empty.weight.data[:0], empty.bias.data[:0]
     watched.register_forward_hook(lambda *_: None)
     x = torch.zeros(2, 4, dtype=torch.bfloat16)
     assert not linear.can_project(x, (layer,))  # without autocast
@@ -290,9 +386,47 @@ def test_what_linear_layers_leave_to_torch(monkeypatch: pytest.MonkeyPatch) -> N
         assert not linear.can_project(x, (nn.Sequential(layer),))
         assert not linear.can_project(torch.zeros(2, 5, dtype=torch.bfloat16), (odd,))
         assert not linear.can_project(x.float(), (layer,))
+        assert not linear.can_project(x[:0], (layer,))
+        assert not linear.can_project(x, (empty,))
+        assert not linear.can_project(x, (layer.double(),))
+
+
+def test_linear_layers_take_memory_in_any_order(instructions: str) -> None:
+    layers = [nn.Linear(6, 4), nn.Linear(6, 2)]
+    layers[1].weight.data = layers[1].weight.data.T.contiguous().T
+    for layer in layers:
+        layer.weight.data = layer.weight.data.bfloat16().float()
+    x = drawn(6, 3, 2, kind=torch.bfloat16).detach().permute(2, 1, 0).requires_grad_()
+    same, twins = exact(x), [deepcopy(layer).double() for layer in layers]
+    with torch.autocast("cpu", torch.bfloat16):
+        ours = linear.project(x, *layers)
+        some = linear.project(x, *layers)[0]  # of which the second goes unused
+    agree(ours, [x], [twin(same) for twin in twins], [same])
+    one, none = torch.autograd.grad(some.sum(), [x, layers[1].weight], allow_unused=True)
+    assert none is None
+    assert apart([one], torch.autograd.grad(twins[0](same).sum(), [same])) < 1e-2
 
 
 # All together
+
+
+@pytest.mark.parametrize("kind", TYPES)
+@pytest.mark.parametrize("learnt", [False, True])
+def test_threads_change_no_bit_of_attention(kind: torch.dtype, learnt: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether pieces are heads, or, with a bias that learns, heads of all rows."""
+    q, k, v = projected(5, 70, 6, 20, kind), projected(5, 70, 2, 20, kind), projected(5, 70, 2, 20, kind)
+    bias = drawn(1, 6, 70, 70, kind=kind) if learnt else None
+    inputs = [x for x in (q, k, v, bias) if x is not None]
+
+    def run(threads: int) -> list[Tensor]:
+        monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+        torch.manual_seed(2)
+        out = attention.attend(q, k, v, bias, causal=True, scale=0.2, dropout=0.1)
+        return [out, *torch.autograd.grad(out.float().square().sum(), inputs)]
+
+    alone = run(1)
+    for threads in (2, 3):
+        assert all(torch.equal(a, b) for a, b in zip(alone, run(threads), strict=True))
 
 
 def test_threads_change_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -327,5 +461,99 @@ def test_shapes_that_do_not_agree_are_refused() -> None:
     x, y = torch.zeros(2, 8), torch.zeros(2, 9)
     with pytest.raises(ValueError, match="do not agree"):
         sublayer.run(x=x, y=y, total=y)
+    with pytest.raises(ValueError, match="do not agree"):
+        sublayer.run(x=None, y=x, total=torch.zeros(8, 2).T)
     with pytest.raises(ValueError, match="float32, or bfloat16"):
         sublayer.run(x=x.double(), y=x.double(), total=x.double())
+    with pytest.raises(ValueError, match="below 1"):
+        sublayer.run(x=None, y=x, total=x, rate=1.0)
+    with pytest.raises(ValueError, match="an activation that is known"):
+        hidden.activated("softplus", x)
+    q, k = torch.zeros(1, 4, 3, 8), torch.zeros(1, 2, 3, 8)
+    for kv in ((k, k[:, :, 1:]), (k[:, :1, :0], k[:, :1, :0]), (torch.zeros(1, 3, 3, 8),) * 2, (k.bfloat16(), k)):
+        with pytest.raises(ValueError, match=r"do not agree|at least one key|one type"):
+            attention.attend(q, *kv, None, causal=False, scale=1.0, dropout=0.0)
+
+
+def test_numbers_are_never_written_into_a_copy() -> None:
+    """What is to be written must be as the kernels take it: a conversion would be thrown away."""
+    x, weight, d_out = (torch.zeros(2, 4, dtype=torch.bfloat16) for _ in range(3))
+    d_weight = torch.zeros(2, 4, dtype=torch.float64).numpy()
+    with pytest.raises(TypeError, match="incompatible function arguments"):
+        _native.linear_backward(  # type: ignore[attr-defined]
+            d_out=arrays.array(d_out[:, :2].contiguous()),
+            x=arrays.array(x),
+            weight=arrays.floats(weight),
+            d_x=None,
+            d_weight=d_weight,
+            d_bias=None,
+            add=False,
+            threads=1,
+        )
+
+
+def test_layers_without_inputs_or_outputs_are_refused() -> None:
+    for M, K, N in ((2, 0, 4), (2, 4, 0)):
+        x, out = (torch.zeros(M, n, dtype=torch.bfloat16) for n in (K, N))
+        with pytest.raises(ValueError, match="a layer of such a size"):
+            _native.linear(  # type: ignore[attr-defined]
+                x=arrays.array(x), weight=arrays.array(torch.zeros(N, K)), bias=None, out=arrays.array(out), threads=1
+            )
+
+
+# Without an extension
+
+
+@pytest.fixture
+def fresh() -> Iterator[None]:
+    """`extension` looks again, now and afterwards."""
+    arrays.extension.cache_clear()
+    yield
+    arrays.extension.cache_clear()
+
+
+def test_a_machine_without_vectors_is_left_to_torch(fresh: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_native, "instruction_sets", lambda: ["portable"])
+    assert arrays.extension() is None
+    assert not arrays.multiplies()
+    assert not arrays.takes(torch.zeros(2))
+
+
+def test_an_installation_without_the_extension_is_left_to_torch(fresh: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "clearhead.native._native", None)
+    monkeypatch.delattr("clearhead.native._native")
+    assert arrays.extension() is None
+    assert not arrays.takes(torch.zeros(2))
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.float64])  # of which the second has no kernels
+@pytest.mark.parametrize("family", BY_FAMILY)
+def test_models_learn_the_same_with_and_without_kernels(
+    family: str, kind: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every architecture, with dropout at 0: what is computed in training, and all gradients."""
+    config = BY_FAMILY[family]
+    both = config.n_encoder_layers > 0 and config.n_decoder_layers > 0
+    torch.manual_seed(0)
+    model = Transformer(config).to(kind)
+    for name, p in model.named_parameters():
+        nn.init.normal_(p, mean=float(name.endswith("norm.weight")), std=0.2)
+    ids = torch.randint(0, config.vocab_size, (3, 9))
+    target = torch.randint(0, config.vocab_size, (3, 7)) if both else None
+
+    def run() -> dict[str, Tensor]:
+        states = model.states(ids, [9, 4, 7], target, dropout=Dropout())
+        scored = states if target is not None else states[:, :4]  # the shortest row's: no padding
+        torch.manual_seed(1)
+        upstream = torch.randn(scored.shape, dtype=kind)
+        found = torch.autograd.grad(scored, list(model.parameters()), upstream, allow_unused=True)
+        gradients = zip(dict(model.named_parameters()), found, strict=True)
+        # That of a key's bias is rounding alone, unless positions turn it: what all scores share, softmax takes away.
+        return {"states": scored} | {n: g for n, g in gradients if g is not None and not n.endswith("key.bias")}
+
+    ours = run()
+    for module in (arrays, attention, hidden, linear, sublayer):
+        monkeypatch.setattr(module, "extension", lambda: None)
+    theirs = run()
+    assert ours.keys() == theirs.keys()
+    assert apart(list(ours.values()), [x.double() for x in theirs.values()]) < TOLERANCES.get(kind, 1e-12)

@@ -126,6 +126,19 @@ def test_no_rows_cost_nothing(instructions: str) -> None:
     assert all(not g.any() for g in torch.autograd.grad(loss.objective, [parts.features, parts.table]))
 
 
+@pytest.mark.parametrize("kind", TOLERANCES)
+def test_memory_in_any_order_and_targets_of_any_integers(instructions: str, kind: torch.dtype) -> None:
+    parts, targets = parts_of(33, kind)
+    turned = Parts(*(x.detach().t().contiguous().t().requires_grad_() for x in parts))
+    few = torch.stack([targets, targets], 1).int()[:, 0]
+    plain, other = cross_entropy(tuple(parts), targets), cross_entropy(tuple(turned), few)
+    assert torch.equal(plain.objective, other.objective)
+    for a, b in zip(
+        *(torch.autograd.grad(x.objective, list(p)) for x, p in ((plain, parts), (other, turned))), strict=True
+    ):
+        assert torch.equal(a, b)
+
+
 def test_large_logits_stay_finite(instructions: str) -> None:
     z = torch.tensor([[3e4, -3e4, 0.0], [-3e4, -3e4, -3e4]])
     objective, nll = loss_rows.score(z, None, torch.tensor([0, 1]), loss_rows.Cost(), gradient=True)

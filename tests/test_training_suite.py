@@ -11,10 +11,13 @@ from clearhead.errors import ConfigError
 
 torch = pytest.importorskip("torch")
 
-from clearhead.training.curves import compare  # noqa: E402
+from clearhead.training.curves import Curve, Point, compare  # noqa: E402
+from clearhead.training.milestones import Milestone, milestones  # noqa: E402
+from clearhead.training.preview import model_size  # noqa: E402
 from clearhead.training.run import Run  # noqa: E402
 from clearhead.training.suite import Line, carry_out, table  # noqa: E402
 from clearhead.training.suite_file import Suite, bundled_suites, read_suite, recipes, slug  # noqa: E402
+from terminal import invoke  # noqa: E402
 
 TEXT = "The cat sat on the mat. The dog sat on the log. " * 40
 
@@ -123,6 +126,61 @@ def test_the_architectures_are_of_one_size() -> None:
         recurrent = isinstance(config, RecurrentConfig)
         sizes[label] = count_parameters(config).total if recurrent else count(layout(config))
     assert max(sizes.values()) < 1.02 * min(sizes.values()), sizes
+
+
+@pytest.mark.parametrize("name", [name for name in bundled_suites() if name.startswith("rivals-")])
+def test_rivals_are_of_one_size_and_differ_in_the_model_alone(name: str) -> None:
+    found = recipes(read_suite(name))
+    sizes = {label: sum((model_size(recipe) or {}).values()) for label, recipe in found.items()}
+    assert list(sizes) == ["transformer", "rnn"]
+    assert max(sizes.values()) < 1.01 * min(sizes.values()), sizes
+    one, other = (recipe.model_copy(update={"name": "", "model": None}) for recipe in found.values())
+    assert one == other and one.evaluation.dev_scores
+
+
+def curve(label: str, *dev: tuple[float, float, float]) -> Curve:
+    """A curve of (seconds, loss, BLEU)."""
+    points = [Point(int(10 * s), int(100 * s), s, nll, {"bleu": bleu}) for s, nll, bleu in dev]
+    return Curve(label, [], points)
+
+
+def test_milestones_are_where_each_was_first_as_good_as_the_one_that_came_least_far() -> None:
+    fast = curve("fast", (1, 3.0, 5), (2, 2.0, 20), (3, 1.5, 31), (4, 1.8, 30))
+    slow = curve("slow", (2, 4.0, 0), (4, 2.2, 25), (6, 2.1, 30), (8, 2.3, 29))
+    assert milestones([fast, slow]) == [
+        {"dev_nll": Milestone(2.1, 20, 200, 2), "bleu": Milestone(30, 30, 300, 3)},
+        {"dev_nll": Milestone(2.1, 60, 600, 6), "bleu": Milestone(30, 60, 600, 6)},
+    ]
+    plain = Curve("plain", [], [Point(1, 1, 1, 9.0)])
+    assert [set(marks) for marks in milestones([fast, plain])] == [{"dev_nll"}] * 2
+    assert milestones([fast]) == [{}]
+    assert milestones([fast, Curve("none", fast.dev, [])]) == [{}, {}]
+
+
+def test_runs_that_say_other_tokens_have_no_milestones_in_common(tmp_path: Path, recipe: Path) -> None:
+    runs = {"base": {}, "wider": {"model.d_model": 32}, "fewer": {"vocabulary.limit_alphabet": 5}}
+    suite = suite_of(recipe, runs=runs)
+    rows = {row["run"]: row for row in table(suite, run_all(suite, tmp_path / "runs"))}
+    goals = {label: {name: mark["value"] for name, mark in row["reached"].items()} for label, row in rows.items()}
+    worst = max(rows[label]["dev_nll"] for label in ("base", "wider"))
+    assert goals["base"] == goals["wider"] == {"dev_nll": pytest.approx(worst, abs=1e-4)} and goals["fewer"] == {}
+    for label in ("base", "wider"):
+        assert 0 < rows[label]["reached"]["dev_nll"]["seconds"] <= rows[label]["seconds"] + 0.1
+
+
+def test_the_table_says_when_each_run_was_as_good_as_the_other(tmp_path: Path, recipe: Path) -> None:
+    file = tmp_path / "two.yaml"
+    file.write_text(yaml.safe_dump(suite_of(recipe).model_dump()), encoding="utf-8")
+    shared = ("compare", file, "--output", tmp_path / "runs", "--threads", "1", "--device", "cpu")
+    table = invoke(*shared)
+    assert table.exit_code == 0, table.stderr
+    heading, *lines = table.stdout.splitlines()
+    assert heading.split()[-3:] == ["reached", "dev", "nll"]
+    rows = json.loads(invoke(*shared, "--json").stdout)["runs"]
+    for line, row in zip(lines, rows, strict=True):
+        mark = row["reached"]["dev_nll"]
+        assert line.endswith(f"{mark['value']:.3f} in {mark['seconds']:,.0f} s")
+    assert rows[0]["reached"]["dev_nll"]["value"] == rows[1]["reached"]["dev_nll"]["value"]
 
 
 def test_a_figure_that_there_is_not(tmp_path: Path, recipe: Path) -> None:

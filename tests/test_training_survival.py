@@ -185,7 +185,7 @@ def test_a_disk_that_is_full_from_any_call_on_loses_nothing(path: Path, few: dic
         if DISK.calls <= room:
             break
         shutil.rmtree(folder)
-        room += 5
+        room += 7
     assert broken > 5
 
 

@@ -23,7 +23,7 @@ import torch
 
 from training_runs import carry_out, learnt, write_recipe
 
-STEPS = "training.steps=25"
+STEPS = "training.steps=16"
 
 
 def forked(work: Callable[[], object]) -> int:

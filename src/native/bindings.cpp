@@ -439,6 +439,7 @@ NB_MODULE(_native, m) {
   bind_kernels(m);
   bind_choosing(m);
   bind_training(m);
+  bind_layers(m);
 }
 
 }  // namespace clearhead

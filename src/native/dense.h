@@ -71,21 +71,15 @@ inline Words rounded_words(const float* x, int n) {
   return load_words(reinterpret_cast<const std::byte*>(numbers));
 #endif
 }
-inline Words rounded_words(const Half* x, int n) {
-  Half numbers[2 * lanes] = {};
-  std::memcpy(numbers, x, std::size_t(n) * sizeof(Half));
-  return load_words(reinterpret_cast<const std::byte*>(numbers));
-}
 
 // W [rows, columns] as panels whose columns are W's rows. Words of a panel that follow each other are a step apart, but a panel
 // ends with its block, which is whole tiles of sixteen words.
-template <class S>
-void panels_of_columns(const S* w, int rows, int columns, const Panels& to) {
+void panels_of_columns(const float* w, int rows, int columns, const Panels& to) {
   static_assert(inner_words % lanes == 0);
   for (int r = 0; r < rows; r += lanes)
     for (int c = 0; c < columns; c += 2 * lanes) {
       const int n = std::min(columns - c, 2 * lanes), some = std::min(rows - r, lanes);
-      const S* first = w + std::size_t(r) * std::size_t(columns) + c;
+      const float* first = w + std::size_t(r) * std::size_t(columns) + c;
       const auto row = [&](int i) {
         return i < some ? rounded_words(first + std::size_t(i) * std::size_t(columns), n) : blank();
       };
@@ -94,12 +88,11 @@ void panels_of_columns(const S* w, int rows, int columns, const Panels& to) {
 }
 
 // W [rows, columns] as panels whose steps are W's rows.
-template <class S>
-void panels_of_steps(const S* w, int rows, int columns, const Panels& to) {
+void panels_of_steps(const float* w, int rows, int columns, const Panels& to) {
   for (int r = 0; r < rows; r += 2)
     for (int c = 0; c < columns; c += 2 * lanes) {
       const int n = std::min(columns - c, 2 * lanes);
-      const S* first = w + std::size_t(r) * std::size_t(columns) + c;
+      const float* first = w + std::size_t(r) * std::size_t(columns) + c;
       const TwoWords words = interleaved(rounded_words(first, n), r + 1 < rows ? rounded_words(first + columns, n) : blank());
       store_words(to.at(r / 2, c / lanes), words.first);
       if (n > lanes) store_words(to.at(r / 2, c / lanes + 1), words.second);
@@ -109,10 +102,7 @@ void panels_of_steps(const S* w, int rows, int columns, const Panels& to) {
 void make_panels(const DenseWeights& w, std::byte* memory) {
   const int inner = w.by_steps ? w.rows : w.columns, outer = w.by_steps ? w.columns : w.rows;
   const Panels to{memory, (inner + 1) / 2, (outer + lanes - 1) / lanes};
-  const auto make = [&](const auto* data) {
-    w.by_steps ? panels_of_steps(data, w.rows, w.columns, to) : panels_of_columns(data, w.rows, w.columns, to);
-  };
-  w.half ? make(static_cast<const Half*>(w.data)) : make(static_cast<const float*>(w.data));
+  w.by_steps ? panels_of_steps(w.data, w.rows, w.columns, to) : panels_of_columns(w.data, w.rows, w.columns, to);
 }
 
 // Rows of Y from sums that are complete.
@@ -207,8 +197,8 @@ inline void lay_inputs(const DenseGradient& job, int first, int last, int column
 }
 
 // One block of dW: rows [output, output + outputs), columns from `column` on, over rows [.., last) of the batch.
-inline void add_gradients(const DenseGradient& job, const std::byte* turned, const Panels& b, int words, int output, int outputs,
-                          int column, int last, bool add) {
+inline void add_gradients(const DenseGradient& job, const std::byte* turned, const Panels& b, int words, int output,
+                          int outputs, int column, int last, bool add) {
   const int rows = std::min(2 * words, job.batch - last), tiles = b.groups() * tiles_of(outputs, turned_rows);
   Coming inputs(job.x + last * job.x_row + column, job.x_row * 2, std::size_t(b.vectors) * lanes * 2, rows, tiles);
   Coming d_outs(job.d_out + last * job.d_out_row + output, job.d_out_row * 2, std::size_t(outputs) * 2, rows, tiles);

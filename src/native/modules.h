@@ -21,5 +21,6 @@ inline Format format_named(const std::string& name) {
 void bind_kernels(nanobind::module_& m);
 void bind_choosing(nanobind::module_& m);
 void bind_training(nanobind::module_& m);
+void bind_layers(nanobind::module_& m);
 
 }  // namespace clearhead

@@ -29,7 +29,8 @@ inline Ints random_words(std::uint64_t seed, std::uint32_t index) {
 class RowMask {
  public:
   RowMask(const Dropping& how, std::size_t row, int columns)
-      : seed_(how.seed), first_(std::uint32_t(row * words_of(columns))), cut_(fill(float(how.cut))), factor_(fill(how.factor)) {}
+      : seed_(how.seed), first_(std::uint32_t(row * words_of(columns))), cut_(fill(float(how.cut))),
+        factor_(fill(how.factor)) {}
 
   // Of columns i to i + 15; i is a multiple of 16.
   Floats operator()(int i) const {

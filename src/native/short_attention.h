@@ -47,8 +47,6 @@ class Pieces {
 // One key/value head of one row of the batch, and the block of queries at work.
 template <class E>
 struct Head {
-  static constexpr int pair = per_word<E>;
-
   const ShortAttention& job;
   int batch, kv_head;
   int key_columns, columns;           // keys and head_dim, to whole vectors

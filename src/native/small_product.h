@@ -192,6 +192,7 @@ inline TwoWords interleaved(Words a, Words b) {
   return {interleaved(x, y, lanes), interleaved(x + lanes, y + lanes, lanes)};
 #endif
 }
+
 // Calls each(i, n, words) for the words of two rows [columns], of which the second may be missing.
 template <class Each>
 inline void for_words(const Half* a, const Half* b, int columns, Each&& each) {

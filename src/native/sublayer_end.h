@@ -119,7 +119,9 @@ void finish_rows_backward(const SublayerEnd& job, int first_row, int last_row, f
 }
 
 void finish(const SublayerEnd& job, int first_row, int last_row) {
-  for_kind(job.half, job.dropping, [&](auto element, auto drop) { finish_rows<decltype(element), drop>(job, first_row, last_row); });
+  for_kind(job.half, job.dropping, [&](auto element, auto drop) {
+    finish_rows<decltype(element), drop>(job, first_row, last_row);
+  });
 }
 
 void finish_backward(const SublayerEnd& job, int first_row, int last_row, float* d_weight, float* d_bias) {

@@ -20,8 +20,8 @@ struct Dropping {
   float factor = 1;
 };
 
-// Logits [rows, columns], `stride` from row to row: the loss of each row, and its gradient in place of them. With a partner, rows 0 .. rows / 2 - 1
-// are paired with those that follow, and a unit is a pair: their consistency is part of the loss.
+// Logits [rows, columns], `stride` from row to row: the loss of each row, and its gradient in place of them. With a partner,
+// rows 0 .. rows / 2 - 1 are paired with those that follow, and a unit is a pair: their consistency is part of the loss.
 struct LossRows {
   void* logits = nullptr;
   bool half = false;
@@ -35,8 +35,8 @@ struct LossRows {
 };
 inline constexpr int units_of_a_block = 8;  // whose gradients of the bias are added up together
 
-// Rows of [rows, columns]: total = x + dropped(y); out = norm(total) * weight + bias. Each part may be missing; where there is no
-// total, y is normed.
+// Rows of [rows, columns]: total = x + dropped(y); out = norm(total) * weight + bias. Each part may be missing; where there is
+// no total, y is normed.
 struct SublayerEnd {
   bool half = false;
   int columns = 0;
@@ -83,8 +83,8 @@ struct ShortAttention {
 
 // W [rows, columns] of a layer, to be laid out for products (dense.h): Y = X W^T takes it by columns, dX = dY W by steps.
 struct DenseWeights {
-  const void* data = nullptr;
-  bool half = false, by_steps = false;
+  const float* data = nullptr;
+  bool by_steps = false;
   int rows = 0, columns = 0;
   CLEARHEAD_INLINE std::size_t bytes() const {
     const auto inner = std::size_t(by_steps ? rows : columns), outer = std::size_t(by_steps ? columns : rows);

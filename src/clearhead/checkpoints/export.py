@@ -44,6 +44,7 @@ def export(
     tokenizer: Tokenizer | None = None,
     chat_template: str | None = None,
     pooling: str | None = None,
+    beside: Mapping[str, str] | None = None,
 ) -> None:
     """Write config.json, model.safetensors, and vocabulary and template where given, into a new `folder`.
 
@@ -51,7 +52,7 @@ def export(
     read here, and not by transformers.
 
     With `pooling` ("mean", "first", "last"), an encoder without a head also gets what sentence-transformers needs to
-    make the same unit vectors of it.
+    make the same unit vectors of it. `beside` are more files of text by name.
 
     Raises:
         CheckpointError: the folder exists and is not empty.
@@ -70,6 +71,8 @@ def export(
         write_json(draft / "config.json", hf_config(config) | entries | described)
         write_json(draft / "generation_config.json", entries)
         tensors = hf_tensors(config, ((name, cast(name, array, floats)) for name, array in weights))
+        if dtype != INT8:  # such a folder is read here alone, and no room is spent on copies
+            tensors |= copies(config, tensors)
         for name in matrices(config) if dtype == INT8 else ():
             tensors[name] = int8.quantised(name, tensors[name])
         save_file(tensors, draft / "model.safetensors", metadata={"format": "pt"})
@@ -80,6 +83,8 @@ def export(
             write_pooling(draft, config, pooling)
         if chat_template is not None:
             (draft / "chat_template.jinja").write_text(chat_template, encoding="utf-8")
+        for name, text in (beside or {}).items():
+            (draft / name).write_text(text, encoding="utf-8")
 
 
 def cast(name: str, array: Array, dtype: str) -> Array:
@@ -152,6 +157,13 @@ def hf_tensors(config: ModelConfig, weights: Iterable[tuple[str, Array]]) -> dic
     if ours:
         raise CheckpointError(f"cannot export: the configuration has no place for weight {next(iter(ours))}")
     return tensors
+
+
+def copies(config: ModelConfig, tensors: Mapping[str, Array]) -> dict[str, Array]:
+    """Tensors that transformers reads under a second name as well."""
+    rows = expand(families.of(config).formats["hf"].keys(config), layout(config), config).values()
+    first = {row.targets: row.source for row in rows if not row.copy}
+    return {row.source: tensors[first[row.targets]] for row in rows if row.copy and row.written}
 
 
 def special_entries(special: SpecialTokens) -> dict[str, Any]:

@@ -49,6 +49,14 @@ def is_recurrent(path: Path) -> bool:
     return (path / "config.json").is_file() and read_json(path / "config.json").get("model_type") == RECURRENT
 
 
+def is_vocabulary(path: Path) -> bool:
+    """Whether this is a folder that holds a vocabulary and no model, such as `data/vocabulary` of a training run."""
+    from clearhead.text.legacy import has_tokenizer
+
+    model = any((path / name).exists() for name in ("config.json", "model.bin", "metadata.json"))
+    return path.is_dir() and not model and has_tokenizer(path)
+
+
 def open_file(path: Path) -> Checkpoint:
     """A single file, told by its first bytes."""
     with path.open("rb") as file:

@@ -45,7 +45,8 @@ def compare(
 
     Seven architectures on one text, or the ablations of a paper: a suite names a recipe and its variations. Runs that
     are finished are not repeated, and one that was stopped goes on, so the same command may be given again. Ends with a
-    table, and one plot of all losses against steps, tokens and time.
+    table, and one plot of all losses against steps, tokens and time. "Reached" is the best figure of the run that came
+    least far, and the seconds of steps after which each run first had it.
 
     Example: clearhead compare architectures --data data --png architectures.png
     """
@@ -125,10 +126,19 @@ def show(rows: list[dict[str, Any]]) -> None:
     """A line a run."""
     from clearhead.cli.screen import columns, show_lines
 
-    names = [name for name in rows[0] if any(row[name] not in (None, {}) for row in rows)]
+    rows = [with_milestones(row) for row in rows]
+    every = dict.fromkeys(name for row in rows for name in row)
+    names = [name for name in every if any(row.get(name) not in (None, {}) for row in rows)]
     heading = [name.replace("_", " ").removeprefix("scores.") for name in names]
-    body = [[said(row[name]) for name in names] for row in rows]
+    body = [[said(row.get(name)) for name in names] for row in rows]
     show_lines(columns([heading, *body], right=frozenset(range(1, len(names)))), heading=True)
+
+
+def with_milestones(row: dict[str, Any]) -> dict[str, Any]:
+    """A row with a column for each figure that all runs reached: which, and when this one did."""
+    marks = row["reached"].items()
+    reached = {f"reached {name}": f"{mark['value']:.3f} in {mark['seconds']:,.0f} s" for name, mark in marks}
+    return {name: value for name, value in row.items() if name != "reached"} | reached
 
 
 def said(value: Any) -> str:

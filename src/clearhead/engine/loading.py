@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from clearhead.checkpoints.catalogue import DEFAULT_MODEL, Progress, resolve
-from clearhead.checkpoints.opening import is_recurrent, open_checkpoint
+from clearhead.checkpoints.folder import tokenizer_of
+from clearhead.checkpoints.opening import is_recurrent, is_vocabulary, open_checkpoint
 from clearhead.engine.choice import choose
 from clearhead.engine.model import Model
 from clearhead.engine.progress import watched
@@ -51,14 +52,18 @@ def load(
 
 
 def load_tokenizer(model: str | Path = DEFAULT_MODEL, *, offline: bool = False) -> Tokenizer:
-    """A model's vocabulary alone, without its weights.
+    """A model's vocabulary alone, without its weights; or that of a folder which holds nothing else.
 
     Raises:
+        UnknownModelError, DownloadError, CheckpointError, ConfigError: see `load`.
         TokenizerError: the checkpoint carries no vocabulary.
     """
     with watched(None) as watcher:
         path = resolve(model, offline=offline, progress=watcher)
-    tokenizer = open_recurrent(path).tokenizer if is_recurrent(path) else open_checkpoint(path).tokenizer
+    if is_vocabulary(path):
+        tokenizer = tokenizer_of(path)
+    else:
+        tokenizer = open_recurrent(path).tokenizer if is_recurrent(path) else open_checkpoint(path).tokenizer
     if tokenizer is None:
         raise TokenizerError(f"{model} carries no vocabulary")
     return tokenizer()

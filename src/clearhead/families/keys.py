@@ -136,9 +136,13 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Copy:
-    """A tensor some files store a second time: never needed, and refused if it differs from our `target`."""
+    """A tensor some files store a second time: never needed, and refused if it differs from our `target`.
+
+    It is exported where the other side would look for it in vain (`written`).
+    """
 
     target: str
+    written: bool = False
 
 
 KeyTable = Mapping[str, str | Row | Copy]
@@ -152,6 +156,7 @@ class Mapped:
     targets: tuple[str, ...]
     operation: Operation
     copy: bool = False
+    written: bool = True  # by an export
 
 
 def qkv(path: str) -> tuple[str, ...]:
@@ -173,11 +178,13 @@ def expand(table: KeyTable, shapes: Layout, config: ModelConfig) -> dict[str, Ma
     n_layers = max(config.n_encoder_layers, config.n_decoder_layers)
     expanded: dict[str, Mapped] = {}
     for path, entry in table.items():
-        row = entry if isinstance(entry, Row) else Row((entry.target if isinstance(entry, Copy) else entry,))
+        copy = entry if isinstance(entry, Copy) else None
+        row = entry if isinstance(entry, Row) else Row((entry if isinstance(entry, str) else entry.target,))
+        written = copy is None or copy.written
         for index in range(n_layers) if "{}" in path else (0,):
             for leaf in LEAVES:
                 source = path.replace("{}", str(index)) + leaf
                 targets = tuple(t.replace("{}", str(index)) + leaf for t in row.targets)
                 if all(t in shapes for t in targets):
-                    expanded[source] = Mapped(source, targets, row.operation, isinstance(entry, Copy))
+                    expanded[source] = Mapped(source, targets, row.operation, copy is not None, written)
     return expanded

@@ -13,6 +13,8 @@ from clearhead.families.family import Family, Format, Tensors
 from clearhead.families.fields import Fields
 from clearhead.families.keys import Copy, Flat, KeyTable, Row
 
+STACKS = "encoder", "decoder"
+
 
 def from_hf(fields: Fields, tensors: Tensors) -> ModelConfig:
     """Read transformers' MarianConfig."""
@@ -51,8 +53,8 @@ def to_hf(config: ModelConfig) -> dict[str, Any]:
         "architectures": ["MarianMTModel"],
         "vocab_size": config.vocab_size,
         "d_model": config.d_model,
-        **{f"{stack}_ffn_dim": config.d_ff for stack in ("encoder", "decoder")},
-        **{f"{stack}_attention_heads": config.n_heads for stack in ("encoder", "decoder")},
+        **{f"{stack}_ffn_dim": config.d_ff for stack in STACKS},
+        **{f"{stack}_attention_heads": config.n_heads for stack in STACKS},
         "encoder_layers": config.n_encoder_layers,
         "decoder_layers": config.n_decoder_layers,
         "max_position_embeddings": config.max_positions,
@@ -66,10 +68,11 @@ def keys(config: ModelConfig) -> KeyTable:
     """Transformers' module paths."""
     return {
         "model.shared": "embed.tokens",
-        **stack_keys("encoder"),
-        **stack_keys("decoder"),
+        # Where the head is not the embedding, transformers ties no table to another and reads each stack's own.
+        **{f"model.{stack}.embed_tokens": Copy("embed.tokens", written=not config.tied) for stack in STACKS},
+        **{path: ours for stack in STACKS for path, ours in stack_keys(stack).items()},
         "final_logits_bias": Row(("head.projection.bias",), Flat()),
-        "lm_head": Copy("embed.tokens") if config.tied else "head.projection",
+        "lm_head.weight": Copy("embed.tokens.weight") if config.tied else "head.projection.weight",
     }
 
 
@@ -77,7 +80,6 @@ def stack_keys(stack: str) -> KeyTable:
     """The rows of one stack."""
     hf, ours = f"model.{stack}.layers.{{}}", f"{stack}.layers.{{}}"
     table: dict[str, str | Row | Copy] = {
-        f"model.{stack}.embed_tokens": Copy("embed.tokens"),
         f"{hf}.self_attn_layer_norm": f"{ours}.attention_norm",
         f"{hf}.encoder_attn_layer_norm": f"{ours}.cross_attention_norm",
         f"{hf}.fc1": f"{ours}.mlp.up",

@@ -4,6 +4,7 @@ The rules are those of transformers 5, so that its results are reproduced:
 
 - Processors change log-probabilities, not logits, and what they give is summed without normalising again. (Greedy
   decoding changes logits; only a repetition penalty tells the two apart.)
+- Where a caller allows one token alone, that one costs nothing (`processors.only`), unlike there.
 - Each step looks at the best (1 + number of ending ids) * beams continuations, at least 2 * beams. One that ends
   counts as finished only if it is among the first `beams`; the best that go on are the next beam.
 - A finished hypothesis scores sum / length ** length_penalty; the ending id counts as length, the prompt does not.

@@ -97,7 +97,11 @@ def suppress(scores: Scores, ids: Ids) -> Scores:
 
 
 def only(allowed: Allowed, prompt: int) -> Processor:
-    """What the caller allows after each prefix of one prompt's sequence, as a processor that rules out the rest."""
+    """What the caller allows after each prefix of one prompt's sequence, as a processor that rules out the rest.
+
+    A token that alone may come is not chosen, so it costs a sequence nothing: else a beam would prefer those that put
+    it off, where the model thinks little of it.
+    """
 
     def process(scores: Scores, ids: Ids, start: int) -> Scores:
         mask = allowed(prompt, ids[start:].tolist())
@@ -107,6 +111,8 @@ def only(allowed: Allowed, prompt: int) -> Processor:
             raise OptionError(
                 f"allowed gave {mask.shape} for a vocabulary of {scores.size}; give one truth value a token"
             )
+        if np.count_nonzero(mask) == 1:
+            return np.where(mask & (scores > -np.inf), np.zeros_like(scores), -np.inf)
         return np.where(mask, scores, -np.inf)
 
     return process

@@ -3,14 +3,21 @@
 B batch, T queries, S keys, C d_model, H query heads, K key/value heads, D head_dim.
 """
 
+from contextlib import nullcontext
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from clearhead.config import ModelConfig
 from clearhead.model.context import ForwardContext, Pair
 from clearhead.model.fused import attention as fused
 from clearhead.model.fused.linear import project
+
+# On a GPU, all of torch's but cuDNN's, which makes a plan for every new shape: batches of sentences and texts that grow
+# have a new one each step, and a step took ten times as long.
+KERNELS = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
 
 Mask = tuple[Tensor | None, bool]  # the score bias [B, H or 1, T, S], and whether a plain causal mask stands in for it
 
@@ -54,16 +61,17 @@ class Attention(nn.Module):
             weights = context.show(f"{self.path}.weights", attention_weights(q, k, mask, self.scale))
             mixed = blend(context.drop(weights, "attention"), v)
         else:
-            mixed = F.scaled_dot_product_attention(
-                q,
-                k,
-                v,
-                attn_mask=bias,
-                dropout_p=context.rate("attention"),
-                is_causal=causal,
-                scale=self.scale,
-                enable_gqa=self.grouped,
-            )
+            with sdpa_kernel(KERNELS) if q.is_cuda else nullcontext():
+                mixed = F.scaled_dot_product_attention(
+                    q,
+                    k,
+                    v,
+                    attn_mask=bias,
+                    dropout_p=context.rate("attention"),
+                    is_causal=causal,
+                    scale=self.scale,
+                    enable_gqa=self.grouped,
+                )
         mixed = context.show(f"{self.path}.heads", mixed)
         [out] = project(mixed.transpose(1, 2).flatten(2), self.output)  # [B, H, T, D] -> [B, T, H * D] -> [B, T, C]
         return context.show(f"{self.path}.output", out)

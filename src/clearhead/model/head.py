@@ -82,7 +82,7 @@ class Projection(nn.Module):
         return embedding if self.weight is None else self.weight
 
 
-HEADS: dict[str, type[nn.Module]] = {
+HEADS: dict[str, type[LanguageModelHead | LabelHead]] = {
     "lm": LanguageModelHead,
     "mlm": MaskedLanguageModelHead,
     "token_labels": LabelHead,

@@ -79,8 +79,10 @@ def save_recurrent(
     dtype: str = "float32",
     special: SpecialTokens = SpecialTokens(),  # noqa: B008  frozen
     tokenizer: Tokenizer | None = None,
+    beside: Mapping[str, str] | None = None,
 ) -> None:
-    """Write config.json, model.safetensors, and the vocabulary where given, into a new `folder`.
+    """Write config.json, model.safetensors, and the vocabulary where given, into a new `folder`. `beside` are more
+    files of text by name.
 
     Raises:
         CheckpointError: the folder exists and is not empty, or a weight is missing, unknown or misshapen.
@@ -101,6 +103,8 @@ def save_recurrent(
         (draft / "model.safetensors").chmod((draft / "config.json").stat().st_mode)  # the library leaves it private
         if tokenizer is not None:
             tokenizer.save(draft)
+        for name, text in (beside or {}).items():
+            (draft / name).write_text(text, encoding="utf-8")
 
 
 def check_shapes(where: str, found: Layout, expected: Layout) -> None:

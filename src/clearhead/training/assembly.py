@@ -1,9 +1,10 @@
 """The loop of a recipe put together: a model, its optimiser, schedule and average, and everything that watches."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -21,7 +22,9 @@ from clearhead.training.callbacks.plot import Plot
 from clearhead.training.callbacks.saving import Save
 from clearhead.training.callbacks.tensorboard import TensorBoard
 from clearhead.training.curves import LOG
+from clearhead.training.dev_scores import DevScores
 from clearhead.training.learners import new_model
+from clearhead.training.objectives.batch import Objective
 from clearhead.training.optimiser import Adam, build_optimiser
 from clearhead.training.parallel import spread
 from clearhead.training.prepare import Prepared
@@ -65,16 +68,32 @@ def build_trainer(recipe: Recipe, model: nn.Module, prepared: Prepared, ranks: R
     )
 
 
+def dev_scores(recipe: Recipe, prepared: Prepared, base: Base | None) -> DevScores | None:
+    """What translates dev at each evaluation, where the recipe asks for it."""
+    if not recipe.evaluation.dev_scores:
+        return None
+    return DevScores(
+        recipe, prepared, lambda trainer: whole_model(trainer, lambda: build_model(recipe, prepared, base))
+    )
+
+
 def watchers(
-    recipe: Recipe, trainer: Trainer, folder: Path, say: Callable[[str], None], *, tensorboard: bool, console: Any
+    recipe: Recipe,
+    trainer: Trainer,
+    folder: Path,
+    say: Callable[[str], None],
+    *,
+    scores: DevScores | None = None,
+    tensorboard: bool,
+    console: Any,
 ) -> list[Callback]:
     """Who looks on, in the order in which they are told of a step. Rank 0 tells people; all evaluate and save."""
     e, save = recipe.evaluation, recipe.saving
     last = Save(folder / CHECKPOINTS, save.every, save.keep, say)
     if not trainer.ranks.first:
-        return [Evaluate(e.every, e.patience), last]
+        return [Evaluate(e.every, e.patience, scores=scores), last]
     log = JsonLog(folder / LOG, LOG_EVERY, say)
-    evaluate = Evaluate(e.every, e.patience, log)
+    evaluate = Evaluate(e.every, e.patience, log, scores)
     found: list[Callback] = [evaluate, log, Plot(folder, recipe.name, evaluate, say)]
     if tensorboard:
         found.append(TensorBoard(folder / "tensorboard", LOG_EVERY, evaluate, say))
@@ -86,8 +105,16 @@ def watchers(
 def build_bar(recipe: Recipe, trainer: Trainer, evaluate: Evaluate, console: Any) -> Bar:
     """A bar that knows what the model's arithmetic is of what all processes could do."""
     t = recipe.training
-    cost = flops.per_token(trainer.model, t.context, passes=2 if t.consistency else 1)
+    cost = flops.per_token(trainer.model, typical_length(trainer.objective, t.context))
     return Bar(console, evaluate, cost, flops.peak(trainer.device, t.precision) * trainer.ranks.world)
+
+
+def typical_length(objective: Objective, context: int) -> float:
+    """Tokens of a row: the mean of all rows, or a window of one long text."""
+    rows = getattr(objective, "train", None)
+    if not isinstance(rows, Mapping):
+        return context
+    return float(np.mean([field.lengths.mean() for field in rows.values()]))
 
 
 def settings(recipe: Recipe) -> Settings:

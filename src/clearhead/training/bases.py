@@ -28,6 +28,7 @@ from clearhead.training.initial import draw
 from clearhead.training.lora import add_lora
 from clearhead.training.recipe import Recipe
 from clearhead.training.tasks import Language
+from clearhead.training.treebanks import SCHEME, read_scheme
 
 Weights = Iterator[tuple[str, NDArray[np.float32]]]
 WINDOWED = ("causal", "masked", "spans")  # tasks over one long text, cut into windows of training.context
@@ -72,6 +73,7 @@ def language_of(base: Base) -> Language:
         labels=checkpoint.config.labels if isinstance(checkpoint.config, ModelConfig) else (),
         template=checkpoint.chat_template,
         window=checkpoint.config.max_positions,
+        scheme=read_scheme(checkpoint.source) if (checkpoint.source / SCHEME).is_file() else None,
     )
 
 

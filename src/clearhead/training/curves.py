@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 LOG = "log.jsonl"
+LOSS = "dev_nll"
 AXES = {"step": "steps", "tokens": "tokens", "seconds": "seconds of steps"}
 LEVELS = "▁▂▃▄▅▆▇█"
 KINDS = {".png": "png", ".svg": "svg"}
@@ -22,12 +23,13 @@ KINDS = {".png": "png", ".svg": "svg"}
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A loss, in nats per token, and where in the run it was measured."""
+    """A loss, in nats per token, and where in the run it was measured; of dev also what translations scored."""
 
     step: int
     tokens: int
     seconds: float
     nll: float
+    scores: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,17 @@ class Curve:
     def best(self) -> Point | None:
         """The evaluation with the least loss."""
         return min(self.dev, key=lambda point: point.nll, default=None)
+
+    @property
+    def scores(self) -> list[str]:
+        """The names of what translations of dev were given."""
+        return list(dict.fromkeys(name for point in self.dev for name in point.scores))
+
+    def course(self, name: str) -> list[tuple[Point, float]]:
+        """Each evaluation with its loss, or with a score where it has that."""
+        if name == LOSS:
+            return [(point, point.nll) for point in self.dev]
+        return [(point, point.scores[name]) for point in self.dev if name in point.scores]
 
 
 def read_curve(folder: Path, label: str | None = None) -> Curve:
@@ -67,7 +80,8 @@ def read_curve(folder: Path, label: str | None = None) -> Curve:
 
 def point(line: Mapping[str, Any], nll: float, tokens: Mapping[int, int]) -> Point:
     """A line of the log."""
-    return Point(line["step"], tokens.get(line["step"], 0), line["seconds"], nll)
+    scores = dict(line.get("dev_scores", {}))
+    return Point(line["step"], tokens.get(line["step"], 0), line["seconds"], nll, scores)
 
 
 def compare(runs: Mapping[str, Path] | Sequence[Path], path: Path, title: str = "") -> None:
@@ -99,7 +113,7 @@ def picture(curves: Sequence[Curve], kind: str, title: str = "") -> bytes:
 
 
 def figure(curves: Sequence[Curve], title: str = "") -> "Figure":
-    """Losses against steps, tokens and time: thin in training, with dots on held-out data.
+    """Losses against steps, tokens and time: thin in training, with dots on held-out data; below them each score.
 
     Raises:
         MissingDependencyError: matplotlib is not installed.
@@ -110,12 +124,17 @@ def figure(curves: Sequence[Curve], title: str = "") -> "Figure":
         raise MissingDependencyError(
             "drawing needs matplotlib; install it with: pip install 'clearhead[lens]'"
         ) from None
-    drawn = Figure(figsize=(13, 4.2), layout="constrained")
-    places: Any = drawn.subplots(1, len(AXES), sharey=True)
-    for axes, key in zip(places, AXES, strict=True):
-        draw(axes, curves, key)
-    places[0].set_ylabel("loss, nats per token")
-    for text in places[-1].legend(fontsize=8).get_texts():
+    scores = list(dict.fromkeys(name for curve in curves for name in curve.scores))
+    drawn = Figure(figsize=(13, 4.2 + 3.2 * len(scores)), layout="constrained")
+    places: Any = drawn.subplots(1 + len(scores), len(AXES), sharey="row", squeeze=False)
+    for column, key in enumerate(AXES):
+        draw(places[0][column], curves, key)
+        for row, name in enumerate(scores, 1):
+            draw_scores(places[row][column], curves, key, name)
+        places[-1][column].set_xlabel(AXES[key])
+    for row, name in enumerate(["loss, nats per token", *(f"{name} on dev" for name in scores)]):
+        places[row][0].set_ylabel(name)
+    for text in places[0][-1].legend(fontsize=8).get_texts():
         text.set_parse_math(False)
     drawn.suptitle(title or (curves[0].label if len(curves) == 1 else ""), parse_math=False)
     return drawn
@@ -131,7 +150,16 @@ def draw(axes: "Axes", curves: Sequence[Curve], key: str) -> None:
             shown = bool(curve.dev)
             line(axes, curve.train, key, color=f"C{i}", linewidth=0.8, alpha=0.35, label="" if shown else curve.label)
             line(axes, curve.dev, key, color=f"C{i}", linewidth=1.4, marker=".", label=curve.label if shown else "")
-    axes.set_xlabel(AXES[key])
+    axes.grid(alpha=0.3)
+
+
+def draw_scores(axes: "Axes", curves: Sequence[Curve], key: str, name: str) -> None:
+    """One score of all curves, in the colours of their losses on dev."""
+    for i, curve in enumerate(curves):
+        color = f"C{i if len(curves) > 1 else 1}"
+        found = curve.course(name)
+        places = [getattr(point, key) for point, _ in found]
+        axes.plot(places, [value for _, value in found], color=color, linewidth=1.4, marker=".")
     axes.grid(alpha=0.3)
 
 

@@ -13,9 +13,9 @@ FORWARD_AND_BACKWARD = 6  # a multiplication and an addition for each weight and
 SIDE = 1024  # of the square matrices that the peak is measured with
 
 
-def per_token(model: nn.Module, context: int, passes: int = 1) -> float:
+def per_token(model: nn.Module, context: float) -> float:
     """Operations for each scored token, with `context` tokens to attend to; source and target are taken to be equally
-    long."""
+    long. Where every row is read twice, its tokens are scored twice."""
     table = [p for name, p in model.named_parameters() if p.dim() >= 2 and not looked_up(name, model)]
     weights = sum(p.numel() for p in table)
     config = model.config
@@ -23,7 +23,7 @@ def per_token(model: nn.Module, context: int, passes: int = 1) -> float:
     if isinstance(config, ModelConfig):
         layers = config.n_encoder_layers + config.n_decoder_layers * (2 if config.kind == "encoder-decoder" else 1)
         attention = 2 * FORWARD_AND_BACKWARD * layers * config.n_heads * config.head_dim * context
-    return passes * (FORWARD_AND_BACKWARD * weights + attention)
+    return FORWARD_AND_BACKWARD * weights + attention
 
 
 def looked_up(name: str, model: nn.Module) -> bool:

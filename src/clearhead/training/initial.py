@@ -5,7 +5,7 @@ Bengio 2010, equation 16). Where norms come first, every sublayer adds to a sum 
 writes to it begins smaller, by the root of how many do (Radford et al. 2019, section 2.3). Where norms come after the
 sum, a sublayer that says as much as what it is added to hides it, and the first thousand steps go into unlearning that:
 what a sublayer passes on begins smaller (Wang et al. 2022, 2203.00555, section 3.2, the decoder's factor). Vectors of
-tokens begin with length 1 where the embedding scales them up by sqrt(d_model), and small (Devlin et al. 2018) elsewhere.
+tokens begin with length 1 where the embedding scales them up by sqrt(d_model), elsewhere small (Devlin et al. 2018).
 """
 
 import math

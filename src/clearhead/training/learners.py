@@ -3,7 +3,7 @@
 Everything else sees an nn.Module with `states`, `output` and `config`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -69,8 +69,10 @@ def save_model(
     special: SpecialTokens,
     tokenizer: Tokenizer | None,
     chat_template: str | None = None,
+    beside: Mapping[str, str] | None = None,
 ) -> None:
-    """A folder that `ch.load` opens; a Transformer's is one that transformers opens too.
+    """A folder that `ch.load` opens; a Transformer's is one that transformers opens too. `beside` are more files of
+    text by name.
 
     Raises:
         CheckpointError: the folder exists and is not empty.
@@ -78,6 +80,14 @@ def save_model(
     """
     config = config_of(model)
     if isinstance(config, RecurrentConfig):
-        save_recurrent(folder, config, weights_of(model), special=special, tokenizer=tokenizer)
+        save_recurrent(folder, config, weights_of(model), special=special, tokenizer=tokenizer, beside=beside)
     else:
-        export(folder, config, weights_of(model), special=special, tokenizer=tokenizer, chat_template=chat_template)
+        export(
+            folder,
+            config,
+            weights_of(model),
+            special=special,
+            tokenizer=tokenizer,
+            chat_template=chat_template,
+            beside=beside,
+        )

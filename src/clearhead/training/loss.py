@@ -74,9 +74,11 @@ class Fused(torch.autograd.Function):
         consistency: float,
     ) -> tuple[Tensor, Tensor]:
         """Sums of the objective and of the negative log-likelihood."""
-        parts = Parts(features.detach(), table.detach(), None if bias is None else bias.detach())
+        features, table = features.detach().contiguous(), table.detach().contiguous()
+        parts = Parts(features, table, None if bias is None else bias.detach().contiguous())
         learning = zip(parts, ctx.needs_input_grad[:3], strict=True)
         gradients = Gradients(*(torch.zeros_like(x) if x is not None and learns else None for x, learns in learning))
+        targets = targets.long().contiguous()
         cost = Cost(smoothing=smoothing, consistency=consistency)
         sums = (in_one_call if can_in_one_call(parts) else in_chunks)(parts, targets, cost, gradients)
         objective, nll = (torch.as_tensor(x, dtype=torch.float64, device=features.device) for x in sums)
@@ -102,7 +104,7 @@ def can_in_one_call(parts: Parts) -> bool:
 def in_one_call(parts: Parts, targets: Tensor, cost: Cost, gradients: Gradients) -> Sums:
     """In C++ altogether, for bfloat16."""
     sums: Sums = extension().score_vocabulary(
-        features=array(parts.features.contiguous()),
+        features=array(parts.features),
         table=floats(parts.table),
         bias=floats(parts.bias),
         targets=array(targets),

@@ -87,7 +87,8 @@ SCORES: dict[str, Callable[[Lines, Lines, str], Score]] = {
 
 
 OF_LABELS = ("f1", "accuracy")  # of entities (chunks.py), and of words
-BY_TASK: dict[str, Sequence[str]] = {"translation": tuple(SCORES), "labels": OF_LABELS}
+OF_TREES = ("f1",)  # of brackets (trees/f1.py)
+BY_TASK: dict[str, Sequence[str]] = {"translation": tuple(SCORES), "labels": OF_LABELS, "parsing": OF_TREES}
 
 
 def check_scores(names: Sequence[str], task: str = "translation") -> None:

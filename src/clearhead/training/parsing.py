@@ -182,6 +182,8 @@ def parse(
 ) -> list[Tree]:
     """The tree of each sentence, given as its words: always one over exactly these words.
 
+    Spellings are given, not chosen, and so cost a tree nothing in the search (`processors.only`).
+
     A tree takes at most `extra` tokens more than its sentence, and the spelling of its words. The defaults are those of
     Vaswani et al. 2017, section 6.3; their penalty divides by ((5 + length) / 6) ** alpha (Wu et al. 2016), ours by
     length ** alpha. Where the scheme predicts no tags, leaves carry those given, or XX. `rows` sentences of about one

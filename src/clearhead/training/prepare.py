@@ -13,7 +13,7 @@ from pathlib import Path
 from clearhead.checkpoints.export import new_folder
 from clearhead.checkpoints.folder import tokenizer_of
 from clearhead.config import SpecialTokens
-from clearhead.errors import DataError, TokenizerError
+from clearhead.errors import ConfigError, DataError, TokenizerError
 from clearhead.training.chunks import chunks
 from clearhead.training.data import store
 from clearhead.training.data.records import Record
@@ -24,6 +24,7 @@ from clearhead.training.data.store import Examples
 from clearhead.training.files import write_whole
 from clearhead.training.recipe import Recipe
 from clearhead.training.tasks import KINDS, Language, Row
+from clearhead.training.treebanks import to_learn
 from clearhead.training.vocabulary import train_vocabulary
 from clearhead.training.vocabulary_config import Role
 
@@ -37,7 +38,7 @@ class Prepared:
     language: Language
     train: Examples
     dev: Examples
-    report: Report | None  # None where it was made earlier
+    report: Report | None  # of all records; None where nobody counted
 
 
 class Sides:
@@ -78,7 +79,6 @@ def prepare(recipe: Recipe, folder: Path, base: Language | None, say: Say) -> Pr
     Raises:
         DataError, TokenizerError, ConfigError, MissingDependencyError: see what they come from.
     """
-    report = Report()
     sides: Sides | None = None
     language = base
     if language is None:
@@ -89,22 +89,34 @@ def prepare(recipe: Recipe, folder: Path, base: Language | None, say: Say) -> Pr
         language = open_language(recipe, folder / "vocabulary")
     if recipe.task == "labels":
         language = with_labels(recipe, language, folder, sides)
-    made = False
+    if recipe.task == "parsing":
+        language = with_trees(recipe, language)
     for side in ("train", "dev"):
         if not (folder / side).is_dir():
             sides = sides or Sides(recipe)
             say(f"reading {side}")
+            report = Report()
             records = sides.train(report) if side == "train" else sides.dev(report)
             rows = KINDS[recipe.task].rows(records, language)
             limit = min(recipe.data.max_length, language.window or recipe.data.max_length)
-            store.write(folder / side, fitting(rows, limit, report, side), {"recipe": recipe.name})
-            made = True
+            store.write(folder / side, fitting(rows, limit, report, side), {"recipe": recipe.name}, report)
     return Prepared(
         language=language,
         train=store.read(folder / "train"),
         dev=store.read(folder / "dev"),
-        report=report if made else None,
+        report=whole_report(folder),
     )
+
+
+def whole_report(folder: Path) -> Report | None:
+    """What became of the records of both sides, wherever they were read."""
+    parts = [store.read_report(folder / side) for side in ("train", "dev")]
+    whole = Report()
+    for part in parts:
+        if part is None:
+            return None
+        whole.add(part)
+    return whole
 
 
 def fitting(rows: Iterable[Row], limit: int, report: Report, side: str) -> Iterator[Row]:
@@ -127,8 +139,11 @@ def fitting(rows: Iterable[Row], limit: int, report: Report, side: str) -> Itera
 def learn_vocabulary(recipe: Recipe, sides: Sides, folder: Path) -> None:
     """A vocabulary from the training text, in all languages of it."""
     assert recipe.vocabulary is not None
-    texts = (value for record in sides.train(Report()) for value in strings(record))
-    tokenizer = train_vocabulary(texts, recipe.vocabulary)
+    config = recipe.vocabulary
+    texts: Iterable[str] = (value for record in sides.train(Report()) for value in strings(record))
+    if recipe.task == "parsing":
+        config, texts = to_learn(lambda: sides.train(Report()), config, recipe.data.trees.scheme)
+    tokenizer = train_vocabulary(texts, config)
     with new_folder(folder) as draft:
         tokenizer.save(draft)
 
@@ -188,6 +203,18 @@ def with_labels(recipe: Recipe, language: Language, folder: Path, sides: Sides |
     limit = recipe.data.max_length
     window = limit if language.window is None else min(limit, language.window)
     return replace(language, labels=tuple(json.loads(path.read_text(encoding="utf-8"))), window=window)
+
+
+def with_trees(recipe: Recipe, language: Language) -> Language:
+    """The same with what the recipe says about trees.
+
+    Raises:
+        ConfigError: a base writes them in another way.
+    """
+    scheme = recipe.data.trees.scheme
+    if language.scheme not in (None, scheme):
+        raise ConfigError(f"data.trees says {scheme}, and the base writes {language.scheme}; set data.trees to that")
+    return replace(language, scheme=scheme)
 
 
 def in_order(found: set[str]) -> list[str]:

@@ -22,6 +22,7 @@ FIELDS = {  # what a task reads of a record
     "translation": ("source", "target"),
     "instruct": ("source", "target"),
     "labels": ("tokens", "labels"),
+    "parsing": ("tree",),
     "causal": ("text",),
     "masked": ("text",),
     "spans": ("text",),

@@ -58,10 +58,15 @@ class Recipe(Strict):
             raise ValueError("vocabulary is missing; a new model needs one")
         if self.lora is not None and self.base is None:
             raise ValueError("lora changes a loaded model; give base")
-        try:
-            check_scores(self.evaluation.scores, self.task)
-        except ClearheadError as e:
-            raise ValueError(f"evaluation.scores: {e}") from None
+        if self.task == "parsing" and self.data.resegment:
+            raise ValueError("data.resegment cuts words anew, and a tree spells each in one way; leave it out")
+        if self.evaluation.dev_scores and self.task != "translation":
+            raise ValueError(f"evaluation.dev_scores are of translations; remove them, for the task is {self.task}")
+        for key in ("scores", "dev_scores"):
+            try:
+                check_scores(getattr(self.evaluation, key), self.task)
+            except ClearheadError as e:
+                raise ValueError(f"evaluation.{key}: {e}") from None
         return self
 
 

@@ -7,6 +7,8 @@ from pydantic import Field, model_validator
 from clearhead.training.data.schema import Strict
 from clearhead.training.data.sources import DataConfig
 from clearhead.training.data.split import SplitConfig
+from clearhead.trees.automaton import Order
+from clearhead.trees.linear import Leaves, Scheme
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 
@@ -28,6 +30,26 @@ class Band(Strict):
         return self
 
 
+class Trees(Strict):
+    """How trees are written for a decoder."""
+
+    order: Order = Field(
+        default="in-order",
+        description="top-down: a bracket opens before all it holds; in-order: behind its first child, with more known.",
+    )
+    leaves: Leaves = Field(
+        default="mark", description="mark: a word is announced by one and the same token; tag: by its tag, predicted."
+    )
+    spelled: bool = Field(
+        default=True, description="Behind that token come the word's own pieces, which the decoder need not choose."
+    )
+
+    @property
+    def scheme(self) -> Scheme:
+        """The same, for those who write."""
+        return Scheme(order=self.order, leaves=self.leaves, spelled=self.spelled)
+
+
 class Data(Strict):
     """Where examples come from."""
 
@@ -43,6 +65,9 @@ class Data(Strict):
     max_length: int = Field(default=256, ge=1, description="Examples of more tokens, on either side, are dropped.")
     resegment: float = Field(
         default=0.0, ge=0, lt=1, description="BPE-dropout: the share of merges left out, anew in each epoch."
+    )
+    trees: Trees = Field(
+        default=Trees(), description="parsing: how trees are written; the model's folder says it in trees.json."
     )
 
 
@@ -117,10 +142,16 @@ class Evaluation(Strict):
     scores: tuple[str, ...] = Field(
         default=(), strict=False, description="Of generated text: bleu, tokenised_bleu, chrf; parsing: f1; labels: f1."
     )
+    dev_scores: tuple[str, ...] = Field(
+        default=(), strict=False, description="Of greedy translations of dev, at each evaluation: bleu and the like."
+    )
+    dev_limit: int = Field(default=500, ge=1, description="How many sentences of dev are translated for them.")
     language: str = Field(default="en", description="Of the target, for tokenised_bleu.")
     beams: int = Field(default=5, ge=1, description="Beam width of the tests.")
     length_penalty: float = Field(default=1.0, description="A hypothesis scores sum / length ** this.")
-    extra: int = Field(default=50, ge=1, description="A translation may be this many tokens longer than its source.")
+    extra: int = Field(
+        default=50, ge=1, description="A translation, or tree, may be this many tokens longer than its source."
+    )
 
 
 class Saving(Strict):

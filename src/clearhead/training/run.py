@@ -27,7 +27,7 @@ from clearhead.errors import CheckpointError, ConfigError, DivergedError, Stoppe
 from clearhead.model.devices import find
 from clearhead.training import checkpoint
 from clearhead.training.adapters import save_adapter
-from clearhead.training.assembly import CHECKPOINTS, build_model, build_trainer, watchers, whole_model
+from clearhead.training.assembly import CHECKPOINTS, build_model, build_trainer, dev_scores, watchers, whole_model
 from clearhead.training.averaging import using
 from clearhead.training.bases import Base, language_of, open_base
 from clearhead.training.callbacks.evaluation import Evaluate, averaged
@@ -42,8 +42,9 @@ from clearhead.training.results import circumstances, expectations, parameters
 from clearhead.training.run_folder import held, settle
 from clearhead.training.scoring import likelihood, score
 from clearhead.training.trainer import Trainer
+from clearhead.training.treebanks import scheme_file
 
-RESULTS = "results.json"
+REPORT, RESULTS = "report.json", "results.json"
 
 
 @dataclass(kw_only=True, slots=True)
@@ -101,7 +102,10 @@ def carry_out(recipe: Recipe, run: Run, ranks: Ranks) -> dict[str, Any]:
     prepared = prepared_by_one(recipe, run, ranks, base)
     model = build_model(recipe, prepared, base).to(device)
     trainer = build_trainer(recipe, model, prepared, ranks)
-    trainer.callbacks = watchers(recipe, trainer, run.folder, run.say, tensorboard=run.tensorboard, console=run.console)
+    scores = dev_scores(recipe, prepared, base)
+    trainer.callbacks = watchers(
+        recipe, trainer, run.folder, run.say, scores=scores, tensorboard=run.tensorboard, console=run.console
+    )
     if run.resume or ranks.restarted:
         go_on(trainer, run)
     learn(trainer, run)
@@ -113,13 +117,14 @@ def prepared_by_one(recipe: Recipe, run: Run, ranks: Ranks, base: Base | None) -
     language, folder = None if base is None else language_of(base), run.folder / "data"
     with ranks.turn() as writes:
         if writes:
-            if not (folder / "dev").is_dir():
+            known = (folder / "dev").is_dir()
+            if not known:
                 for _ in heads(recipe, 1):  # a file of a test that is missing is no surprise for the end
                     pass
             made = prepare(recipe, folder, language, run.say)
             if made.report is not None:
-                write_whole(run.folder / "report.json", made.report.json())
-                if run.console is not None:
+                write_whole(run.folder / REPORT, made.report.json())
+                if run.console is not None and not known:
                     run.console.print(made.report.table())
     if ranks.first:
         return made
@@ -219,10 +224,11 @@ def export(recipe: Recipe, trainer: Trainer, prepared: Prepared, run: Run) -> No
     """Write the model, in the place of one that an earlier end of this run left; not where its family has no file for
     it."""
     language = prepared.language
+    beside = None if language.scheme is None else scheme_file(language.scheme)
     for name in ("model", "adapter"):
         shutil.rmtree(run.folder / name, ignore_errors=True)
     try:
-        save_model(run.folder / "model", trainer.model, language.special, language.tokenizer, language.template)
+        save_model(run.folder / "model", trainer.model, language.special, language.tokenizer, language.template, beside)
         if recipe.lora is not None and recipe.base is not None:
             save_adapter(run.folder / "adapter", trainer.model, recipe.base)
     except ConfigError as e:

@@ -11,11 +11,15 @@ from clearhead.training.decoding import translate
 from clearhead.training.labelling import label_words
 from clearhead.training.learners import executor_of
 from clearhead.training.metrics import SCORES
+from clearhead.training.parsing import parse
 from clearhead.training.prepare import Prepared, Say
 from clearhead.training.recipe import Recipe
 from clearhead.training.tasks import labelled
 from clearhead.training.trainer import Trainer
+from clearhead.training.tree_scores import readable, tree_scores
+from clearhead.training.treebanks import tree_in
 from clearhead.training.words import Cutter
+from clearhead.trees.brackets import bracketed
 
 Found = dict[str, Any]
 
@@ -88,7 +92,29 @@ def entities(score: ChunkScore) -> Found:
     return figures(score.all) | {"f1_counted": COUNTED, "by_type": by_type}
 
 
+def trees(recipe: Recipe, trainer: Trainer, prepared: Prepared, records: list[Record]) -> Found:
+    """Scores of the trees that the model gives a test's sentences, and the trees themselves."""
+    e, language = recipe.evaluation, prepared.language
+    gold, known = list(map(tree_in, records)), language.trees
+    words = [tree.words for tree in gold]
+    found = parse(
+        executor_of(trainer.model),
+        known,
+        language.special,
+        words,
+        beams=e.beams,
+        length_penalty=e.length_penalty,
+        extra=e.extra,
+    )
+    said = list(map(bracketed, found))
+    made: Found = {"sentences": len(said), "beams": e.beams, "length_penalty": e.length_penalty}
+    if "f1" in e.scores:
+        made |= tree_scores(gold, found, known.scheme)
+    return made | readable(said, words) | {"trees": said}
+
+
 BY_TASK: dict[str, Callable[[Recipe, Trainer, Prepared, list[Record]], Found]] = {
     "translation": translations,
     "labels": labels,
+    "parsing": trees,
 }

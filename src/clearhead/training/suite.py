@@ -9,13 +9,15 @@ import math
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from clearhead.checkpoints.export import new_folder
 from clearhead.errors import ConfigError
+from clearhead.training.curves import read_curve
 from clearhead.training.data.report import Report
+from clearhead.training.milestones import Milestone, milestones
 from clearhead.training.prepare import Sides
 from clearhead.training.recipe import Recipe, read_recipe
 from clearhead.training.run import Run, train
@@ -31,6 +33,7 @@ class Line:
     """A run of a suite, in the table."""
 
     label: str
+    recipe: Recipe
     folder: Path
     results: dict[str, Any]
     figures: dict[str, float]
@@ -92,7 +95,7 @@ def line(suite: Suite, label: str, recipe: Recipe, place: Path, results: dict[st
     """A run in the table."""
     figures = {path: figure(results, path, place) for path in suite.figures}
     bits = bits_per_byte(recipe, place, results["dev_nll"]) if recipe.task == "causal" else None
-    return Line(label=label, folder=place, results=results, figures=figures, bits_per_byte=bits)
+    return Line(label=label, recipe=recipe, folder=place, results=results, figures=figures, bits_per_byte=bits)
 
 
 def figure(results: Mapping[str, Any], path: str, place: Path) -> float:
@@ -117,8 +120,9 @@ def bits_per_byte(recipe: Recipe, place: Path, nll: float) -> float:
 
 
 def table(suite: Suite, lines: Sequence[Line]) -> list[dict[str, Any]]:
-    """What the runs gave, and whether each figure lies where it was expected against the first run's."""
-    rows = []
+    """What the runs gave, where each first was as good as the one that came least far, and whether each figure lies
+    where it was expected against the first run's."""
+    rows, marks = [], reached(lines)
     for found in lines:
         r = found.results
         rows.append(
@@ -129,10 +133,28 @@ def table(suite: Suite, lines: Sequence[Line]) -> list[dict[str, Any]]:
                 "seconds": r["seconds"],
                 **found.figures,
                 "bits_per_byte": found.bits_per_byte,
+                "reached": {name: asdict(mark) for name, mark in marks[found.label].items()},
                 "agrees": agreement(suite, lines[0], found),
             }
         )
     return rows
+
+
+def reached(lines: Sequence[Line]) -> dict[str, dict[str, Milestone]]:
+    """The milestones of each run by its label, among those that say the same text in the same tokens."""
+    found: dict[str, dict[str, Milestone]] = {}
+    for first in lines:
+        if first.label not in found:
+            alike = [line for line in lines if like(line.recipe) == like(first.recipe)]
+            marks = milestones([read_curve(line.folder, line.label) for line in alike])
+            found |= {line.label: each for line, each in zip(alike, marks, strict=True)}
+    return found
+
+
+def like(recipe: Recipe) -> tuple[object, ...]:
+    """What must be equal for losses on dev to be of the same thing; how training text is cut, or tests, need not."""
+    data = recipe.data.model_copy(update={"resegment": 0.0, "tests": {}})
+    return recipe.task, data, recipe.vocabulary, recipe.base
 
 
 def agreement(suite: Suite, first: Line, found: Line) -> dict[str, bool]:

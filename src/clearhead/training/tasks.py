@@ -23,8 +23,11 @@ from clearhead.training.objectives.labels import NOWHERE, Labels, answered
 from clearhead.training.objectives.masked import Masked
 from clearhead.training.objectives.spans import Spans
 from clearhead.training.objectives.translation import Translation
+from clearhead.training.parsing import TreeVocabulary, tree_vocabulary
 from clearhead.training.recipe import Recipe
-from clearhead.training.words import Cutter
+from clearhead.training.treebanks import tree_in
+from clearhead.training.words import Cutter, frame
+from clearhead.trees.linear import Scheme
 
 Row = dict[str, list[int]]
 
@@ -38,6 +41,7 @@ class Language:
     labels: tuple[str, ...] = ()
     template: str | None = None  # of conversations
     window: int | None = None  # ids that the model reads at once
+    scheme: Scheme | None = None  # of trees
 
     @property
     def end(self) -> int:
@@ -59,6 +63,18 @@ class Language:
     def start(self) -> int:
         """What a decoder beside an encoder begins with."""
         return self.pad if self.special.decoder_start is None else self.special.decoder_start
+
+    @property
+    def trees(self) -> TreeVocabulary:
+        """How sentences and their trees become ids.
+
+        Raises:
+            ConfigError: it is not said how trees are written.
+            OptionError: the vocabulary lacks what they need.
+        """
+        if self.scheme is None:
+            raise ConfigError("the vocabulary is not one of trees; learn one with task parsing")
+        return tree_vocabulary(self.tokenizer, self.end, self.scheme)
 
     def chat(self, messages: Sequence[Message], *, open_ended: bool) -> list[int]:
         """Ids of a conversation in the model's own template; `open_ended`, to where an answer begins.
@@ -129,6 +145,11 @@ def instruct_rows(records: Iterable[Record], language: Language) -> Iterator[Row
         yield {"ids": ids, "labels": labels}
 
 
+def tree_rows(records: Iterable[Record], language: Language) -> Iterator[Row]:
+    """A sentence, and its tree."""
+    return language.trees.examples(map(tree_in, records))
+
+
 def text(record: Record, field: str) -> str:
     """One field.
 
@@ -157,16 +178,14 @@ def translation(recipe: Recipe, train: Examples, dev: Examples, language: Langua
 
 
 def resegmented(recipe: Recipe, train: Examples, language: Language) -> Resegmented:
-    """BPE-dropout of the training rows; a row of the source ends as the vocabulary ends a text."""
-    ends = {"target": language.end}
-    if framed := language.tokenizer.encode(""):
-        ends["source"] = framed[-1]
+    """BPE-dropout of the training rows; around a row of the source stands what the vocabulary puts around a text."""
+    first, last = (ids[0] if ids else None for ids in frame(language.tokenizer))
     return Resegmented(
         train,
         language.tokenizer,
         p=recipe.data.resegment,
         seed=recipe.seed,
-        ends=ends,
+        ends={"source": (first, last), "target": (None, language.end)},
         unknown=language.special.unknown,
     )
 
@@ -253,4 +272,5 @@ KINDS: dict[str, Kind] = {
     "spans": Kind(text_rows, spans, seq2seq=True),
     "labels": Kind(label_rows, labels),
     "instruct": Kind(instruct_rows, labels),
+    "parsing": Kind(tree_rows, translation, seq2seq=True),
 }

@@ -28,6 +28,7 @@ from clearhead.trees.cleaning import joined, split
 from clearhead.trees.tree import Tree
 
 MARK = "XX"
+Leaves = Literal["mark", "tag"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,7 +36,7 @@ class Scheme:
     """How trees are written; the paper's way is not spelled."""
 
     order: Order = "top-down"
-    leaves: Literal["mark", "tag"] = "mark"
+    leaves: Leaves = "mark"
     spelled: bool = True  # by `training.parsing`, whose vocabulary has the pieces; symbols are the same either way
 
 

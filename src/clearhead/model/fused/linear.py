@@ -36,7 +36,9 @@ def plain(layer: nn.Module) -> bool:
     """Whether a module is a linear layer and nothing else, of float32 and with sizes that pairs of numbers fill."""
     if type(layer) is not nn.Linear or any(getattr(layer, hooks) for hooks in HOOKS):
         return False
-    return layer.weight.dtype == torch.float32 and layer.in_features % 2 == layer.out_features % 2 == 0
+    if layer.weight.dtype != torch.float32 or layer.weight.numel() == 0:
+        return False
+    return layer.in_features % 2 == layer.out_features % 2 == 0
 
 
 class Project(torch.autograd.Function):
@@ -79,7 +81,7 @@ class Project(torch.autograd.Function):
             first = d_x is None
             if wanted[0] and first:
                 d_x = torch.empty_like(rows)
-            d_weight = torch.empty_like(weight) if of_weight or of_bias else None
+            d_weight = weight.new_empty(weight.shape) if of_weight or of_bias else None
             d_bias = weight.new_empty(len(weight)) if of_bias else None
             extension().linear_backward(
                 d_out=array(d),

@@ -1,7 +1,7 @@
 """The loss on held-out data every so many steps, the best weights so far, and when it is enough."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from torch import Tensor
@@ -12,15 +12,21 @@ from clearhead.training.callbacks.callback import Callback
 from clearhead.training.callbacks.log import JsonLog
 from clearhead.training.trainer import Trainer
 
+Scores = Callable[[Trainer], dict[str, float]]
+
 
 class Evaluate(Callback):
-    """Of the average where there is one. `patience` is how many evaluations without a better loss end the run.
+    """Of the average where there is one. `patience` is how many evaluations without a better loss end the run; `scores`
+    tells more of the same weights.
 
     The best weights are kept in memory, and in every checkpoint.
     """
 
-    def __init__(self, every: int, patience: int | None, log: JsonLog | None = None) -> None:
-        self.every, self.patience, self.log = every, patience, log
+    def __init__(
+        self, every: int, patience: int | None, log: JsonLog | None = None, scores: Scores | None = None
+    ) -> None:
+        self.every, self.patience, self.log, self.scores = every, patience, log, scores
+        self.scored: dict[str, float] = {}  # the newest
         self.best, self.best_step, self.last, self.last_step = math.inf, 0, math.nan, 0
         self.weights: dict[str, Tensor] = {}  # the best
 
@@ -44,10 +50,11 @@ class Evaluate(Callback):
             if self.last < self.best:
                 self.best, self.best_step = self.last, step
                 self.weights = snapshot(trainer.model)
+            self.scored = {} if self.scores is None else self.scores(trainer)
         if self.log is not None:
             p = trainer.progress
-            seconds = round(p.seconds, 3)
-            self.log.write({"step": step, "dev_nll": round(self.last, 5), "tokens": p.tokens, "seconds": seconds})
+            line = {"step": step, "dev_nll": round(self.last, 5), "tokens": p.tokens, "seconds": round(p.seconds, 3)}
+            self.log.write(line | ({"dev_scores": self.scored} if self.scored else {}))
         self.stop_if_enough(trainer)
 
     def due(self, trainer: Trainer) -> bool:

@@ -10,7 +10,7 @@ from clearhead.training.callbacks.evaluation import Evaluate
 from clearhead.training.curves import LOG, compare
 from clearhead.training.trainer import Trainer
 
-PAUSE = 10.0  # seconds between drawings at least; the last one waits for nothing
+PAUSE = 10.0  # seconds from the beginning, and between drawings, at least; the last one waits for nothing
 
 
 class Plot(Callback):
@@ -25,7 +25,7 @@ class Plot(Callback):
         clock: Callable[[], float] = monotonic,
     ) -> None:
         self.folder, self.name, self.evaluate, self.warn, self.clock = folder, name, evaluate, warn, clock
-        self.drawn = -PAUSE
+        self.drawn = clock()
         self.able = True
 
     def after(self, trainer: Trainer) -> None:

@@ -43,6 +43,7 @@ class TensorBoard(Callback):
             figures |= {f"train/{name}": value for name, value in described(trainer).items() if name != "step"}
         if self.evaluate.last_step == step:
             figures["dev/nll"] = self.evaluate.last
+            figures |= {f"dev/{name}": value for name, value in self.evaluate.scored.items()}
         try:
             for name, value in figures.items() if self.writer is not None else ():
                 self.writer.add_scalar(name, value, step)

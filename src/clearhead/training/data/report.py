@@ -61,6 +61,20 @@ class Report:
         if sha256 is not None or str(path) not in self.files:
             self.files[str(path)] = FileDigest(sha256=sha256, bytes=size)
 
+    def add(self, other: "Report") -> None:
+        """Count also what another report has counted."""
+        for name, more in other.sources.items():
+            tally = self.of(name)
+            tally.read += more.read
+            tally.kept += more.kept
+            tally.repeat = max(tally.repeat, more.repeat)
+            for reason, drops in more.drops.items():
+                mine = tally.drops.setdefault(reason, Drops())
+                mine.count += drops.count
+                mine.examples += drops.examples[: EXAMPLES - len(mine.examples)]
+        for path, file in other.files.items():
+            self.file(Path(path), file.sha256, file.bytes)
+
     @property
     def kept(self) -> int:
         """Records kept of all sources, each repetition counted."""
@@ -105,3 +119,14 @@ class Report:
             yield "", "kept", f"{tally.kept:,}", f"each {tally.repeat} times" if tally.repeat > 1 else ""
             for reason, drops in sorted(tally.drops.items()):
                 yield "", f"dropped: {reason}", f"{drops.count:,}", drops.examples[0]
+
+
+def parsed(text: str) -> Report:
+    """A report from what its `json` gave."""
+    raw = json.loads(text)
+    report = Report()
+    for name, counts in raw["sources"].items():
+        drops = {reason: Drops(**found) for reason, found in counts.pop("dropped").items()}
+        report.sources[name] = Tally(**counts, drops=drops)
+    report.files = {path: FileDigest(**file) for path, file in raw["files"].items()}
+    return report

@@ -11,13 +11,15 @@ from clearhead.training.data.sampling import Segmentations
 from clearhead.training.data.store import Examples, Ragged
 
 SIDES = ("source", "target")
+Ends = tuple[int | None, int | None]
 
 
 class Resegmented:
     """An epoch's rows: a function of seed and epoch. The newest epoch is kept.
 
-    `unknown` is the id of what the vocabulary cannot spell, `ends` the id that ends the rows of each side, where one
-    does.
+    `unknown` is the id of what the vocabulary cannot spell, `ends` the ids that begin and end the rows of each side,
+    where any do. A row that would become longer than the longest was stays as it is: batches and models have room for
+    that one.
 
     Raises:
         OptionError: p out of range.
@@ -25,19 +27,29 @@ class Resegmented:
     """
 
     def __init__(
-        self, rows: Examples, tokenizer: Tokenizer, *, p: float, seed: int, ends: Mapping[str, int], unknown: int | None
+        self,
+        rows: Examples,
+        tokenizer: Tokenizer,
+        *,
+        p: float,
+        seed: int,
+        ends: Mapping[str, Ends],
+        unknown: int | None,
     ) -> None:
         self.sides: dict[str, Segmentations] = {}
         for i, side in enumerate(SIDES):
             check(rows[side], unknown)
             texts = said(rows[side], tokenizer)
-            self.sides[side] = Segmentations(tokenizer, texts, p=p, seed=2 * seed + i, last=ends.get(side))
-        self.newest, self.rows = -1, rows
+            first, last = ends[side]
+            self.sides[side] = Segmentations(tokenizer, texts, p=p, seed=2 * seed + i, first=first, last=last)
+        self.plain = self.rows = rows
+        self.newest = -1
 
     def __call__(self, epoch: int) -> Examples:
         """The rows of an epoch."""
         if epoch != self.newest:
-            self.newest, self.rows = epoch, {name: side.epoch(epoch) for name, side in self.sides.items()}
+            self.rows = {name: bounded(side.epoch(epoch), self.plain[name]) for name, side in self.sides.items()}
+            self.newest = epoch
         return self.rows
 
 
@@ -48,6 +60,14 @@ def check(rows: Ragged, unknown: int | None) -> None:
             "data.resegment: the training rows have tokens that the vocabulary cannot spell; "
             "set vocabulary.byte_fallback, or learn the vocabulary from all of the text"
         )
+
+
+def bounded(made: Ragged, plain: Ragged) -> Ragged:
+    """Rows of which none is longer than the longest of the plain ones, which stand in for those."""
+    longer = made.lengths > plain.lengths.max(initial=0)
+    if not longer.any():
+        return made
+    return Ragged.of((plain if longer[i] else made)[i].tolist() for i in range(len(made)))
 
 
 def said(rows: Ragged, tokenizer: Tokenizer) -> Iterator[str]:

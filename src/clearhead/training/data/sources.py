@@ -16,12 +16,13 @@ from clearhead.training.data.readers.parquet import Parquet
 from clearhead.training.data.readers.plain_text import PlainText
 from clearhead.training.data.readers.spans import Spans
 from clearhead.training.data.readers.table import Table
+from clearhead.training.data.readers.treebank import Treebank
 from clearhead.training.data.records import Fault, Record, Row
 from clearhead.training.data.report import Report, Tally
 from clearhead.training.data.schema import Strict
 
 Source = Annotated[
-    Parallel | Table | JsonLines | Parquet | Hub | PlainText | Columns | Spans, Field(discriminator="kind")
+    Parallel | Table | JsonLines | Parquet | Hub | PlainText | Columns | Spans | Treebank, Field(discriminator="kind")
 ]
 REMEDIES = {
     "broken_utf8": "convert the file to UTF-8",

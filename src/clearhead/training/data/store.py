@@ -16,9 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clearhead.checkpoints.export import new_folder
+from clearhead.training.data.report import Report, parsed
 
 Ids = NDArray[np.int32]
 Integers = NDArray[np.int64]
+REPORT = "report.json"  # what became of the records that the rows were made of
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +52,14 @@ class Ragged:
 Examples = Mapping[str, Ragged]  # by field ("source", "target"): the same number of rows in each
 
 
-def write(folder: Path, rows: Iterable[Mapping[str, Sequence[int]]], about: Mapping[str, Any]) -> None:
-    """Put rows, as they come, into files of a new folder, which appears when all are there.
+def write(
+    folder: Path,
+    rows: Iterable[Mapping[str, Sequence[int]]],
+    about: Mapping[str, Any],
+    report: Report | None = None,
+) -> None:
+    """Put rows, as they come, into files of a new folder, which appears when all are there. `report` counts what they
+    were made of meanwhile, and is kept beside them.
 
     Raises:
         OSError: no room; nothing is left behind.
@@ -71,6 +79,8 @@ def write(folder: Path, rows: Iterable[Mapping[str, Sequence[int]]], about: Mapp
                 file.close()
         for name, places in starts.items():
             np.save(draft / f"{name}.starts.npy", np.array(places, dtype=np.int64))
+        if report is not None:
+            (draft / REPORT).write_text(report.json(), encoding="utf-8")
         (draft / "about.json").write_text(json.dumps({**about, "fields": list(files)}, indent=2), encoding="utf-8")
 
 
@@ -78,6 +88,12 @@ def read(folder: Path) -> Examples:
     """The rows of a folder, mapped."""
     fields = json.loads((folder / "about.json").read_text(encoding="utf-8"))["fields"]
     return {name: mapped(folder, name) for name in fields}
+
+
+def read_report(folder: Path) -> Report | None:
+    """What was counted while the rows of a folder were made; None where that was not kept."""
+    path = folder / REPORT
+    return parsed(path.read_text(encoding="utf-8")) if path.is_file() else None
 
 
 def mapped(folder: Path, name: str) -> Ragged:

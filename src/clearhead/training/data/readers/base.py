@@ -90,14 +90,24 @@ class FileSource(SourceBase):
         Raises:
             DataError: none matches, or one has another digest than the recipe says.
         """
-        path = self.path.expanduser()
-        if any(c in path.name for c in WILD) and not path.exists():
-            found = sorted(path.parent.glob(path.name))
-            if not found:
-                raise DataError(f"{path}: no file has such a name; mend the pattern, or fetch the files first")
-            return found
-        verify(path, self.sha256)
-        return [path]
+        found = matching(self.path)
+        verify(found[0], self.sha256)
+        return found
+
+
+def matching(path: Path) -> list[Path]:
+    """The file, or those that a pattern names, in the order of their names.
+
+    Raises:
+        DataError: none matches.
+    """
+    path = path.expanduser()
+    if any(c in path.name for c in WILD) and not path.exists():
+        found = sorted(path.parent.glob(path.name))
+        if not found:
+            raise DataError(f"{path}: no file has such a name; mend the pattern, or fetch the files first")
+        return found
+    return [path]
 
 
 def picked(fields: Mapping[str, str], entry: Mapping[str, Any], place: str) -> Row:
