@@ -145,7 +145,7 @@ struct Kernels {
   // The indices, in order, of finite logits [n] that reach `least`; how many.
   int (*find_reaching)(const float* logits, int n, float least, int* found);
 
-  TrainingKernels training;
+  const TrainingKernels* training;  // none where torch's operations are quicker: without vectors
 };
 
 }  // namespace clearhead

@@ -39,7 +39,9 @@ void require(bool holds, const char* what) {
 // Those of an instruction set, of the best where none is named.
 const TrainingKernels& chosen(const std::string& instruction_set) {
   static const Kernels& best = kernels(instruction_sets().back());
-  return (instruction_set.empty() ? best : kernels(instruction_set)).training;
+  const TrainingKernels* found = (instruction_set.empty() ? best : kernels(instruction_set)).training;
+  require(found != nullptr, "there are no kernels of training without vectors; torch's operations are quicker");
+  return *found;
 }
 
 template <class Array>
