@@ -15,10 +15,7 @@
 
 namespace clearhead {
 
-extern const Kernels portable_kernels;
-#if CLEARHEAD_X86
-extern const Kernels avx2_kernels, avx2_vnni_kernels, avx512_kernels, avx512_bf16_kernels, amx_kernels;
-#endif
+extern const Kernels portable_kernels, avx2_kernels, avx2_vnni_kernels, avx512_kernels, avx512_bf16_kernels, amx_kernels;
 
 Workspace::~Workspace() { ::operator delete(memory_, std::align_val_t(alignment)); }
 
@@ -87,11 +84,22 @@ Found look() {
 std::vector<const Kernels*> look_for_kernels() {
   const Found found = look();
   std::vector<const Kernels*> all = {&portable_kernels};
+  // Those that this build has: all, unless CLEARHEAD_SETS says otherwise.
+#if CLEARHEAD_AVX2
   if (found.avx2) all.push_back(&avx2_kernels);
+#endif
+#if CLEARHEAD_AVX2_VNNI
   if (found.avx2_vnni) all.push_back(&avx2_vnni_kernels);
+#endif
+#if CLEARHEAD_AVX512
   if (found.avx512) all.push_back(&avx512_kernels);
+#endif
+#if CLEARHEAD_AVX512_BF16
   if (found.avx512_bf16) all.push_back(&avx512_bf16_kernels);
+#endif
+#if CLEARHEAD_AMX
   if (found.amx) all.push_back(&amx_kernels);
+#endif
   return all;
 }
 
