@@ -2,6 +2,7 @@
 
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,16 @@ def gpt2(folders: dict[str, Path], request: pytest.FixtureRequest) -> Any:
 def t5(folders: dict[str, Path], request: pytest.FixtureRequest) -> Any:
     """An encoder and a decoder, on either executor."""
     return ch.load(folders["t5_folder"], executor=request.param, dtype="float32")
+
+
+@pytest.fixture(scope="module")
+def threads_kept() -> Iterator[None]:
+    """As many of torch's threads afterwards as before: a run sets its own number for the whole process."""
+    import torch
+
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

@@ -3,12 +3,10 @@
 import json
 import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 import clearhead as ch
 from clearhead.errors import ConfigError, StoppedError
@@ -22,12 +20,7 @@ FEW = ("training.steps=4", "evaluation.every=2")
 RNN = "model={architecture: rnn, d_model: 8, d_ff: 8, n_layers: 1, max_positions: 64}"
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Sums in one order."""
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("threads_kept")
 
 
 @pytest.fixture(scope="module")

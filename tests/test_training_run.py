@@ -6,7 +6,6 @@ import re
 import shutil
 import signal
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -27,13 +26,7 @@ from clearhead.training.run import Run, train
 from clearhead.training.run_folder import held
 from training_runs import after_step, carry_out, learnt, recipe, write_recipe
 
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Sums in one order."""
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("threads_kept")
 
 
 @pytest.fixture(scope="module")
@@ -244,3 +237,11 @@ def test_lines_about_the_run_do_not_wrap_in_a_pipe(path: Path, tmp_path: Path) -
 
 def test_a_save_without_anyone_to_tell_is_no_failure(tmp_path: Path) -> None:
     assert Save(tmp_path, 1, 1).warn("something") is None
+
+
+def test_a_folder_is_free_while_no_data_was_read(path: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    with pytest.raises(DataError, match="there is no such file"):
+        carry_out(path, folder, "folder=nowhere")
+    carry_out(path, folder, "training.steps=2")
+    assert (folder / "results.json").is_file()

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from clearhead.errors import (
     CheckpointError,
@@ -27,13 +26,7 @@ from clearhead.training.callbacks.log import JsonLog
 from clearhead.training.run import Run, train
 from training_runs import after_step, carry_out, learnt, recipe, write_recipe
 
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Sums in one order."""
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("threads_kept")
 
 
 @pytest.fixture(scope="module")

@@ -101,8 +101,8 @@ def translate(
 ) -> None:
     """Translate a text.
 
-    Lines stay lines, and each sentence is translated for itself. English to German and to French comes along and needs
-    no download; other models are named with --model.
+    Lines stay lines, and each sentence is translated for itself. A translator that came along with the installation
+    needs no download; other models are named with --model.
 
     Example: clearhead translate "A man is riding a bike." --to de
     """

@@ -55,23 +55,26 @@ def settle(folder: Path, recipe: Recipe, *, resume: bool) -> None:
 
 
 def fits(folder: Path, recipe: Recipe, *, resume: bool) -> bool:
-    """Whether a folder holds a run of this recipe, which is to be gone on with; if not, it is empty, or not there yet.
+    """Whether a folder holds a run of this recipe, which is to be gone on with; if not, it is empty, not there
+    yet, or was given up before any data was read.
 
     Raises:
         ConfigError: it holds a run and is not to be resumed, or one by another recipe, or something else.
     """
     path = folder / RECIPE
+    if folder.exists() and not folder.is_dir():
+        raise ConfigError(f"{folder} is no folder; name another one with --output")
+    seen = sorted(p.name for p in folder.iterdir() if not p.name.startswith(".")) if folder.exists() else []
+    if seen == [RECIPE]:
+        return False  # of a run that failed before it read anything
     if path.is_file():
         if not resume:
             raise ConfigError(f"{folder} holds a run; go on with --resume, or name another folder with --output")
         if (change := difference(read_recipe(path), recipe)) is not None:
             raise ConfigError(f"{folder} holds a run of another recipe: {change}; name another folder with --output")
         return True
-    if folder.exists() and not folder.is_dir():
-        raise ConfigError(f"{folder} is no folder; name another one with --output")
-    others = sorted(p.name for p in folder.iterdir() if not p.name.startswith(".")) if folder.exists() else []
-    if others:
-        raise ConfigError(f"{folder} holds no run, but {others[0]}; name a new folder with --output")
+    if seen:
+        raise ConfigError(f"{folder} holds no run, but {seen[0]}; name a new folder with --output")
     return False
 
 

@@ -137,24 +137,8 @@ class JoinedNormed(torch.autograd.Function):
         seed: int,
     ) -> Tensor:
         """[..., C]."""
-        total, out = (torch.empty_like(x, memory_format=torch.contiguous_format) for _ in range(2))
-        statistics = torch.empty(2, x.numel() // x.shape[-1], dtype=torch.float32)
-        run(
-            x=x.contiguous(),
-            y=y.contiguous(),
-            total=total,
-            out=out,
-            weight=weight,
-            bias=bias,
-            statistics=statistics,
-            centred=centred,
-            eps=eps,
-            rate=rate,
-            seed=seed,
-        )
-        ctx.save_for_backward(total, weight, statistics)
-        ctx.centred, ctx.rate, ctx.seed, ctx.biased = centred, rate, seed, bias is not None
-        return out
+        total = torch.empty_like(x, memory_format=torch.contiguous_format)
+        return normed(ctx, x.contiguous(), y.contiguous(), total, weight, bias, eps, centred, rate, seed)
 
     @staticmethod
     @first_order
@@ -174,21 +158,7 @@ class Branch(torch.autograd.Function):
         ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, eps: float, centred: bool
     ) -> tuple[Tensor, Tensor]:
         """[..., C], twice."""
-        rows, out = x.contiguous(), torch.empty_like(x, memory_format=torch.contiguous_format)
-        statistics = torch.empty(2, x.numel() // x.shape[-1], dtype=torch.float32)
-        run(
-            x=None,
-            y=rows,
-            total=None,
-            out=out,
-            weight=weight,
-            bias=bias,
-            statistics=statistics,
-            centred=centred,
-            eps=eps,
-        )
-        ctx.save_for_backward(rows, weight, statistics)
-        ctx.centred, ctx.rate, ctx.seed, ctx.biased = centred, 0.0, 0, bias is not None
+        out = normed(ctx, None, x.contiguous(), None, weight, bias, eps, centred)
         return x.view_as(x), out
 
     @staticmethod
@@ -198,6 +168,38 @@ class Branch(torch.autograd.Function):
         rows, weight, statistics = ctx.saved_tensors
         d_x, d_weight, d_bias = norm_backward(ctx, rows, weight, statistics, d_out, d_total=d_same.contiguous())
         return d_x, d_weight, d_bias, None, None
+
+
+def normed(
+    ctx: Any,
+    x: Tensor | None,
+    y: Tensor,
+    total: Tensor | None,
+    weight: Tensor,
+    bias: Tensor | None,
+    eps: float,
+    centred: bool,
+    rate: float = 0.0,
+    seed: int = 0,
+) -> Tensor:
+    """norm(x + dropped(y)), the sum written to `total`; norm(y) where there is no sum. What backward needs is kept."""
+    out, statistics = torch.empty_like(y), torch.empty(2, y.numel() // y.shape[-1], dtype=torch.float32)
+    run(
+        x=x,
+        y=y,
+        total=total,
+        out=out,
+        weight=weight,
+        bias=bias,
+        statistics=statistics,
+        centred=centred,
+        eps=eps,
+        rate=rate,
+        seed=seed,
+    )
+    ctx.save_for_backward(y if total is None else total, weight, statistics)
+    ctx.centred, ctx.rate, ctx.seed, ctx.biased = centred, rate, seed, bias is not None
+    return out
 
 
 def norm_backward(
