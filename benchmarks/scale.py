@@ -17,14 +17,14 @@ import torch
 from clearhead.config import ModelConfig
 from clearhead.model.dropout import Dropout
 from clearhead.model.transformer import Transformer
-from clearhead.training import flops
-from clearhead.training.architectures import configure
 from clearhead.training.data.store import Examples, Ragged
-from clearhead.training.initial import new_model
+from clearhead.training.learning.optimiser import Adam, build_optimiser
+from clearhead.training.learning.schedules import constant
+from clearhead.training.models import flops
+from clearhead.training.models.initial import new_model
 from clearhead.training.objectives.translation import Translation
-from clearhead.training.optimiser import Adam, build_optimiser
-from clearhead.training.recipe import read_recipe
-from clearhead.training.schedules import constant
+from clearhead.training.recipe.architectures import configure
+from clearhead.training.recipe.recipe import read_recipe
 from clearhead.training.trainer import Settings, Trainer
 
 RECIPES = ("transformer-base-wmt14-en-de", "transformer-big-wmt14-en-de")

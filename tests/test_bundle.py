@@ -19,7 +19,7 @@ from clearhead.tasks import bundle as bundling
 from clearhead.tasks import translators
 from clearhead.tasks.bundle import bundle
 from clearhead.training.data import store
-from clearhead.training.recipe import read_recipe, source_of
+from clearhead.training.recipe.recipe import read_recipe, source_of
 from overfitted import PAIRS
 
 BLEU = "detokenised; nrefs:1"

@@ -15,8 +15,8 @@ import pytest
 import yaml
 
 from clearhead.errors import ConfigError
-from clearhead.training.curves import compare, read_curve, sparkline
-from clearhead.training.recipe import Recipe, bundled, read_recipe, source_of
+from clearhead.training.recipe.recipe import Recipe, bundled, read_recipe, source_of
+from clearhead.training.runs.curves import compare, read_curve, sparkline
 from terminal import COMMAND, fails, invoke, on_terminal
 from training_runs import carry_out, write_recipe
 

@@ -14,7 +14,7 @@ from clearhead.config import GenerationConfig, SpecialTokens
 from clearhead.errors import DataError, OptionError
 from clearhead.generation.generate import generate
 from clearhead.generation.prompts import encode_sources
-from clearhead.training.parsing import (
+from clearhead.training.tasks.parsing import (
     TreeVocabulary,
     files_between,
     nearest,
@@ -24,7 +24,7 @@ from clearhead.training.parsing import (
     tokens,
     tree_vocabulary,
 )
-from clearhead.training.vocabulary import VocabularyConfig, train_vocabulary
+from clearhead.training.vocabulary.vocabulary import VocabularyConfig, train_vocabulary
 from clearhead.trees.cleaning import joined
 from clearhead.trees.f1 import EVERYTHING, compare
 from clearhead.trees.grammar import Writing, grammar
@@ -336,7 +336,7 @@ def test_real_models_with_random_weights_write_trees(make, scheme):
 
 
 def test_parsing_needs_no_torch():
-    code = "import sys, clearhead.training.parsing; print('torch' in sys.modules)"
+    code = "import sys, clearhead.training.tasks.parsing; print('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
 
 

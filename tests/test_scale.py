@@ -10,7 +10,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.scale import MACHINES, Work, exchange, hours, least_tokens, limits, measured, seconds, slowest, works
 
-from clearhead.training.architectures import ModelChoice, configure
+from clearhead.training.recipe.architectures import ModelChoice, configure
 
 DOCUMENT = (Path(__file__).parents[1] / "docs" / "scale.md").read_text(encoding="utf-8")
 

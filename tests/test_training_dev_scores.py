@@ -10,9 +10,9 @@ import pytest
 
 import clearhead as ch
 from clearhead.errors import ConfigError, StoppedError
-from clearhead.training.curves import figure, read_curve
-from clearhead.training.decoding import translate
-from clearhead.training.metrics import SCORES
+from clearhead.training.metrics.texts import SCORES
+from clearhead.training.runs.curves import figure, read_curve
+from clearhead.training.scoring.decoding import translate
 from training_runs import after_step, carry_out, learnt, recipe, write_recipe
 
 SCORED = ("evaluation.dev_scores=[bleu, chrf]", "evaluation.dev_limit=5")

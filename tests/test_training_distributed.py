@@ -16,11 +16,11 @@ from safetensors.torch import load_file
 
 import training_lost
 from clearhead import load
-from clearhead.training.checkpoint import found
 from clearhead.training.data.loader import Loader, Place
 from clearhead.training.objectives.batch import Batch, dealt
-from clearhead.training.rounds import named
-from clearhead.training.run import Run, train
+from clearhead.training.ranks.rounds import named
+from clearhead.training.runs.checkpoint import found
+from clearhead.training.runs.run import Run, train
 from training_ranks import Job, Learnt, fail_in_turn, free_port, learn, objective, save_without_room, together
 from training_runs import recipe, write_recipe
 

@@ -29,17 +29,17 @@ from clearhead.recurrent.config import RecurrentConfig
 from clearhead.recurrent.folder import save_recurrent
 from clearhead.recurrent.initial import new_model as new_recurrent
 from clearhead.text.fast import FastTokenizer
-from clearhead.training.bases import fine_tunable, language_of, open_base
-from clearhead.training.chunks import chunk_score, chunks
-from clearhead.training.learners import weights_of
-from clearhead.training.merging import merge_adapter
-from clearhead.training.metrics import check_scores
+from clearhead.training.metrics.chunks import chunk_score, chunks
+from clearhead.training.metrics.texts import check_scores
+from clearhead.training.models.bases import fine_tunable, language_of, open_base
+from clearhead.training.models.learners import weights_of
+from clearhead.training.models.merging import merge_adapter
 from clearhead.training.objectives.labels import NOWHERE, answered
-from clearhead.training.recipe import Recipe
-from clearhead.training.run import Run, train
-from clearhead.training.tasks import Language, instruct_rows, label_rows
-from clearhead.training.vocabulary import VocabularyConfig, train_vocabulary
-from clearhead.training.words import Cutter
+from clearhead.training.recipe.recipe import Recipe
+from clearhead.training.runs.run import Run, train
+from clearhead.training.tasks.tasks import Language, instruct_rows, label_rows
+from clearhead.training.tasks.words import Cutter
+from clearhead.training.vocabulary.vocabulary import VocabularyConfig, train_vocabulary
 from real import find
 from training_sentences import SENTENCES as SENTENCES_OF_THREE
 

@@ -21,15 +21,15 @@ from clearhead.errors import CheckpointError, ConfigError
 from clearhead.model.dropout import Dropout
 from clearhead.model.loading import build
 from clearhead.model.transformer import Transformer
-from clearhead.training.adapters import save_adapter
-from clearhead.training.averaging import LastAverage, MovingAverage
-from clearhead.training.learners import weights_of
-from clearhead.training.lora import add_lora, low_rank
-from clearhead.training.merging import merge_adapter
+from clearhead.training.learning.averaging import LastAverage, MovingAverage
+from clearhead.training.learning.optimiser import Adam, build_optimiser
+from clearhead.training.learning.schedules import constant
+from clearhead.training.models.adapters import save_adapter
+from clearhead.training.models.learners import weights_of
+from clearhead.training.models.lora import add_lora, low_rank
+from clearhead.training.models.merging import merge_adapter
 from clearhead.training.objectives.batch import Batch
-from clearhead.training.optimiser import Adam, build_optimiser
-from clearhead.training.recipe_keys import Lora
-from clearhead.training.schedules import constant
+from clearhead.training.recipe.keys import Lora
 from clearhead.training.trainer import Settings, Trainer
 from models import BY_FAMILY, random_weights
 

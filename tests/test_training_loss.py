@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from clearhead.training import loss as losses
-from clearhead.training import loss_rows
-from clearhead.training.loss import Loss, Parts, cross_entropy
+from clearhead.training.learning import loss as losses
+from clearhead.training.learning import loss_rows
+from clearhead.training.learning.loss import Loss, Parts, cross_entropy
 from test_training_kernels import SETS, OneSet, apart, drawn, exact
 
 N, C = 52, 18

@@ -14,8 +14,8 @@ import yaml
 import clearhead as ch
 from clearhead.checkpoints.export import export
 from clearhead.checkpoints.opening import open_checkpoint
-from clearhead.training.recipe import read_recipe
-from clearhead.training.run import Run, train
+from clearhead.training.recipe.recipe import read_recipe
+from clearhead.training.runs.run import Run, train
 from training_sentences import ENGLISH, GERMAN, every
 
 BOUND = 1e-5

@@ -12,16 +12,16 @@ from pydantic import TypeAdapter, ValidationError
 
 import clearhead as ch
 from clearhead.errors import CheckpointError, ConfigError, DataError
-from clearhead.training.bases import language_of, open_base
 from clearhead.training.data.checks import Checks
 from clearhead.training.data.report import Report
 from clearhead.training.data.sources import Source, read
-from clearhead.training.parsing import files_between, parse, read_treebank, tree_vocabulary
-from clearhead.training.recipe import read_recipe
-from clearhead.training.run import Run, train
-from clearhead.training.tree_scores import readable, tree_scores, well_formed
-from clearhead.training.treebanks import read_scheme, scheme_file, to_learn, tree_in
-from clearhead.training.vocabulary import VocabularyConfig
+from clearhead.training.metrics.trees import readable, tree_scores, well_formed
+from clearhead.training.models.bases import language_of, open_base
+from clearhead.training.recipe.recipe import read_recipe
+from clearhead.training.runs.run import Run, train
+from clearhead.training.tasks.parsing import files_between, parse, read_treebank, tree_vocabulary
+from clearhead.training.tasks.treebanks import read_scheme, scheme_file, to_learn, tree_in
+from clearhead.training.vocabulary.vocabulary import VocabularyConfig
 from clearhead.trees.brackets import bracketed, read_trees
 from clearhead.trees.f1 import score
 from clearhead.trees.linear import Scheme

@@ -7,7 +7,7 @@ import pytest
 
 from clearhead.training.data import store
 from clearhead.training.data.report import EXAMPLES, Report, parsed
-from clearhead.training.prepare import prepare
+from clearhead.training.runs.prepare import prepare
 from training_runs import carry_out, recipe, write_recipe
 
 CHECKS = "data.{}.checks={{duplicate: drop, max_words: 4}}"

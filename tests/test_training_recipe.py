@@ -8,10 +8,10 @@ import yaml
 from pydantic import BaseModel
 
 from clearhead.errors import ConfigError
-from clearhead.training.complaints import groups
-from clearhead.training.preview import model_size
-from clearhead.training.recipe import Recipe, bundled, read_recipe, source_of
-from clearhead.training.yaml12 import explain, parse
+from clearhead.training.recipe.complaints import groups
+from clearhead.training.recipe.recipe import Recipe, bundled, read_recipe, source_of
+from clearhead.training.recipe.yaml12 import explain, parse
+from clearhead.training.runs.preview import model_size
 from training_runs import write_recipe
 
 

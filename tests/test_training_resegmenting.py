@@ -13,8 +13,8 @@ from clearhead.text.tokenizer import Tokenizer
 from clearhead.training.data.store import Examples, Ragged
 from clearhead.training.objectives.batch import Batch
 from clearhead.training.objectives.translation import Translation
-from clearhead.training.tasks import Language, resegmented
-from clearhead.training.vocabulary import VocabularyConfig, train_vocabulary
+from clearhead.training.tasks.tasks import Language, resegmented
+from clearhead.training.vocabulary.vocabulary import VocabularyConfig, train_vocabulary
 from training_runs import carry_out, recipe, write_recipe
 from training_sentences import SENTENCES
 

@@ -19,11 +19,11 @@ from clearhead.errors import (
     MissingDependencyError,
     StoppedError,
 )
-from clearhead.training import blocks
 from clearhead.training.callbacks.saving import Save
-from clearhead.training.recipe import read_recipe
-from clearhead.training.run import Run, train
-from clearhead.training.run_folder import held
+from clearhead.training.models import blocks
+from clearhead.training.recipe.recipe import read_recipe
+from clearhead.training.runs.run import Run, train
+from clearhead.training.runs.run_folder import held
 from training_runs import after_step, carry_out, learnt, recipe, write_recipe
 
 pytestmark = pytest.mark.usefixtures("threads_kept")

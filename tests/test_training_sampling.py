@@ -9,7 +9,7 @@ import pytest
 from clearhead.errors import OptionError, TokenizerError
 from clearhead.text.tokenizer import Tokenizer
 from clearhead.training.data.sampling import Segmentations
-from clearhead.training.vocabulary import VocabularyConfig, train_vocabulary
+from clearhead.training.vocabulary.vocabulary import VocabularyConfig, train_vocabulary
 from training_sentences import SENTENCES
 
 TEXTS = [*SENTENCES, "", " two  spaces ", "北京 naïve", "x\ny", "¡¿¡", "</s> <pad>", "a" * 50]

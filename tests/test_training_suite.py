@@ -11,12 +11,12 @@ from clearhead.errors import ConfigError
 
 torch = pytest.importorskip("torch")
 
-from clearhead.training.curves import Curve, Point, compare  # noqa: E402
-from clearhead.training.milestones import Milestone, milestones  # noqa: E402
-from clearhead.training.preview import model_size  # noqa: E402
-from clearhead.training.run import Run  # noqa: E402
-from clearhead.training.suite import Line, carry_out, table  # noqa: E402
-from clearhead.training.suite_file import Suite, bundled_suites, read_suite, recipes, slug  # noqa: E402
+from clearhead.training.recipe.suite_file import Suite, bundled_suites, read_suite, recipes, slug  # noqa: E402
+from clearhead.training.runs.curves import Curve, Point, compare  # noqa: E402
+from clearhead.training.runs.milestones import Milestone, milestones  # noqa: E402
+from clearhead.training.runs.preview import model_size  # noqa: E402
+from clearhead.training.runs.run import Run  # noqa: E402
+from clearhead.training.runs.suite import Line, carry_out, table  # noqa: E402
 from terminal import invoke  # noqa: E402
 
 TEXT = "The cat sat on the mat. The dog sat on the log. " * 40
@@ -116,8 +116,8 @@ def test_the_architectures_are_of_one_size() -> None:
     from clearhead.families.layout import count, layout
     from clearhead.recurrent.config import RecurrentConfig
     from clearhead.recurrent.layout import count_parameters
-    from clearhead.training.architectures import configure
-    from clearhead.training.tasks import KINDS
+    from clearhead.training.recipe.architectures import configure
+    from clearhead.training.tasks.tasks import KINDS
 
     sizes = {}
     for label, recipe in recipes(read_suite("architectures")).items():

@@ -23,7 +23,7 @@ from clearhead.errors import (
     TrainingError,
 )
 from clearhead.training.callbacks.log import JsonLog
-from clearhead.training.run import Run, train
+from clearhead.training.runs.run import Run, train
 from training_runs import after_step, carry_out, learnt, recipe, write_recipe
 
 pytestmark = pytest.mark.usefixtures("threads_kept")
@@ -208,7 +208,7 @@ def test_a_disk_that_fills_up_as_it_is_written_to(path: Path, whole: Path, tmp_p
 def test_a_checkpoint_that_has_no_room_is_told_of_and_the_run_goes_on(
     path: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from clearhead.training import checkpoint
+    from clearhead.training.runs import checkpoint
 
     save, calls = checkpoint.save_file, iter(range(100))
 

@@ -18,7 +18,7 @@ from clearhead.errors import TokenizerError
 from clearhead.text.legacy import load_tokenizer_folder
 from clearhead.text.settings import special_tokens
 from clearhead.text.tokenizer import Tokenizer
-from clearhead.training.vocabulary import VocabularyConfig, frame, train_vocabulary
+from clearhead.training.vocabulary.vocabulary import VocabularyConfig, frame, train_vocabulary
 from training_sentences import SENTENCES
 
 FAMILIES: list[tuple[str, dict[str, Any]]] = [
@@ -174,7 +174,7 @@ def test_equal_texts_give_equal_vocabularies(kind: str) -> None:
     """In other processes, where the library's hash tables have other seeds."""
     code = (
         "import sys, hashlib, json; from pathlib import Path; from tempfile import mkdtemp;"
-        "from clearhead.training.vocabulary import VocabularyConfig, train_vocabulary;"
+        "from clearhead.training.vocabulary.vocabulary import VocabularyConfig, train_vocabulary;"
         "folder = Path(mkdtemp()); config = VocabularyConfig.model_validate(json.loads(sys.argv[1]));"
         "train_vocabulary(json.loads(sys.stdin.read()), config).save(folder);"
         "print(hashlib.sha256((folder / 'tokenizer.json').read_bytes()).hexdigest())"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from clearhead.training.run import Run, train
+from clearhead.training.runs.run import Run, train
 from clearhead.training.trainer import Trainer
 from training_runs import recipe
 

@@ -16,19 +16,19 @@ from safetensors.torch import load_file, save_file
 
 from clearhead.errors import OptionError, TrainingError
 from clearhead.model.dropout import Dropout
-from clearhead.training import checkpoint
-from clearhead.training.architectures import ModelChoice, configure
-from clearhead.training.averaging import LastAverage, MovingAverage, whole
 from clearhead.training.callbacks.callback import Callback
 from clearhead.training.data.store import Examples, Ragged
-from clearhead.training.learners import new_model
+from clearhead.training.learning.averaging import LastAverage, MovingAverage, whole
+from clearhead.training.learning.optimiser import Adam, build_optimiser
+from clearhead.training.learning.schedules import constant
+from clearhead.training.models.learners import new_model
 from clearhead.training.objectives.causal import Causal
 from clearhead.training.objectives.masked import Masked
 from clearhead.training.objectives.translation import Translation
-from clearhead.training.optimiser import Adam, build_optimiser
-from clearhead.training.parallel import spread
-from clearhead.training.ranks import join
-from clearhead.training.schedules import constant
+from clearhead.training.ranks.parallel import spread
+from clearhead.training.ranks.ranks import join
+from clearhead.training.recipe.architectures import ModelChoice, configure
+from clearhead.training.runs import checkpoint
 from clearhead.training.trainer import Settings, Trainer
 
 VOCABULARY = 29

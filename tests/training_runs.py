@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from clearhead.training.recipe import Recipe, read_recipe
-from clearhead.training.run import Run, train
+from clearhead.training.recipe.recipe import Recipe, read_recipe
+from clearhead.training.runs.run import Run, train
 from clearhead.training.trainer import Trainer
 
 PARTS = (["a man", "the dog", "two children", "nobody"], ["sees", "has", "paints"], ["a house", "three apples", "it"])

@@ -9,11 +9,11 @@ from benchmarks import engine
 from benchmarks.engine import timed
 from benchmarks.engines.training_shapes import SHAPES, Shape
 from clearhead.model.dropout import Dropout
-from clearhead.training.architectures import ModelChoice, configure
-from clearhead.training.learners import new_model
+from clearhead.training.learning.optimiser import Adam, build_optimiser
+from clearhead.training.learning.schedules import constant
+from clearhead.training.models.learners import new_model
 from clearhead.training.objectives.batch import Batch
-from clearhead.training.optimiser import Adam, build_optimiser
-from clearhead.training.schedules import constant
+from clearhead.training.recipe.architectures import ModelChoice, configure
 from clearhead.training.trainer import Settings, Trainer
 
 

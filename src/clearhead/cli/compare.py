@@ -11,8 +11,8 @@ from clearhead.cli.train import RUN, Data
 from clearhead.errors import OptionError
 
 if TYPE_CHECKING:
-    from clearhead.training.suite import Line
-    from clearhead.training.suite_file import Suite
+    from clearhead.training.recipe.suite_file import Suite
+    from clearhead.training.runs.suite import Line
 
 SuiteArgument = Annotated[
     str | None, typer.Argument(metavar="SUITE", help="A name that --list shows, or a YAML file that names the runs.")
@@ -55,7 +55,7 @@ def compare(
     from clearhead.cli.training import Machine, require
 
     require("pydantic", "yaml")
-    from clearhead.training.suite_file import bundled_suites, read_suite
+    from clearhead.training.recipe.suite_file import bundled_suites, read_suite
 
     if list_suites:
         known = [read_suite(name) for name in bundled_suites()]
@@ -74,7 +74,7 @@ def compare(
     lines = carried_out(found, output, machine, [*folder, *(overrides or [])])
     if png is not None or svg is not None:
         p.write({path: drawn(found, lines, kind) for path, kind in ((png, "png"), (svg, "svg")) if path is not None})
-    from clearhead.training.suite import table
+    from clearhead.training.runs.suite import table
 
     rows_found = table(found, lines)
     if json:
@@ -95,8 +95,8 @@ def carried_out(suite: "Suite", output: Path | None, machine: Any, overrides: li
 
     require("torch")
     machine.check()
-    from clearhead.training.run import Run
-    from clearhead.training.suite import carry_out
+    from clearhead.training.runs.run import Run
+    from clearhead.training.runs.suite import carry_out
 
     def run(folder: Path) -> Run:
         return Run(
@@ -117,7 +117,7 @@ def carried_out(suite: "Suite", output: Path | None, machine: Any, overrides: li
 
 def drawn(suite: "Suite", lines: "list[Line]", kind: str) -> bytes:
     """One plot of all runs."""
-    from clearhead.training.curves import picture, read_curves
+    from clearhead.training.runs.curves import picture, read_curves
 
     return picture(read_curves({line.label: line.folder for line in lines}), kind, suite.about)
 

@@ -9,7 +9,7 @@ from clearhead.cli import arguments as a
 from clearhead.cli import pictures as p
 
 if TYPE_CHECKING:
-    from clearhead.training.curves import Curve
+    from clearhead.training.runs.curves import Curve
 
 Runs = Annotated[list[Path], typer.Argument(metavar="RUN", help="The folder of a run that `clearhead train` made.")]
 
@@ -25,7 +25,7 @@ def curves(runs: Runs, png: p.Png = None, svg: p.Svg = None, open: p.Open = Fals
     from clearhead.cli.json_output import print_json
 
     p.check(png=png, svg=svg, open=open)
-    from clearhead.training.curves import picture, read_curves
+    from clearhead.training.runs.curves import picture, read_curves
 
     found = read_curves(runs)
     drawn = {path: picture(found, path_kind) for path, path_kind in ((png, "png"), (svg, "svg")) if path is not None}
@@ -49,7 +49,7 @@ def show(found: "list[Curve]") -> None:
     """A line a run."""
     from clearhead.cli.screen import columns, show_lines
     from clearhead.text.printable import one_line
-    from clearhead.training.curves import sparkline
+    from clearhead.training.runs.curves import sparkline
 
     rows = [["run", "steps", "tokens", "seconds", "loss", "dev", "at step", ""]]
     for curve in found:

@@ -9,7 +9,7 @@ from clearhead.cli.screen import columns, show_lines
 from clearhead.errors import ConfigError
 
 if TYPE_CHECKING:
-    from clearhead.training.curves import Curve
+    from clearhead.training.runs.curves import Curve
 
 
 def show_results(results: dict[str, Any], folder: Path, *, json: bool) -> None:
@@ -19,8 +19,8 @@ def show_results(results: dict[str, Any], folder: Path, *, json: bool) -> None:
     if json:
         print_json({**results, "folder": folder})
         return
-    from clearhead.training.curves import read_curve
-    from clearhead.training.results import verdict
+    from clearhead.training.runs.curves import read_curve
+    from clearhead.training.runs.results import verdict
 
     curves: list[list[str]] = []
     with suppress(ConfigError):  # a log that had no room
@@ -39,7 +39,7 @@ def show_results(results: dict[str, Any], folder: Path, *, json: bool) -> None:
 
 def losses(curve: "Curve") -> list[list[str]]:
     """Both curves as a row each."""
-    from clearhead.training.curves import sparkline
+    from clearhead.training.runs.curves import sparkline
 
     rows = []
     for name, points in (("loss", curve.train), ("dev loss", curve.dev)):

@@ -14,7 +14,7 @@ from clearhead.cli.screen import columns, messages, note, show_lines
 from clearhead.errors import MissingDependencyError, OptionError, StoppedError
 
 if TYPE_CHECKING:
-    from clearhead.training.recipe import Recipe
+    from clearhead.training.recipe.recipe import Recipe
 
 HEAD = 20  # records of each source that a trial reads
 LONGEST = 60  # characters of a record that it shows
@@ -33,7 +33,7 @@ class Job:
 
     def recipe(self) -> "Recipe":
         """The recipe, checked."""
-        from clearhead.training.recipe import read_recipe
+        from clearhead.training.recipe.recipe import read_recipe
 
         folder = [] if self.data is None else [f"folder={self.data}"]
         return read_recipe(self.name, [*folder, *self.overrides], short=self.short)
@@ -92,7 +92,7 @@ def require(*packages: str) -> None:
 def bundled_recipes() -> list[str]:
     """Names of the recipes that come along; none where they cannot be read."""
     try:
-        from clearhead.training.recipe import bundled
+        from clearhead.training.recipe.recipe import bundled
     except ImportError:
         return []
     return bundled()
@@ -103,7 +103,7 @@ def list_recipes(*, json: bool) -> None:
     require("pydantic", "yaml")
     from clearhead.cli.json_output import print_json
     from clearhead.cli.screen import output
-    from clearhead.training.recipe import bundled, read_recipe
+    from clearhead.training.recipe.recipe import bundled, read_recipe
 
     known = [read_recipe(name) for name in bundled()]
     if json:
@@ -137,7 +137,7 @@ def show(name: str) -> None:
     """A recipe to the letter."""
     require("pydantic", "yaml")
     from clearhead.cli.screen import Writer
-    from clearhead.training.recipe import source_of
+    from clearhead.training.recipe.recipe import source_of
 
     Writer().write(source_of(name))
 
@@ -146,8 +146,8 @@ def dry_run(job: Job, *, json: bool) -> None:
     """Everything that can be found out at once: all keys, then as comments the data, the model's size, the plan."""
     require("pydantic", "yaml")
     from clearhead.cli.json_output import print_json
-    from clearhead.training.preview import can_score, heads, model_size
-    from clearhead.training.run_folder import fits
+    from clearhead.training.runs.preview import can_score, heads, model_size
+    from clearhead.training.runs.run_folder import fits
 
     recipe = job.recipe()
     folder = job.folder(recipe)
@@ -224,7 +224,7 @@ def trained(recipe: "Recipe", folder: Path, machine: Machine, *, resume: bool) -
     from clearhead.cli.opening import working
 
     with working("starting"):
-        from clearhead.training.run import Run, train
+        from clearhead.training.runs.run import Run, train
     return train(
         recipe,
         Run(

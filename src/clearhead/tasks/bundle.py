@@ -97,7 +97,7 @@ def learnt_from(run: Path) -> list[dict[str, Any]]:
     Raises:
         OptionError: one whose licence is not known.
     """
-    from clearhead.training.recipe import read_recipe
+    from clearhead.training.recipe.recipe import read_recipe
 
     recipe, counts = read_recipe(run), read_json(run / "report.json")["sources"]
     rows: dict[str, int] = {}
@@ -143,7 +143,7 @@ def scored(said: Sequence[str], references: Sequence[str], target: str) -> dict[
     """BLEU and chrF, where what counts them is installed."""
     if find_spec("sacrebleu") is None:
         return {}
-    from clearhead.training.metrics import SCORES
+    from clearhead.training.metrics.texts import SCORES
 
     made: dict[str, Any] = {}
     for name in COUNTED:

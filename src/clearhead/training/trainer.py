@@ -19,14 +19,14 @@ from torch import Tensor, nn
 
 from clearhead.errors import DivergedError
 from clearhead.model.dropout import Dropout
-from clearhead.training.averaging import LastAverage, MovingAverage
 from clearhead.training.callbacks.callback import Callback
 from clearhead.training.data.loader import Loader, Share
-from clearhead.training.loss import Loss, cross_entropy
+from clearhead.training.learning.averaging import LastAverage, MovingAverage
+from clearhead.training.learning.loss import Loss, cross_entropy
+from clearhead.training.learning.optimiser import scale_and_clip
+from clearhead.training.learning.schedules import Schedule
 from clearhead.training.objectives.batch import Batch, Objective, dealt
-from clearhead.training.optimiser import scale_and_clip
-from clearhead.training.parallel import Parallel
-from clearhead.training.schedules import Schedule
+from clearhead.training.ranks.parallel import Parallel
 
 
 class Trainable(Protocol):

@@ -7,9 +7,9 @@ from typing import Any
 from torch import Tensor
 
 from clearhead.errors import DivergedError
-from clearhead.training.averaging import snapshot, using
 from clearhead.training.callbacks.callback import Callback
 from clearhead.training.callbacks.log import JsonLog
+from clearhead.training.learning.averaging import snapshot, using
 from clearhead.training.trainer import Trainer
 
 Scores = Callable[[Trainer], dict[str, float]]

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from clearhead.training.callbacks.callback import Callback, Warn, silently
-from clearhead.training.files import append, read_json_lines, write_whole
+from clearhead.training.runs.files import append, read_json_lines, write_whole
 from clearhead.training.trainer import Trainer
 
 

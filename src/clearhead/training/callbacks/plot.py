@@ -7,7 +7,7 @@ from time import monotonic
 from clearhead.errors import ClearheadError, MissingDependencyError
 from clearhead.training.callbacks.callback import Callback, Warn, silently
 from clearhead.training.callbacks.evaluation import Evaluate
-from clearhead.training.curves import LOG, compare
+from clearhead.training.runs.curves import LOG, compare
 from clearhead.training.trainer import Trainer
 
 PAUSE = 10.0  # seconds from the beginning, and between drawings, at least; the last one waits for nothing

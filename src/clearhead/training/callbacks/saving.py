@@ -7,9 +7,9 @@ from types import FrameType
 from typing import Any
 
 from clearhead.errors import TrainingError
-from clearhead.training import checkpoint
 from clearhead.training.callbacks.callback import Callback, Warn, silently
-from clearhead.training.ranks import Ranks
+from clearhead.training.ranks.ranks import Ranks
+from clearhead.training.runs import checkpoint
 from clearhead.training.trainer import Trainer
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)

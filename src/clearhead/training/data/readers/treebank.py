@@ -17,7 +17,7 @@ from clearhead.training.data.lines import Line
 from clearhead.training.data.readers.base import WILD, Reading, SourceBase, matching
 from clearhead.training.data.records import Fault, Row
 from clearhead.training.data.schema import FilePath
-from clearhead.training.parsing import files_between
+from clearhead.training.tasks.parsing import files_between
 from clearhead.trees.brackets import ATOM, Reader, bracketed
 from clearhead.trees.cleaning import cleaned
 from clearhead.trees.tree import Tree
