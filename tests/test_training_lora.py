@@ -169,9 +169,7 @@ class Copying:
     def __init__(self, config: ModelConfig) -> None:
         ids, lengths, _ = inputs(config)
         labels = ids % len(config.labels) if config.labels else ids
-        self.made = Batch(
-            ids=ids, lengths=lengths, scored=torch.ones_like(ids, dtype=torch.bool), labels=labels.flatten()
-        )
+        self.made = Batch(ids=ids, lengths=lengths, places=torch.arange(ids.numel()), labels=labels.flatten())
 
     def plan(self, epoch: int) -> list[Any]:
         return [np.arange(2)]

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 import clearhead as ch
 from clearhead.config import SpecialTokens
@@ -36,7 +37,7 @@ def read_in(path: Path, folder: Path, patch: pytest.MonkeyPatch, *overrides: str
 
     def watched(self: Translation, rows: np.ndarray, epoch: int) -> Batch:
         batch = make(self, rows, epoch)
-        targets = batch.labels.split(batch.scored.sum(1).tolist())
+        targets = batch.labels.split(torch.bincount(batch.places // batch.width).tolist())
         for i, row in enumerate(rows.tolist()):
             seen.setdefault(epoch, {})[row] = batch.ids[i, : batch.lengths[i]].tolist(), targets[i].tolist()
         return batch

@@ -3,6 +3,9 @@
 B batch, T tokens, C d_model.
 """
 
+from functools import lru_cache
+
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -45,8 +48,16 @@ class Embedding(nn.Module):
             # Padding may run past the table; what is looked up for it is never read.
             added = self.positions(positions.clamp(max=self.config.max_positions - 1))
         elif self.config.position == "sinusoidal":
-            added = torch.from_numpy(sinusoidal(positions.cpu().numpy(), x.shape[-1])).to(x)
+            furthest = x.shape[1] + (0 if context.slots is None else max(context.slots.starts))
+            added = sinusoids(1 << furthest.bit_length(), x.shape[-1], x.device, x.dtype)[positions]
         else:
             return x
         context.record(f"{context.stack}.embed.positions", added)
         return x + added
+
+
+@lru_cache(maxsize=16)
+@torch.inference_mode(False)
+def sinusoids(count: int, width: int, device: torch.device, dtype: torch.dtype) -> Tensor:
+    """The vectors of the first positions [count, C], sent to a device once."""
+    return torch.from_numpy(sinusoidal(np.arange(count), width)).to(device, dtype)

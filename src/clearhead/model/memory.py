@@ -12,6 +12,7 @@ from torch import Tensor
 from clearhead.executor import Floats
 
 Pair = tuple[Tensor, Tensor]
+Lengths = list[int] | Tensor  # of each row the tokens that count; a tensor [B] where only the device is to know
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,7 @@ class TorchMemory:
     padded: Tensor  # [B, S, C]
     lengths: list[int]
     projected: dict[str, Pair] = field(default_factory=dict)  # keys and values [B, K, S, D] by module path
+    padding: Tensor | None = None  # [B, S]: what does not count, where only the device knows
 
     @property
     def states(self) -> list[Floats]:
@@ -35,10 +37,10 @@ class TorchMemory:
 
     def bias(self) -> Tensor | None:
         """[B, 1, 1, S]: minus infinity at padding, to be added to the scores; None where there is no padding."""
-        if min(self.lengths) == self.padded.shape[1]:
-            return None
-        steps = torch.arange(self.padded.shape[1], device=self.padded.device)
-        hidden = steps >= torch.tensor(self.lengths, device=self.padded.device)[:, None]
+        if (hidden := self.padding) is None:
+            if min(self.lengths) == self.padded.shape[1]:
+                return None
+            hidden = beyond(self.lengths, self.padded)
         return torch.zeros_like(hidden, dtype=self.padded.dtype).masked_fill(hidden, float("-inf"))[:, None, None]
 
     def select(self, rows: Sequence[int]) -> "TorchMemory":
@@ -46,6 +48,12 @@ class TorchMemory:
         index = torch.tensor(rows, dtype=torch.long, device=self.padded.device)
         projected = {path: (keys[index], values[index]) for path, (keys, values) in self.projected.items()}
         return TorchMemory(self.padded[index], [self.lengths[row] for row in rows], projected)
+
+
+def beyond(lengths: Lengths, rows: Tensor) -> Tensor:
+    """Which places of rows [B, S, ...] are padding [B, S]."""
+    counts = torch.as_tensor(lengths, device=rows.device)
+    return torch.arange(rows.shape[1], device=rows.device) >= counts[:, None]
 
 
 def cut(padded: Tensor, lengths: Sequence[int]) -> list[Floats]:

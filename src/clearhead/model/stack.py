@@ -6,11 +6,13 @@ needs none. Rotary positions are a pair of tables.
 B batch (1 where all rows agree), T queries, S keys, H heads, D head_dim, C d_model.
 """
 
+from functools import lru_cache
+
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from clearhead.config import ModelConfig
+from clearhead.config import ModelConfig, RotaryScaling
 from clearhead.model.block import build_block
 from clearhead.model.context import ForwardContext, Pair
 from clearhead.model.layers import build_norm
@@ -41,8 +43,10 @@ class Stack(nn.Module):
 
     def bias(self, positions: Tensor, keys: Tensor, dtype: torch.dtype) -> tuple[Tensor | None, bool]:
         """All that is added to the scores [B, H or 1, T, S], and whether a plain causal mask does instead."""
+        if self.position_bias is None and keys is positions:
+            return None, self.causal
         hidden = self.hidden(positions, keys)  # [B, T, S]
-        if self.position_bias is None and not hidden.any():
+        if self.position_bias is None and self.causal and not hidden.any():
             return None, False
         if self.position_bias is None and self.causal and len(hidden) == 1 and positions.shape == keys.shape:
             return None, True
@@ -68,8 +72,15 @@ def shown_bias(context: ForwardContext, queries: int, keys: int) -> Tensor:
 
 def rotary_tables(config: ModelConfig, positions: Tensor, dtype: torch.dtype) -> Pair:
     """cos and sin for `positions` [B, T], each [B, 1, T, D]."""
-    frequencies = torch.from_numpy(rotary_frequencies(config.head_dim, config.rotary_base, config.rotary_scaling))
-    return cos_sin(positions[:, None], frequencies.to(positions.device), rotary_amplitude(config), dtype)
+    frequencies = frequencies_on(positions.device, config.head_dim, config.rotary_base, config.rotary_scaling)
+    return cos_sin(positions[:, None], frequencies, rotary_amplitude(config), dtype)
+
+
+@lru_cache(maxsize=64)
+@torch.inference_mode(False)
+def frequencies_on(device: torch.device, head_dim: int, base: float, scaling: RotaryScaling | None) -> Tensor:
+    """[D / 2], sent to a device once: a copy from the processor is nothing that a recording may hold."""
+    return torch.from_numpy(rotary_frequencies(head_dim, base, scaling)).to(device)
 
 
 def cos_sin(positions: Tensor, frequencies: Tensor, amplitude: float, dtype: torch.dtype) -> Pair:
@@ -95,9 +106,16 @@ class AlibiBias(nn.Module):
 
     def forward(self, positions: Tensor, keys: Tensor, dtype: torch.dtype) -> Tensor:
         """[B, T] and [B, S] -> [B, H, T, S]."""
-        slopes = torch.from_numpy(self.slopes).to(device=keys.device, dtype=dtype)
+        slopes = slopes_on(keys.device, len(self.slopes)).to(dtype)
         distance = (keys[:, None] - positions[..., None]).abs().to(dtype)  # [B, T, S]
         return -slopes[:, None, None] * distance[:, None]
+
+
+@lru_cache(maxsize=64)
+@torch.inference_mode(False)
+def slopes_on(device: torch.device, heads: int) -> Tensor:
+    """[H], sent to a device once."""
+    return torch.from_numpy(alibi_slopes(heads)).to(device)
 
 
 class RelativeBias(nn.Module):
@@ -110,13 +128,17 @@ class RelativeBias(nn.Module):
 
     def forward(self, positions: Tensor, keys: Tensor, dtype: torch.dtype) -> Tensor:
         """[B, T] and [B, S] -> [B, H, T, S]."""
-        reach = max(positions.shape[1], keys.shape[1], int(positions.max()) + 1)
-        buckets = relative_bucket(
-            np.arange(-reach, reach + 1),
-            bidirectional=not self.causal,
-            buckets=self.config.relative_buckets,
-            max_distance=self.config.relative_max_distance,
-        )
-        distance = keys[:, None] - positions[..., None]  # [B, T, S]
-        bucket = torch.from_numpy(buckets).to(keys.device)[distance.clamp(-reach, reach) + reach]
+        reach = max(positions.shape[1], keys.shape[1])
+        c, distance = self.config, keys[:, None] - positions[..., None]  # [B, T, S]
+        buckets = buckets_on(keys.device, reach, not self.causal, c.relative_buckets, c.relative_max_distance)
+        bucket = buckets[distance.clamp(-reach, reach) + reach]
         return self.weight[bucket].permute(0, 3, 1, 2).to(dtype)
+
+
+@lru_cache(maxsize=64)
+@torch.inference_mode(False)
+def buckets_on(device: torch.device, reach: int, bidirectional: bool, buckets: int, max_distance: int) -> Tensor:
+    """The bucket of each distance from -reach to reach, sent to a device once."""
+    distances = np.arange(-reach, reach + 1)
+    found = relative_bucket(distances, bidirectional=bidirectional, buckets=buckets, max_distance=max_distance)
+    return torch.from_numpy(found).to(device)

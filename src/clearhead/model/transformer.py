@@ -14,7 +14,7 @@ from clearhead.model.context import ForwardContext, edited
 from clearhead.model.dropout import Dropout
 from clearhead.model.embedding import Embedding
 from clearhead.model.head import HEADS, Parts
-from clearhead.model.memory import TorchMemory
+from clearhead.model.memory import Lengths, TorchMemory, beyond
 from clearhead.model.stack import Stack
 from clearhead.trace import Trace
 from clearhead.trace.schema import LOGITS, last_stack
@@ -40,7 +40,7 @@ class Transformer(nn.Module):
     def encode(
         self,
         ids: Tensor,
-        lengths: list[int],
+        lengths: Lengths,
         types: Tensor | None = None,
         *,
         trace: Trace | None = None,
@@ -130,19 +130,23 @@ class Transformer(nn.Module):
         return self.pooler(states[:, 0]).tanh()
 
     def states(
-        self, ids: Tensor, lengths: list[int], target: Tensor | None = None, *, dropout: Dropout | None = None
+        self, ids: Tensor, lengths: Lengths, target: Tensor | None = None, *, dropout: Dropout | None = None
     ) -> Tensor:
         """What the head reads of whole rows [B, T, C]; of `target` [B, T] where there are both stacks.
 
-        Padding of a target is not hidden: no real token sees it, and the loss leaves it out.
+        Padding of what is written is not hidden: no real token sees it, and the loss leaves it out.
         """
         if self.decoder is None:
             return self.encode(ids, lengths, dropout=dropout)
         if self.encoder is None:
-            return self.decode(ids, lengths, dropout=dropout)
+            return self.decode(ids, whole(ids), dropout=dropout)
         assert target is not None
-        memory = TorchMemory(self.encode(ids, lengths, dropout=dropout), lengths)
-        return self.decode(target, [target.shape[1]] * len(target), memory=memory, dropout=dropout)
+        states = self.encode(ids, lengths, dropout=dropout)
+        if isinstance(lengths, Tensor):
+            memory = TorchMemory(states, whole(ids), padding=beyond(lengths, ids))
+        else:
+            memory = TorchMemory(states, lengths)
+        return self.decode(target, whole(target), memory=memory, dropout=dropout)
 
     def output(self, states: Tensor) -> Parts:
         """The logits [..., V] of states [..., C] in three parts, for a loss that multiplies them out piece by piece."""
@@ -154,9 +158,13 @@ class Transformer(nn.Module):
         return self.logits(self.states(ids, lengths, target))
 
 
-def hide_padding(positions: Tensor, lengths: list[int]) -> Tensor:
-    """Positions of the keys of each row [B or 1, S], -1 at padding."""
-    if min(lengths) == positions.shape[1]:
+def whole(ids: Tensor) -> list[int]:
+    """The lengths of rows [B, T] without padding."""
+    return [ids.shape[1]] * len(ids)
+
+
+def hide_padding(positions: Tensor, lengths: Lengths) -> Tensor:
+    """Positions of the keys of each row [B or 1, S], -1 at padding; the same tensor where there is none."""
+    if not isinstance(lengths, Tensor) and min(lengths) == positions.shape[1]:
         return positions
-    valid = positions < torch.tensor(lengths, device=positions.device)[:, None]
-    return torch.where(valid, positions, -1)
+    return torch.where(beyond(lengths, positions), -1, positions)

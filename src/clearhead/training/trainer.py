@@ -19,11 +19,14 @@ from torch import Tensor, nn
 
 from clearhead.errors import DivergedError
 from clearhead.model.dropout import Dropout
+from clearhead.model.memory import Lengths
+from clearhead.model.transformer import Transformer
 from clearhead.training.callbacks.callback import Callback
 from clearhead.training.data.loader import Loader, Share
 from clearhead.training.learning.averaging import LastAverage, MovingAverage
 from clearhead.training.learning.loss import Loss, cross_entropy
 from clearhead.training.learning.optimiser import scale_and_clip
+from clearhead.training.learning.recorded import Recorder
 from clearhead.training.learning.schedules import Schedule
 from clearhead.training.objectives.batch import Batch, Objective, dealt
 from clearhead.training.ranks.parallel import Parallel
@@ -33,7 +36,7 @@ class Trainable(Protocol):
     """What the loop asks of a model, which is also an nn.Module."""
 
     def states(
-        self, ids: Tensor, lengths: list[int], target: Tensor | None = None, *, dropout: Dropout | None = None
+        self, ids: Tensor, lengths: Lengths, target: Tensor | None = None, *, dropout: Dropout | None = None
     ) -> Tensor:
         """What the head reads: [B, T, C] of the target where there is one, else of ids."""
 
@@ -53,6 +56,7 @@ class Settings:
     consistency: float = 0.0  # R-Drop's weight; 0: one pass
     consistency_from: int = 0  # the step it begins with
     clip: float | None = 1.0
+    record: bool = False  # on one GPU: a Transformer's passes are recorded by shape
     seed: int = 0  # of what one rank draws and no other does
 
 
@@ -93,6 +97,7 @@ class Trainer:
         self.parameters = [p for p in model.parameters() if p.requires_grad]
         self.device = self.parameters[0].device
         self.stopped = ""  # why, where a callback ended the run early
+        self.recorder = Recorder(self.there, self.parameters) if self.can_record() else None
         if self.ranks.world > 1:
             self.ranks.seed(settings.seed, 0)
 
@@ -134,23 +139,37 @@ class Trainer:
     def learn(self, share: Share, *, last: bool) -> tuple[Loss, int]:
         """The gradients of a share of a batch, added to those there are: its loss, and how many tokens were read.
         With the last of an update, ranks add up theirs."""
-        batch = self.objective.batch(share.rows, share.epoch).part(share.first, share.ranks).to(self.device)
+        batch = self.objective.batch(share.rows, share.epoch).part(share.first, share.ranks)
         passes = batch.twice() if self.consistency else batch
+        if self.recorder is not None:
+            return self.recorder.learn(passes, self.device, self.cost), batch.read
         with self.parallel.adding(last):
-            loss = self.parallel.loss(self.loss, passes, self.settings.dropout)
+            loss = self.parallel.loss(self.loss, passes.to(self.device), self.settings.dropout)
             loss.objective.backward()
         return loss, batch.read
 
     def loss(self, batch: Batch, dropout: Dropout | None) -> Loss:
         """Of one batch; without dropout, as it is evaluated."""
-        fewer = self.settings.precision == "bfloat16" and dropout is not None
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=fewer):
-            model = cast(Trainable, self.model)
-            states = model.states(batch.ids, batch.lengths, batch.target, dropout=dropout)
-            parts = model.output(states[batch.scored])
-        if dropout is None:
-            return cross_entropy(parts, batch.labels)
+        if dropout is not None:
+            return self.cost(self.there(batch.ids, batch.lengths, batch.target), batch)
+        model = cast(Trainable, self.model)
+        states = model.states(batch.ids, batch.lengths, batch.target)
+        return cross_entropy(model.output(scored(states, batch)), batch.labels)
+
+    def there(self, ids: Tensor, lengths: Lengths, target: Tensor | None) -> Tensor:
+        """What a batch's loss reads [B, T, C], on the way to learn from it."""
+        with self.arithmetic():
+            return cast(Trainable, self.model).states(ids, lengths, target, dropout=self.settings.dropout)
+
+    def cost(self, states: Tensor, batch: Batch) -> Loss:
+        """The loss to learn from of what the model made of a batch."""
+        with self.arithmetic():
+            parts = cast(Trainable, self.model).output(scored(states, batch))
         return cross_entropy(parts, batch.labels, smoothing=self.settings.smoothing, consistency=self.consistency)
+
+    def arithmetic(self) -> torch.autocast:
+        """Around what is computed to learn from."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.precision == "bfloat16")
 
     @property
     def consistency(self) -> float:
@@ -166,9 +185,21 @@ class Trainer:
             group["lr"] = group["peak"] * factor
         done.lr = self.optimiser.param_groups[0]["lr"]
         self.optimiser.step()
-        self.optimiser.zero_grad(set_to_none=True)
+        self.forget()
         if self.average is not None:
             self.average.update(self.model, done.step)
+
+    def forget(self) -> None:
+        """Begin a new sum of gradients."""
+        if self.recorder is None:
+            self.optimiser.zero_grad(set_to_none=True)
+        else:
+            self.recorder.forget()
+
+    def can_record(self) -> bool:
+        """Whether passes are to be recorded, and this model's on this device can be."""
+        alone = self.ranks.world == 1 and self.device.type == "cuda"
+        return self.settings.record and alone and isinstance(self.model, Transformer)
 
     @torch.no_grad()
     def evaluate(self) -> float:
@@ -179,6 +210,11 @@ class Trainer:
         self.model.train()
         _, nll, tokens, _ = self.ranks.sums(*totals(losses))
         return nll / tokens
+
+
+def scored(states: Tensor, batch: Batch) -> Tensor:
+    """The states of the places that count [N, C], of all [B, T, C]."""
+    return states.flatten(0, 1).index_select(0, batch.places)
 
 
 def totals(losses: Sequence[tuple[Loss, int]]) -> tuple[float, float, int, int]:

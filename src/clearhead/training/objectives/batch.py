@@ -2,7 +2,8 @@
 
 Objectives differ in how they make a batch; what a model computes of it and what is minimised is the same for all.
 
-B rows, S ids of a row, T ids of a target's row, N places that are scored.
+B rows, S ids of a row, T ids of a target's row, W the width of what is scored: T where there is a target, else S; N
+places that are scored.
 """
 
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional
 
 Integers = NDArray[np.int64]
 
@@ -24,8 +26,13 @@ class Batch:
     ids: Tensor  # [B, S]
     lengths: list[int]  # of the rows of ids
     target: Tensor | None = None  # [B, T]: what a decoder beside an encoder reads
-    scored: Tensor  # [B, S], or [B, T] where there is a target: whether a place counts
-    labels: Tensor  # [N]: what should be there, in the order of rows
+    places: Tensor  # [N]: which of B * W places count, row after row
+    labels: Tensor  # [N]: what should be there
+
+    @property
+    def width(self) -> int:
+        """W."""
+        return (self.ids if self.target is None else self.target).shape[1]
 
     @property
     def read(self) -> int:
@@ -37,8 +44,8 @@ class Batch:
         if device.type == "cpu":
             return self
         target = None if self.target is None else self.target.to(device, non_blocking=True)
-        ids, scored, labels = (t.to(device, non_blocking=True) for t in (self.ids, self.scored, self.labels))
-        return Batch(ids=ids, lengths=self.lengths, target=target, scored=scored, labels=labels)
+        ids, places, labels = (t.to(device, non_blocking=True) for t in (self.ids, self.places, self.labels))
+        return Batch(ids=ids, lengths=self.lengths, target=target, places=places, labels=labels)
 
     def twice(self) -> "Batch":
         """Every row a second time, after all of them: for two passes under different dropout."""
@@ -47,7 +54,7 @@ class Batch:
             ids=self.ids.repeat(2, 1),
             lengths=self.lengths * 2,
             target=target,
-            scored=self.scored.repeat(2, 1),
+            places=torch.cat([self.places, self.places + len(self.ids) * self.width]),
             labels=self.labels.repeat(2),
         )
 
@@ -57,14 +64,28 @@ class Batch:
         if ranks == 1:
             return self
         which = slice(first, None, ranks) if first < len(self.ids) else slice(1)
-        placed = torch.zeros_like(self.scored, dtype=self.labels.dtype).masked_scatter(self.scored, self.labels)
-        scored = self.scored[which] if first < len(self.ids) else torch.zeros_like(self.scored[which])
+        rows, columns = self.places // self.width, self.places % self.width
+        own = (rows >= first) & (rows % ranks == first % ranks)
         return Batch(
             ids=self.ids[which],
             lengths=self.lengths[which],
             target=None if self.target is None else self.target[which],
-            scored=scored,
-            labels=placed[which][scored],
+            places=((rows - first) // ranks * self.width + columns)[own],
+            labels=self.labels[own],
+        )
+
+    def roomier(self, rows: int, tokens: int) -> "Batch":
+        """The same with more padding, to multiples of so many rows and tokens, so that few shapes come up. A row more
+        has one token, for every query needs a key, and is scored nowhere."""
+        height = rounded(len(self.ids), rows)
+        target = None if self.target is None else grown(self.target, height, rounded(self.target.shape[1], tokens))
+        width = rounded(self.width, tokens)
+        return Batch(
+            ids=grown(self.ids, height, rounded(self.ids.shape[1], tokens)),
+            lengths=[*self.lengths, *[1] * (height - len(self.ids))],
+            target=target,
+            places=self.places // self.width * width + self.places % self.width,
+            labels=self.labels,
         )
 
 
@@ -94,6 +115,21 @@ def padded(rows: Sequence[NDArray[np.integer]], fill: int) -> Tensor:
     for i, row in enumerate(rows):
         ids[i, : len(row)] = row
     return torch.from_numpy(ids)
+
+
+def rounded(n: int, multiple: int) -> int:
+    """The next multiple that is not below n."""
+    return -(-n // multiple) * multiple
+
+
+def grown(ids: Tensor, rows: int, width: int) -> Tensor:
+    """[B, S] -> [rows, width], zeros at what is new."""
+    return functional.pad(ids, (0, width - ids.shape[1], 0, rows - len(ids)))
+
+
+def places(scored: Tensor) -> Tensor:
+    """Which of B * W places count [N], from whether each does [B, W]."""
+    return scored.flatten().nonzero()[:, 0]
 
 
 def real(lengths: Sequence[int], width: int) -> Tensor:

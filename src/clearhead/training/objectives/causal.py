@@ -48,6 +48,6 @@ def windows(text: Ids, starts: Integers, context: int) -> Batch:
     return Batch(
         ids=ids[:, :-1].contiguous(),
         lengths=[context] * len(starts),
-        scored=torch.ones(len(starts), context, dtype=torch.bool),
+        places=torch.arange(len(starts) * context),
         labels=ids[:, 1:].flatten(),
     )

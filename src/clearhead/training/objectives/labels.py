@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from clearhead.training.data.batches import Integers, by_tokens
 from clearhead.training.data.store import Examples
-from clearhead.training.objectives.batch import Batch, padded
+from clearhead.training.objectives.batch import Batch, padded, places
 
 NOWHERE = -1  # the label of a place that does not count
 Answer = tuple[list[int], list[int]]  # ids to read, and for each what should follow it, or NOWHERE
@@ -46,7 +46,9 @@ class Labels:
         ids = [examples["ids"][i] for i in rows.tolist()]
         labels = padded([examples["labels"][i] for i in rows.tolist()], NOWHERE)
         scored = labels != NOWHERE
-        return Batch(ids=padded(ids, self.pad), lengths=[len(row) for row in ids], scored=scored, labels=labels[scored])
+        return Batch(
+            ids=padded(ids, self.pad), lengths=[len(row) for row in ids], places=places(scored), labels=labels[scored]
+        )
 
 
 def answered(asked: Sequence[int], whole: Sequence[int], ends: Sequence[int]) -> Answer:

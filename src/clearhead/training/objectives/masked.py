@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from clearhead.training.data.batches import Integers, by_rows, generator
-from clearhead.training.objectives.batch import Batch
+from clearhead.training.objectives.batch import Batch, places
 
 Ids = NDArray[np.int32]
 HIDDEN, EXCHANGED = 0.8, 0.9  # up to here hidden, up to there exchanged
@@ -66,6 +66,6 @@ class Masked:
         return Batch(
             ids=torch.from_numpy(frame),
             lengths=[self.context] * len(starts),
-            scored=torch.from_numpy(np.pad(chosen, ((0, 0), (1, 1)))),
+            places=places(torch.from_numpy(np.pad(chosen, ((0, 0), (1, 1))))),
             labels=torch.from_numpy(inside[chosen]),
         )

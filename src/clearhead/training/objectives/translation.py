@@ -11,7 +11,7 @@ import torch
 
 from clearhead.training.data.batches import Integers, by_tokens
 from clearhead.training.data.store import Examples, Ragged
-from clearhead.training.objectives.batch import Batch, padded, real
+from clearhead.training.objectives.batch import Batch, padded, places, real
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,7 +57,7 @@ def pairs(examples: Examples, rows: Integers, *, start: int, pad: int) -> Batch:
         ids=padded(source, pad),
         lengths=[len(row) for row in source],
         target=target,
-        scored=scored,
+        places=places(scored),
         labels=labels[scored],
     )
 

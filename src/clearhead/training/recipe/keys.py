@@ -125,6 +125,9 @@ class Training(Strict):
     schedule: Schedule = Field(default=Schedule(), description="The learning rate over the steps.")
     average: Average = Field(default=Average(), description="Evaluated and exported in place of the last weights.")
     compile: bool = Field(default=False, description="torch.compile the blocks, on a GPU; a processor has kernels.")
+    record: bool = Field(
+        default=False, description="On one GPU: record a Transformer's passes by shape of batch, and replay them."
+    )
     parallel: Literal["ddp", "fsdp"] = Field(
         default="ddp", description="On several processes: a copy of the model on each, or a part of every weight."
     )

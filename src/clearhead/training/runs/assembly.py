@@ -129,6 +129,7 @@ def settings(recipe: Recipe) -> Settings:
         consistency=t.consistency,
         consistency_from=t.consistency_from,
         clip=t.clip,
+        record=t.record and not (t.compile or t.recompute),
         seed=recipe.seed,
     )
 

@@ -17,6 +17,7 @@ RECIPE, LOCK = "recipe.yaml", ".lock"
 DRAFTS = (f".*{DRAFT}", ".model-*", ".adapter-*", "data/.*", "checkpoints/.*")  # of a process that was killed
 FREE = (  # keys that do not change what was learnt so far
     "about", "expect", "short", "training.steps", "training.parallel", "training.recompute", "training.compile",
+    "training.record",
     "evaluation.every", "evaluation.patience", "evaluation.dev_scores", "evaluation.dev_limit", "saving",
 )  # fmt: skip
 Keys = dict[str, Any]  # by path with dots
