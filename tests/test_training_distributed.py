@@ -205,7 +205,9 @@ def test_parts_of_a_batch_are_the_batch() -> None:
     for first, part in enumerate(parts):
         assert torch.equal(part.ids, batch.ids[first::3])
         assert part.lengths == batch.lengths[first::3]
-        where = batch.scored.nonzero()[:, 0] % 3 == first
+        where = batch.places // batch.width % 3 == first
+        columns = batch.places[where] % batch.width
+        assert torch.equal(part.places % part.width, columns)
         assert torch.equal(part.labels, batch.labels[where])
 
 
@@ -214,7 +216,7 @@ def test_who_has_no_row_takes_part_without_a_score() -> None:
     batch = task.batch(task.plan(0)[0][:2], 0)
     part = batch.part(2, 4)
     assert len(part.ids) == len(part.lengths) == 1
-    assert not part.scored.any()
+    assert len(part.places) == 0
     assert len(part.labels) == 0
 
 
