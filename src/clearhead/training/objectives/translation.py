@@ -18,7 +18,7 @@ from clearhead.training.objectives.batch import Batch, padded, places, real
 class Translation:
     """Rows with "source", framed as the encoder reads it, and "target", which ends in the id that ends a text.
 
-    `resegment` gives an epoch's training rows where these are cut into pieces anew each time.
+    `of_epoch` gives an epoch's training rows where these differ from epoch to epoch: cut into other pieces, joined.
     """
 
     train: Examples
@@ -27,11 +27,11 @@ class Translation:
     pad: int
     max_tokens: int  # of a batch, on either side
     seed: int
-    resegment: Callable[[int], Examples] | None = None
+    of_epoch: Callable[[int], Examples] | None = None
 
     def examples(self, epoch: int) -> Examples:
         """The training rows of an epoch."""
-        return self.train if self.resegment is None else self.resegment(epoch)
+        return self.train if self.of_epoch is None else self.of_epoch(epoch)
 
     def plan(self, epoch: int) -> list[Integers]:
         """Sentences of about one length together."""

@@ -66,6 +66,9 @@ class Data(Strict):
     resegment: float = Field(
         default=0.0, ge=0, lt=1, description="BPE-dropout: the share of merges left out, anew in each epoch."
     )
+    join: float = Field(
+        default=0.0, ge=0, lt=1, description="translation: the chance that a row goes on with another, anew each epoch."
+    )
     trees: Trees = Field(
         default=Trees(), description="parsing: how trees are written; the model's folder says it in trees.json."
     )

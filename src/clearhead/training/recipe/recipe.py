@@ -60,6 +60,8 @@ class Recipe(Strict):
             raise ValueError("lora changes a loaded model; give base")
         if self.task == "parsing" and self.data.resegment:
             raise ValueError("data.resegment cuts words anew, and a tree spells each in one way; leave it out")
+        if self.data.join and self.task != "translation":
+            raise ValueError(f"data.join joins pairs of sentences, and {self.task} has none; leave it out")
         if self.evaluation.dev_scores and self.task != "translation":
             raise ValueError(f"evaluation.dev_scores are of translations; remove them, for the task is {self.task}")
         for key in ("scores", "dev_scores"):

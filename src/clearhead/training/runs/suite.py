@@ -153,7 +153,7 @@ def reached(lines: Sequence[Line]) -> dict[str, dict[str, Milestone]]:
 
 def like(recipe: Recipe) -> tuple[object, ...]:
     """What must be equal for losses on dev to be of the same thing; how training text is cut, or tests, need not."""
-    data = recipe.data.model_copy(update={"resegment": 0.0, "tests": {}})
+    data = recipe.data.model_copy(update={"resegment": 0.0, "join": 0.0, "tests": {}})
     return recipe.task, data, recipe.vocabulary, recipe.base
 
 

@@ -14,6 +14,7 @@ from clearhead.config import SpecialTokens
 from clearhead.errors import ConfigError, DataError
 from clearhead.text.chat_template import Message, encode_chat
 from clearhead.text.tokenizer import Tokenizer
+from clearhead.training.data.joining import Ends, Joined
 from clearhead.training.data.records import Record
 from clearhead.training.data.resegmenting import Resegmented
 from clearhead.training.data.store import Examples
@@ -173,21 +174,30 @@ def translation(recipe: Recipe, train: Examples, dev: Examples, language: Langua
         pad=language.pad,
         max_tokens=recipe.training.max_tokens,
         seed=recipe.seed,
-        resegment=resegmented(recipe, train, language) if recipe.data.resegment else None,
+        of_epoch=of_epoch(recipe, train, language),
     )
+
+
+def of_epoch(recipe: Recipe, train: Examples, language: Language) -> Callable[[int], Examples] | None:
+    """The training rows of an epoch, where they are other ones each time: cut anew, then joined."""
+    cut = resegmented(recipe, train, language) if recipe.data.resegment else None
+    if not recipe.data.join:
+        return cut
+    most = min(recipe.data.max_length, recipe.training.max_tokens)
+    rows = (lambda _: train) if cut is None else cut
+    return Joined(rows, share=recipe.data.join, most=most, seed=recipe.seed, ends=ends(language))
 
 
 def resegmented(recipe: Recipe, train: Examples, language: Language) -> Resegmented:
-    """BPE-dropout of the training rows; around a row of the source stands what the vocabulary puts around a text."""
+    """BPE-dropout of the training rows."""
+    unknown, p = language.special.unknown, recipe.data.resegment
+    return Resegmented(train, language.tokenizer, p=p, seed=recipe.seed, ends=ends(language), unknown=unknown)
+
+
+def ends(language: Language) -> dict[str, Ends]:
+    """What begins and ends a row of each side: of the source, what the vocabulary puts around a text."""
     first, last = (ids[0] if ids else None for ids in frame(language.tokenizer))
-    return Resegmented(
-        train,
-        language.tokenizer,
-        p=recipe.data.resegment,
-        seed=recipe.seed,
-        ends={"source": (first, last), "target": (None, language.end)},
-        unknown=language.special.unknown,
-    )
+    return {"source": (first, last), "target": (None, language.end)}
 
 
 def causal(recipe: Recipe, train: Examples, dev: Examples, language: Language) -> Objective:
