@@ -163,7 +163,7 @@ def test_what_is_no_translation_run_is_refused(run: Path, here: Path, folders: d
     with pytest.raises(OptionError, match="pair is 'german'"):
         bundle(run, "german", into=here)
     (run / "recipe.yaml").write_text(yaml.safe_dump(recipe("somewhere")))
-    with pytest.raises(OptionError, match=r"nothing is known of the licence of /data/somewhere/all\.en"):
+    with pytest.raises(OptionError, match=r"nothing is known of /data/somewhere/all\.en"):
         bundle(run, "en-de", into=here)
     shutil.rmtree(run / "model")
     with pytest.raises(OptionError, match=r"has no model/config\.json; give the folder of a finished run"):

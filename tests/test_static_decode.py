@@ -1,10 +1,8 @@
 """Decoding one token per row over tensors that stay in place equals the eager pass, whatever came before.
 
-What a GPU would record and replay is recorded and replayed here call by call: whatever a step read from Python, and not
-from its tensors, would be as old in the replay as in a CUDA graph.
+What a GPU would record and replay is recorded and replayed here call by call (`replays`).
 """
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -13,9 +11,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor
 from torch._dynamo.testing import CompileCounterWithBackend
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from clearhead.config import GenerationConfig, ModelConfig, SpecialTokens
 from clearhead.errors import ContextWindowError
@@ -31,49 +27,11 @@ from clearhead.model.step.forward import as_it_is
 from clearhead.model.step.stepper import Stepper
 from clearhead.trace import Trace
 from models import BY_FAMILY, executor, random_weights
+from replays import Recording
 from test_contract import DECODERS, FLIPS, ROW
 from test_parity import relaxed
 
-SYNCHRONISING = (torch.ops.aten._local_scalar_dense.default, torch.ops.aten.nonzero.default)
 MANY = 1000  # processors of a machine on which every small model spreads its keys
-
-
-class Recorder(TorchDispatchMode):
-    """Every call of a function, in order; those a GPU could not record are errors."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.calls: list[tuple[Any, Any, Any, Any]] = []
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        assert func not in SYNCHRONISING, f"{func} waits for a value"
-        out = func(*args, **(kwargs or {}))
-        self.calls.append((func, args, kwargs or {}, out))
-        return out
-
-
-class Recording:
-    """In a CUDA graph's place: the same calls on the same tensors, and no Python between them."""
-
-    def __init__(self, function: Callable[[], Tensor]) -> None:
-        self.replays = 0
-        with Recorder() as recorder:
-            self.output = function()
-        self.calls = recorder.calls
-
-    def __call__(self) -> Tensor:
-        self.replays += 1
-        for func, args, kwargs, out in self.calls:
-            again = func(*args, **kwargs)
-            for old, new in zip(tensors(out), tensors(again), strict=True):
-                if not func._schema.is_mutable and old.data_ptr() != new.data_ptr():  # a new tensor, and no view
-                    old.copy_(new)
-        return self.output.clone()
-
-
-def tensors(out: Any) -> list[Tensor]:
-    """Those of one result, or of several."""
-    return [out] if isinstance(out, Tensor) else [each for each in out if isinstance(each, Tensor)]
 
 
 @pytest.fixture(autouse=True)

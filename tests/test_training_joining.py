@@ -1,14 +1,17 @@
 """Rows joined into longer ones: nothing is lost, nothing is said twice, and no end stands in the middle."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from clearhead.errors import ConfigError
+from clearhead.errors import ConfigError, OptionError
 from clearhead.training.data.joining import Joined
 from clearhead.training.data.store import Examples, Ragged
 from clearhead.training.recipe.recipe import read_recipe
+from clearhead.training.runs.prepare import prepare
+from clearhead.training.tasks.tasks import KINDS
 from training_runs import write_recipe
 
 FIRST, END = 1, 2
@@ -61,3 +64,24 @@ def test_only_pairs_are_joined(tmp_path: Path) -> None:
     assert read_recipe(write_recipe(tmp_path / "recipe"), ["data.join=0.3"]).data.join == 0.3
     with pytest.raises(ConfigError, match=r"data\.join joins pairs of sentences, and causal has none"):
         read_recipe("gpt-shakespeare-char", ["data.join=0.3"])
+
+
+@pytest.mark.parametrize(
+    ("overrides", "longest"), [([], 40), (["model.max_positions=16"], 16), (["data.max_length=20"], 20)]
+)
+def test_what_is_joined_fits_the_model(tmp_path: Path, overrides: list[str], longest: int) -> None:
+    task = objective(tmp_path, "data.join=0.9", "training.max_tokens=40", *overrides)
+    assert longest / 2 < max(side.lengths.max() for side in task.examples(0).values()) <= longest
+
+
+def test_a_vocabulary_without_spaces_between_sentences_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match=r"data\.join: with this vocabulary two sentences become"):
+        objective(tmp_path, "data.join=0.5", "vocabulary={kind: character, size: 60}")
+
+
+def objective(folder: Path, *overrides: str) -> Any:
+    """What a small recipe learns from."""
+    path = write_recipe(folder / "recipe")
+    recipe = read_recipe(path, [f"folder={path.parent / 'data'}", "vocabulary={kind: bpe, size: 90}", *overrides])
+    prepared = prepare(recipe, folder / "data", None, lambda _: None)
+    return KINDS[recipe.task].objective(recipe, prepared.train, prepared.dev, prepared.language)

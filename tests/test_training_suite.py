@@ -16,7 +16,7 @@ from clearhead.training.runs.curves import Curve, Point, compare  # noqa: E402
 from clearhead.training.runs.milestones import Milestone, milestones  # noqa: E402
 from clearhead.training.runs.preview import model_size  # noqa: E402
 from clearhead.training.runs.run import Run  # noqa: E402
-from clearhead.training.runs.suite import Line, carry_out, table  # noqa: E402
+from clearhead.training.runs.suite import Line, carry_out, rows_of, table  # noqa: E402
 from terminal import invoke  # noqa: E402
 
 TEXT = "The cat sat on the mat. The dog sat on the log. " * 40
@@ -191,3 +191,12 @@ def test_a_figure_that_there_is_not(tmp_path: Path, recipe: Path) -> None:
 def test_a_suite_that_there_is_not() -> None:
     with pytest.raises(ConfigError, match="there is no suite 'architecture'; name a file, or one of architectures"):
         read_suite("architecture")
+
+
+def test_rows_are_lent_only_where_they_would_be_the_same(tmp_path: Path, recipe: Path) -> None:
+    found = recipes(suite_of(recipe, runs={"a": {}, "b": {"model.max_positions": 12}, "c": {"model.d_ff": 8}}), ())
+    assert rows_of(found["a"]) == rows_of(found["c"]) != rows_of(found["b"])
+    based = [
+        found["a"].model_copy(update={"base": base, "vocabulary": None, "model": None}) for base in ("one", "other")
+    ]
+    assert rows_of(based[0]) != rows_of(based[1]), "each has a vocabulary of its own"

@@ -3,7 +3,7 @@
 B batch, T tokens, C d_model.
 """
 
-from functools import lru_cache
+from functools import cache
 
 import numpy as np
 import torch
@@ -56,7 +56,7 @@ class Embedding(nn.Module):
         return x + added
 
 
-@lru_cache(maxsize=16)
+@cache
 @torch.inference_mode(False)
 def sinusoids(count: int, width: int, device: torch.device, dtype: torch.dtype) -> Tensor:
     """The vectors of the first positions [count, C], sent to a device once."""

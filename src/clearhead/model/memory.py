@@ -17,7 +17,10 @@ Lengths = list[int] | Tensor  # of each row the tokens that count; a tensor [B] 
 
 @dataclass(frozen=True, slots=True)
 class TorchMemory:
-    """Rows padded on the right; `lengths[i]` tokens of row i count."""
+    """Rows padded on the right; `lengths[i]` tokens of row i count.
+
+    Where only the device knows how many, `padding` says so, and `lengths` are those of the tensor.
+    """
 
     padded: Tensor  # [B, S, C]
     lengths: list[int]
@@ -47,7 +50,8 @@ class TorchMemory:
         """The memory of these rows, in this order."""
         index = torch.tensor(rows, dtype=torch.long, device=self.padded.device)
         projected = {path: (keys[index], values[index]) for path, (keys, values) in self.projected.items()}
-        return TorchMemory(self.padded[index], [self.lengths[row] for row in rows], projected)
+        padding = None if self.padding is None else self.padding[index]
+        return TorchMemory(self.padded[index], [self.lengths[row] for row in rows], projected, padding)
 
 
 def beyond(lengths: Lengths, rows: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ needs none. Rotary positions are a pair of tables.
 B batch (1 where all rows agree), T queries, S keys, H heads, D head_dim, C d_model.
 """
 
-from functools import lru_cache
+from functools import cache
 
 import numpy as np
 import torch
@@ -76,7 +76,7 @@ def rotary_tables(config: ModelConfig, positions: Tensor, dtype: torch.dtype) ->
     return cos_sin(positions[:, None], frequencies, rotary_amplitude(config), dtype)
 
 
-@lru_cache(maxsize=64)
+@cache
 @torch.inference_mode(False)
 def frequencies_on(device: torch.device, head_dim: int, base: float, scaling: RotaryScaling | None) -> Tensor:
     """[D / 2], sent to a device once: a copy from the processor is nothing that a recording may hold."""
@@ -106,16 +106,16 @@ class AlibiBias(nn.Module):
 
     def forward(self, positions: Tensor, keys: Tensor, dtype: torch.dtype) -> Tensor:
         """[B, T] and [B, S] -> [B, H, T, S]."""
-        slopes = slopes_on(keys.device, len(self.slopes)).to(dtype)
+        slopes = slopes_on(keys.device, dtype, len(self.slopes))
         distance = (keys[:, None] - positions[..., None]).abs().to(dtype)  # [B, T, S]
         return -slopes[:, None, None] * distance[:, None]
 
 
-@lru_cache(maxsize=64)
+@cache
 @torch.inference_mode(False)
-def slopes_on(device: torch.device, heads: int) -> Tensor:
+def slopes_on(device: torch.device, dtype: torch.dtype, heads: int) -> Tensor:
     """[H], sent to a device once."""
-    return torch.from_numpy(alibi_slopes(heads)).to(device)
+    return torch.from_numpy(alibi_slopes(heads)).to(device=device, dtype=dtype)
 
 
 class RelativeBias(nn.Module):
@@ -128,17 +128,17 @@ class RelativeBias(nn.Module):
 
     def forward(self, positions: Tensor, keys: Tensor, dtype: torch.dtype) -> Tensor:
         """[B, T] and [B, S] -> [B, H, T, S]."""
-        reach = max(positions.shape[1], keys.shape[1])
         c, distance = self.config, keys[:, None] - positions[..., None]  # [B, T, S]
-        buckets = buckets_on(keys.device, reach, not self.causal, c.relative_buckets, c.relative_max_distance)
+        reach = c.relative_max_distance  # farther ones share the last bucket
+        buckets = buckets_on(keys.device, reach, not self.causal, c.relative_buckets)
         bucket = buckets[distance.clamp(-reach, reach) + reach]
         return self.weight[bucket].permute(0, 3, 1, 2).to(dtype)
 
 
-@lru_cache(maxsize=64)
+@cache
 @torch.inference_mode(False)
-def buckets_on(device: torch.device, reach: int, bidirectional: bool, buckets: int, max_distance: int) -> Tensor:
+def buckets_on(device: torch.device, reach: int, bidirectional: bool, buckets: int) -> Tensor:
     """The bucket of each distance from -reach to reach, sent to a device once."""
     distances = np.arange(-reach, reach + 1)
-    found = relative_bucket(distances, bidirectional=bidirectional, buckets=buckets, max_distance=max_distance)
+    found = relative_bucket(distances, bidirectional=bidirectional, buckets=buckets, max_distance=reach)
     return torch.from_numpy(found).to(device)

@@ -85,17 +85,28 @@ def bundle(
         }
         write_json(made / CARD, card)
         check_size(made)
-        if (into / pair).exists():
-            (into / pair).rename(Path(place) / "earlier")
-        made.rename(into / pair)
+        swap(made, into / pair, Path(place) / "earlier")
     return card
+
+
+def swap(made: Path, there: Path, aside: Path) -> None:
+    """Move a folder to its place; what was there before goes aside, and comes back if that fails."""
+    if not there.exists():
+        made.rename(there)
+        return
+    there.rename(aside)
+    try:
+        made.rename(there)
+    except OSError:
+        aside.rename(there)
+        raise
 
 
 def learnt_from(run: Path) -> list[dict[str, Any]]:
     """Name, source, licence and rows of each set that a run learnt from.
 
     Raises:
-        OptionError: one whose licence is not known.
+        OptionError: one of which nothing is known here.
     """
     from clearhead.training.recipe.recipe import read_recipe
 
@@ -106,7 +117,7 @@ def learnt_from(run: Path) -> list[dict[str, Any]]:
             folder = next((part for part in re.split(r"[/\\]", source.where) if part in KNOWN), None)
             if folder is None:
                 raise OptionError(
-                    f"nothing is known of the licence of {source.where}; name the set in KNOWN, {__file__}"
+                    f"nothing is known of {source.where}; name the set, its source and its licence in KNOWN, {__file__}"
                 )
             rows[folder] = rows.get(folder, 0) + counts[source.title]["kept"]
     return [{**KNOWN[folder], "rows": n} for folder, n in rows.items()]

@@ -11,6 +11,7 @@ what is learnt does not depend on how many there are.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from time import perf_counter
 from typing import Protocol, cast
 
@@ -20,13 +21,12 @@ from torch import Tensor, nn
 from clearhead.errors import DivergedError
 from clearhead.model.dropout import Dropout
 from clearhead.model.memory import Lengths
-from clearhead.model.transformer import Transformer
 from clearhead.training.callbacks.callback import Callback
 from clearhead.training.data.loader import Loader, Share
 from clearhead.training.learning.averaging import LastAverage, MovingAverage
 from clearhead.training.learning.loss import Loss, cross_entropy
 from clearhead.training.learning.optimiser import scale_and_clip
-from clearhead.training.learning.recorded import Recorder
+from clearhead.training.learning.recorder import Recorder
 from clearhead.training.learning.schedules import Schedule
 from clearhead.training.objectives.batch import Batch, Objective, dealt
 from clearhead.training.ranks.parallel import Parallel
@@ -56,7 +56,6 @@ class Settings:
     consistency: float = 0.0  # R-Drop's weight; 0: one pass
     consistency_from: int = 0  # the step it begins with
     clip: float | None = 1.0
-    record: bool = False  # on one GPU: a Transformer's passes are recorded by shape
     seed: int = 0  # of what one rank draws and no other does
 
 
@@ -74,7 +73,8 @@ class Progress:
 
 
 class Trainer:
-    """One run. `average` is what follows the weights, if anything does; `parallel`, who computes with whom."""
+    """One run. `average` is what follows the weights, if anything does; `parallel`, who computes with whom; `recorder`,
+    what replays the passes of shapes that come often."""
 
     def __init__(
         self,
@@ -87,6 +87,7 @@ class Trainer:
         average: MovingAverage | LastAverage | None = None,
         callbacks: Sequence[Callback] = (),
         parallel: Parallel | None = None,
+        recorder: Recorder | None = None,
     ) -> None:
         self.model, self.objective, self.optimiser, self.schedule = model, objective, optimiser, schedule
         self.settings, self.average, self.callbacks = settings, average, callbacks
@@ -97,7 +98,7 @@ class Trainer:
         self.parameters = [p for p in model.parameters() if p.requires_grad]
         self.device = self.parameters[0].device
         self.stopped = ""  # why, where a callback ended the run early
-        self.recorder = Recorder(self.there, self.parameters) if self.can_record() else None
+        self.recorder = recorder
         if self.ranks.world > 1:
             self.ranks.seed(settings.seed, 0)
 
@@ -142,7 +143,7 @@ class Trainer:
         batch = self.objective.batch(share.rows, share.epoch).part(share.first, share.ranks)
         passes = batch.twice() if self.consistency else batch
         if self.recorder is not None:
-            return self.recorder.learn(passes, self.device, self.cost), batch.read
+            return self.recorder.learn(passes, partial(self.states, self.settings.dropout), self.cost), batch.read
         with self.parallel.adding(last):
             loss = self.parallel.loss(self.loss, passes.to(self.device), self.settings.dropout)
             loss.objective.backward()
@@ -151,15 +152,15 @@ class Trainer:
     def loss(self, batch: Batch, dropout: Dropout | None) -> Loss:
         """Of one batch; without dropout, as it is evaluated."""
         if dropout is not None:
-            return self.cost(self.there(batch.ids, batch.lengths, batch.target), batch)
+            return self.cost(self.states(dropout, batch.ids, batch.lengths, batch.target), batch)
         model = cast(Trainable, self.model)
         states = model.states(batch.ids, batch.lengths, batch.target)
         return cross_entropy(model.output(scored(states, batch)), batch.labels)
 
-    def there(self, ids: Tensor, lengths: Lengths, target: Tensor | None) -> Tensor:
-        """What a batch's loss reads [B, T, C], on the way to learn from it."""
+    def states(self, dropout: Dropout, ids: Tensor, lengths: Lengths, target: Tensor | None) -> Tensor:
+        """What the loss to learn from reads of a batch [B, T, C]."""
         with self.arithmetic():
-            return cast(Trainable, self.model).states(ids, lengths, target, dropout=self.settings.dropout)
+            return cast(Trainable, self.model).states(ids, lengths, target, dropout=dropout)
 
     def cost(self, states: Tensor, batch: Batch) -> Loss:
         """The loss to learn from of what the model made of a batch."""
@@ -195,11 +196,6 @@ class Trainer:
             self.optimiser.zero_grad(set_to_none=True)
         else:
             self.recorder.forget()
-
-    def can_record(self) -> bool:
-        """Whether passes are to be recorded, and this model's on this device can be."""
-        alone = self.ranks.world == 1 and self.device.type == "cuda"
-        return self.settings.record and alone and isinstance(self.model, Transformer)
 
     @torch.no_grad()
     def evaluate(self) -> float:

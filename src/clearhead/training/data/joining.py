@@ -30,11 +30,12 @@ class Joined:
         self, rows: Callable[[int], Examples], *, share: float, most: int, seed: int, ends: Mapping[str, Ends]
     ) -> None:
         self.rows, self.share, self.most, self.seed, self.ends = rows, share, most, seed, ends
-        self.newest, self.made = -1, rows(0)
+        self.newest = -1
+        self.made: Examples | None = None
 
     def __call__(self, epoch: int) -> Examples:
         """The rows of an epoch."""
-        if epoch != self.newest:
+        if self.made is None or epoch != self.newest:
             self.newest, self.made = epoch, self.joined(self.rows(epoch), epoch)
         return self.made
 
@@ -51,11 +52,12 @@ class Joined:
 def bounded(goes_on: Flags, lengths: Integers, most: int) -> Flags:
     """Which rows [N] go on from the one before them, given which would like to, so that none of the sums of `lengths`
     [N, sides] is above `most`."""
-    found, sums = np.zeros_like(goes_on), np.zeros(lengths.shape[1], dtype=np.int64)
-    for i, (wants, length) in enumerate(zip(goes_on.tolist(), lengths, strict=True)):
-        found[i] = i > 0 and wants and int((sums + length).max()) <= most
-        sums = sums + length if found[i] else length
-    return found
+    found, sums = [], [most] * lengths.shape[1]  # full: the first has none before it
+    for wants, row in zip(goes_on.tolist(), lengths.tolist(), strict=True):
+        more = [a + b for a, b in zip(sums, row, strict=True)]
+        found.append(wants and max(more) <= most)
+        sums = more if found[-1] else row
+    return np.array(found, dtype=bool)
 
 
 def join(side: Ragged, order: Integers, goes_on: Flags, ends: Ends) -> Ragged:

@@ -1,7 +1,6 @@
 """Token ids of a whole data set, in two flat arrays a field: rows one after the other, and where each begins.
 
-Such arrays are files that are mapped, not read: a data set may be larger than memory, and processes share it. A set is
-written once, under the digest of everything it was made of, and is found again by it.
+Such arrays are files that are mapped, not read: a data set may be larger than memory, and processes share it.
 
 N rows, M ids of all rows together.
 """

@@ -55,13 +55,14 @@ def in_torch(
     z: Tensor, bias: Tensor | None, targets: Tensor, cost: Cost, *, gradient: bool, d_bias: Tensor | None
 ) -> tuple[Tensor, Tensor]:
     """The same, targets [N, 1]."""
+    scores = z.to(torch.promote_types(z.dtype, torch.float32))  # fewer bits hold the logits, but not their exponentials
     if bias is not None:
-        z += bias.to(z.dtype)
-    lse = z.logsumexp(-1, keepdim=True)
-    nll = lse - z.gather(1, targets)  # [N, 1]
-    even = lse - z.mean(-1, keepdim=True, dtype=torch.promote_types(z.dtype, torch.float32)) if cost.smoothing else nll
+        scores = scores + bias
+    lse = scores.logsumexp(-1, keepdim=True)
+    nll = lse - scores.gather(1, targets)  # [N, 1]
+    even = lse - scores.mean(-1, keepdim=True) if cost.smoothing else nll
     objective = ((1 - cost.smoothing) * nll + cost.smoothing * even).sum(dtype=torch.float64)
-    logs = z - lse
+    logs = scores - lse
     change = torch.exp(logs)
     if cost.smoothing:
         change -= cost.smoothing / z.shape[-1]

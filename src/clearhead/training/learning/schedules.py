@@ -13,7 +13,8 @@ def inverse_square_root(warmup: int) -> Schedule:
 
 
 def cosine(warmup: int, steps: int, floor: float) -> Schedule:
-    """Linear up, then half a cosine down to `floor` at the last step (Loshchilov and Hutter 2016, 1608.03983)."""
+    """Linear up, then half a cosine down, which would come to `floor` at step `steps` (Loshchilov and Hutter 2016,
+    1608.03983)."""
 
     def factor(step: int) -> float:
         if step < warmup:

@@ -17,7 +17,6 @@ from torch.utils.checkpoint import checkpoint
 from clearhead.errors import ConfigError
 from clearhead.model.block import Block
 from clearhead.model.context import ForwardContext
-from clearhead.model.memory import TorchMemory
 
 Forward = Callable[[Tensor, ForwardContext], Tensor]
 
@@ -50,5 +49,5 @@ def afresh(forward: Forward, x: Tensor, context: ForwardContext) -> Tensor:
     """A block that finds no keys and values of the encoder's output made before, and makes them each time."""
     memory = context.memory
     if memory is not None:
-        context = replace(context, memory=TorchMemory(memory.padded, memory.lengths))
+        context = replace(context, memory=replace(memory, projected={}))
     return forward(x, context)

@@ -35,6 +35,11 @@ class Batch:
         return (self.ids if self.target is None else self.target).shape[1]
 
     @property
+    def full(self) -> bool:
+        """Whether no row of ids has padding."""
+        return min(self.lengths) == self.ids.shape[1]
+
+    @property
     def read(self) -> int:
         """Tokens that the model reads, padding left out."""
         return sum(self.lengths) + (0 if self.target is None else len(self.labels))

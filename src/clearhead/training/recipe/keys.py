@@ -129,7 +129,7 @@ class Training(Strict):
     average: Average = Field(default=Average(), description="Evaluated and exported in place of the last weights.")
     compile: bool = Field(default=False, description="torch.compile the blocks, on a GPU; a processor has kernels.")
     record: bool = Field(
-        default=False, description="On one GPU: record a Transformer's passes by shape of batch, and replay them."
+        default=False, description="One process on a GPU, a Transformer: record passes by shape, and replay them."
     )
     parallel: Literal["ddp", "fsdp"] = Field(
         default="ddp", description="On several processes: a copy of the model on each, or a part of every weight."

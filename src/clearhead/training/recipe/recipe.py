@@ -60,6 +60,9 @@ class Recipe(Strict):
             raise ValueError("lora changes a loaded model; give base")
         if self.task == "parsing" and self.data.resegment:
             raise ValueError("data.resegment cuts words anew, and a tree spells each in one way; leave it out")
+        t = self.training
+        if t.record and (t.compile or t.recompute):
+            raise ValueError("training.record records what compile and recompute change; give one of the three")
         if self.data.join and self.task != "translation":
             raise ValueError(f"data.join joins pairs of sentences, and {self.task} has none; leave it out")
         if self.evaluation.dev_scores and self.task != "translation":

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from clearhead.model.dropout import Dropout
+from clearhead.model.transformer import Transformer
 from clearhead.training.callbacks.bar import Bar
 from clearhead.training.callbacks.callback import Callback
 from clearhead.training.callbacks.evaluation import Evaluate
@@ -18,6 +19,7 @@ from clearhead.training.callbacks.saving import Save
 from clearhead.training.callbacks.tensorboard import TensorBoard
 from clearhead.training.learning.averaging import LastAverage, MovingAverage
 from clearhead.training.learning.optimiser import Adam, build_optimiser
+from clearhead.training.learning.recorder import Recorder
 from clearhead.training.learning.schedules import Schedule, constant, cosine, inverse_square_root, warmup_stable_decay
 from clearhead.training.models import flops
 from clearhead.training.models.bases import Base, fine_tunable
@@ -57,6 +59,7 @@ def build_trainer(recipe: Recipe, model: nn.Module, prepared: Prepared, ranks: R
     t = recipe.training
     adapt_blocks(model, next(model.parameters()).device, compiled=t.compile, recompute=t.recompute)
     parallel = spread(model, t.parallel, ranks)
+    learning = [p for p in model.parameters() if p.requires_grad]
     return Trainer(
         model,
         KINDS[recipe.task].objective(recipe, prepared.train, prepared.dev, prepared.language),
@@ -65,7 +68,14 @@ def build_trainer(recipe: Recipe, model: nn.Module, prepared: Prepared, ranks: R
         settings(recipe),
         average=build_average(t.average, model),
         parallel=parallel,
+        recorder=Recorder(learning) if can_record(recipe, model, ranks) else None,
     )
+
+
+def can_record(recipe: Recipe, model: nn.Module, ranks: Ranks) -> bool:
+    """Whether a model's passes are to be recorded, and can be: a Transformer's, by one process on its GPU."""
+    device = next(model.parameters()).device
+    return recipe.training.record and isinstance(model, Transformer) and device.type == "cuda" and ranks.world == 1
 
 
 def dev_scores(recipe: Recipe, prepared: Prepared, base: Base | None) -> DevScores | None:
@@ -129,7 +139,6 @@ def settings(recipe: Recipe) -> Settings:
         consistency=t.consistency,
         consistency_from=t.consistency_from,
         clip=t.clip,
-        record=t.record and not (t.compile or t.recompute),
         seed=recipe.seed,
     )
 

@@ -102,6 +102,8 @@ def carry_out(recipe: Recipe, run: Run, ranks: Ranks) -> dict[str, Any]:
     prepared = prepared_by_one(recipe, run, ranks, base)
     model = build_model(recipe, prepared, base).to(device)
     trainer = build_trainer(recipe, model, prepared, ranks)
+    if recipe.training.record and trainer.recorder is None:
+        run.say("training.record: nothing is recorded, for that takes a Transformer and one process on a GPU")
     scores = dev_scores(recipe, prepared, base)
     trainer.callbacks = watchers(
         recipe, trainer, run.folder, run.say, scores=scores, tensorboard=run.tensorboard, console=run.console

@@ -72,15 +72,19 @@ def finished(recipe: Recipe, place: Path) -> dict[str, Any] | None:
 
 def lend(recipe: Recipe, place: Path, known: Sequence[tuple[Recipe, Path]]) -> None:
     """Let a run begin with the rows of an earlier one, where the same data is cut by the same vocabulary."""
-    rows = KINDS[recipe.task].rows
     for other, there in known:
-        same = (other.data, other.vocabulary, KINDS[other.task].rows) == (recipe.data, recipe.vocabulary, rows)
-        if same and (there / DATA).is_dir() and not (place / DATA).exists():
+        if rows_of(other) == rows_of(recipe) and (there / DATA).is_dir() and not (place / DATA).exists():
             place.mkdir(parents=True, exist_ok=True)
             settle(place, recipe, resume=True)
             with new_folder(place / DATA) as draft:
                 shutil.copytree(there / DATA, draft, copy_function=linked, dirs_exist_ok=True)
             return
+
+
+def rows_of(recipe: Recipe) -> tuple[object, ...]:
+    """All that decides a run's rows: its data, what cuts it into ids, and how many of them a model reads."""
+    window = None if recipe.model is None else recipe.model.max_positions
+    return recipe.data, recipe.vocabulary, recipe.base, window, KINDS[recipe.task].rows
 
 
 def linked(source: str, target: str) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from clearhead.config import SpecialTokens
-from clearhead.errors import ConfigError, DataError
+from clearhead.errors import ConfigError, DataError, OptionError
 from clearhead.text.chat_template import Message, encode_chat
 from clearhead.text.tokenizer import Tokenizer
 from clearhead.training.data.joining import Ends, Joined
@@ -183,9 +183,24 @@ def of_epoch(recipe: Recipe, train: Examples, language: Language) -> Callable[[i
     cut = resegmented(recipe, train, language) if recipe.data.resegment else None
     if not recipe.data.join:
         return cut
-    most = min(recipe.data.max_length, recipe.training.max_tokens)
+    check_joining(train, language)
+    most = min(recipe.data.max_length, recipe.training.max_tokens, language.window or recipe.data.max_length)
     rows = (lambda _: train) if cut is None else cut
     return Joined(rows, share=recipe.data.join, most=most, seed=recipe.seed, ends=ends(language))
+
+
+def check_joining(train: Examples, language: Language) -> None:
+    """Refuse a vocabulary in which one sentence behind another is no longer two: where no space would be between them.
+
+    Raises:
+        OptionError: so it is.
+    """
+    row = train["target"][0].tolist()[:-1]
+    one, two = language.tokenizer.decode(row), language.tokenizer.decode([*row, *row])
+    if two != f"{one} {one}":
+        raise OptionError(
+            f"data.join: with this vocabulary two sentences become {two!r}; choose vocabulary.kind bpe or unigram"
+        )
 
 
 def resegmented(recipe: Recipe, train: Examples, language: Language) -> Resegmented:
