@@ -1,6 +1,7 @@
 """The structure, held by tests: imports go downward, torch stays on its floor, names are public on purpose."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 import clearhead
 
 SOURCE = Path(clearhead.__file__).parent
+DOCS = Path(__file__).parents[1] / "docs"
 FLOORS = {
     "config": 0,
     "errors": 0,
@@ -134,3 +136,11 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
     heavy = "torch,numpy,fastapi,uvicorn,typer,rich,tokenizers,huggingface_hub,transformers,gguf"
     done = subprocess.run([sys.executable, "-c", code, heavy], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("page", ["structure.md", "training.md", "scale.md"])
+def test_what_pages_name_is_there(page: str) -> None:
+    """A folder or a file of the package, named by its path from there: `training/trainer.py`."""
+    text = (DOCS / page).read_text(encoding="utf-8")
+    named = re.findall(r"(?<![\w/])((?:model|training|recurrent|trees|tasks)/[a-z_/]+(?:\.py)?)", text)
+    assert [path for path in named if not ((SOURCE / path).exists() or (SOURCE / f"{path}.py").exists())] == []
