@@ -31,12 +31,12 @@ class Fixed:
         """One of them."""
         source, text = self.shape.batch(int(rows[0]))
         read, said = torch.from_numpy(text[:, :-1].copy()), torch.from_numpy(text[:, 1:].copy())
-        scored = torch.ones(said.shape, dtype=torch.bool)
+        places = torch.arange(said.numel())
         if source is None:
-            return Batch(ids=read, lengths=[read.shape[1]] * len(read), scored=scored, labels=said.flatten())
+            return Batch(ids=read, lengths=[read.shape[1]] * len(read), places=places, labels=said.flatten())
         lengths = [source.shape[1]] * len(source)
         ids = torch.from_numpy(source)
-        return Batch(ids=ids, lengths=lengths, target=read, scored=scored, labels=said.flatten())
+        return Batch(ids=ids, lengths=lengths, target=read, places=places, labels=said.flatten())
 
     def held_out(self) -> list[Batch]:
         """None."""
