@@ -120,6 +120,7 @@ def figure(curves: Sequence[Curve], title: str = "") -> "Figure":
     """
     try:
         from matplotlib.figure import Figure
+        from matplotlib.ticker import EngFormatter, MaxNLocator
     except ImportError:
         raise MissingDependencyError(
             "drawing needs matplotlib; install it with: pip install 'clearhead[lens]'"
@@ -132,6 +133,9 @@ def figure(curves: Sequence[Curve], title: str = "") -> "Figure":
         for row, name in enumerate(scores, 1):
             draw_scores(places[row][column], curves, key, name)
         places[-1][column].set_xlabel(AXES[key])
+        for place in places[:, column]:  # 10k, 15M: figures of five digits run into each other
+            place.xaxis.set_major_locator(MaxNLocator(6))
+            place.xaxis.set_major_formatter(EngFormatter(sep=""))
     for row, name in enumerate(["loss, nats per token", *(f"{name} on dev" for name in scores)]):
         places[row][0].set_ylabel(name)
     for text in places[0][-1].legend(fontsize=8).get_texts():
