@@ -205,3 +205,15 @@ def test_what_a_recipe_never_needs_is_refused(text: str, said: str) -> None:
     with pytest.raises(yaml.YAMLError) as caught:
         parse(text)
     assert said in explain(caught.value) and "\n" not in explain(caught.value)
+
+
+def test_a_window_is_no_longer_than_what_a_model_reads() -> None:
+    with pytest.raises(ConfigError, match=r"training\.context is 128, and the model reads model\.max_positions = 64"):
+        read_recipe("gpt-shakespeare-char", ["training.context=128"])
+
+
+def test_what_is_expected_is_expected_of_the_recipe_as_it_is() -> None:
+    assert read_recipe("gpt-shakespeare-char", ["folder=x", "saving.every=7", "training.record=true"]).expect
+    assert not read_recipe("gpt-shakespeare-char", ["training.steps=3"]).expect
+    own = read_recipe("gpt-shakespeare-char", ["training.steps=3", "expect=[{what: dev_nll, high: 9}]"]).expect
+    assert own[0].high == 9

@@ -82,7 +82,7 @@ def train(
     A run that was stopped or killed at any moment goes on with --resume as if it had not been; Ctrl-C finishes the
     step and saves. With torchrun in front, several processes train one model.
 
-    Example: clearhead train gpt-shakespeare-char --data data/tinyshakespeare training.steps=500
+    Example: clearhead train gpt-shakespeare-char --data data training.steps=500
     """
     from clearhead.cli import training as t
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from clearhead.cli.screen import columns, messages, note, show_lines
-from clearhead.errors import MissingDependencyError, OptionError, StoppedError
+from clearhead.errors import ConfigError, MissingDependencyError, OptionError, StoppedError
 
 if TYPE_CHECKING:
     from clearhead.training.recipe.recipe import Recipe
@@ -151,7 +151,10 @@ def dry_run(job: Job, *, json: bool) -> None:
 
     recipe = job.recipe()
     folder = job.folder(recipe)
-    goes_on = fits(folder, recipe, resume=job.resume)
+    try:
+        goes_on, taken = fits(folder, recipe, resume=job.resume), ""
+    except ConfigError as e:  # which is for the run itself to refuse
+        goes_on, taken = False, f"; but {e}"
     found = list(heads(recipe, HEAD))
     can_score(recipe)
     labels = {label for head in found for record in head.records for label in record.get("labels", ())}
@@ -163,7 +166,7 @@ def dry_run(job: Job, *, json: bool) -> None:
         return
     rows = [[head.side, head.source, said(head.records[0])] for head in found]
     rows.append(["model", *sized(recipe, size)])
-    plan = f"{recipe.training.steps:,} steps into {folder}" + (", going on" if goes_on else "")
+    plan = f"{recipe.training.steps:,} steps into {folder}" + (", going on" if goes_on else "") + taken
     show_lines([*resolved(recipe).splitlines(), "", *(f"# {line}" for line in columns([*rows, ["run", plan, ""]]))])
 
 

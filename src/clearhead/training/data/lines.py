@@ -85,7 +85,7 @@ def opened(path: Path, report: Report) -> Iterator[tuple[BinaryIO, list[bool]]]:
 def unreadable(path: Path, error: OSError) -> DataError:
     """An error about a file that cannot be read."""
     if isinstance(error, FileNotFoundError):
-        return DataError(f"{path}: there is no such file; name one that exists, or fetch it first")
+        return DataError(f"{path}: there is no such file; say with --data where the data lies, or fetch it first")
     return DataError(f"{path} cannot be read: {error.strerror or error}")
 
 

@@ -26,12 +26,11 @@ from clearhead.text.tokenizer import Tokenizer
 from clearhead.training.models.heads import for_task
 from clearhead.training.models.initial import draw
 from clearhead.training.models.lora import add_lora
-from clearhead.training.recipe.recipe import Recipe
+from clearhead.training.recipe.recipe import WINDOWED, Recipe
 from clearhead.training.tasks.tasks import Language
 from clearhead.training.tasks.treebanks import SCHEME, read_scheme
 
 Weights = Iterator[tuple[str, NDArray[np.float32]]]
-WINDOWED = ("causal", "masked", "spans")  # tasks over one long text, cut into windows of training.context
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -5,7 +5,8 @@ Bengio 2010, equation 16). Where norms come first, every sublayer adds to a sum 
 writes to it begins smaller, by the root of how many do (Radford et al. 2019, section 2.3). Where norms come after the
 sum, a sublayer that says as much as what it is added to hides it, and the first thousand steps go into unlearning that:
 what a sublayer passes on begins smaller (Wang et al. 2022, 2203.00555, section 3.2, the decoder's factor). Vectors of
-tokens begin with length 1 where the embedding scales them up by sqrt(d_model), elsewhere small (Devlin et al. 2018).
+tokens begin with length 1 where the embedding scales them up by sqrt(d_model), elsewhere small (Devlin et al. 2018);
+where logits are scaled down by as much, with components of size 1 (Chowdhery et al. 2022, 2204.02311, section 5).
 """
 
 import math
@@ -37,7 +38,7 @@ def draw(name: str, values: Tensor, config: ModelConfig) -> None:
     elif values.dim() < 2:
         values.fill_(1.0)
     elif name.startswith("embed.") or name == "head.projection.weight":
-        values.normal_(std=config.d_model**-0.5 if config.embedding_scale != 1 else SMALL)
+        values.normal_(std=length(config))
     elif "position_bias" in name:
         values.normal_(std=SMALL)
     else:
@@ -47,3 +48,10 @@ def draw(name: str, values: Tensor, config: ModelConfig) -> None:
             values /= math.sqrt(2 * deepest)
         if config.norm_placement == "post" and name.endswith(PASSING):
             values *= (12 * deepest) ** -0.25
+
+
+def length(config: ModelConfig) -> float:
+    """The size of a component of a token's vector, which is its row of the head as well where the two are tied."""
+    if config.embedding_scale != 1:
+        return config.d_model**-0.5
+    return SMALL if config.logit_scale == 1 else 1.0

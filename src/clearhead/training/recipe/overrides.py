@@ -9,8 +9,8 @@ from clearhead.errors import ConfigError
 from clearhead.training.recipe.yaml12 import explain, parse
 
 
-def overriding(raw: dict[str, Any], override: str) -> None:
-    """Set one key of a recipe as it was read; the value is read as YAML.
+def overriding(raw: dict[str, Any], override: str) -> str:
+    """Set one key of a recipe as it was read, and give its path; the value is read as YAML.
 
     Raises:
         ConfigError: no KEY=VALUE, a value that is no YAML, or a key below something that has none.
@@ -22,6 +22,7 @@ def overriding(raw: dict[str, Any], override: str) -> None:
         put(raw, path, parse(text))
     except yaml.YAMLError as e:
         raise ConfigError(f"{path}: {text!r} is no YAML ({explain(e)}); put it in quotes") from None
+    return path
 
 
 def put(raw: dict[str, Any], path: str, value: Any) -> None:

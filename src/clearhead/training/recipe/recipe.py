@@ -25,6 +25,9 @@ from clearhead.training.recipe.yaml12 import explain, parse
 Task = Literal["translation", "causal", "masked", "spans", "labels", "instruct", "parsing"]
 TWO_TEXTS = ("translation", "parsing", "spans")  # tasks in which one text is read and another is said
 
+WINDOWED = ("causal", "masked", "spans")  # tasks over one long text, cut into windows of training.context
+HOW = tuple(f"training.{key}" for key in ("parallel", "recompute", "compile", "record"))
+
 
 class Recipe(Strict):
     """A training run."""
@@ -50,6 +53,25 @@ class Recipe(Strict):
     )
 
     @model_validator(mode="after")
+    def possible(self) -> "Recipe":
+        """Keys that one task has and another has not, or that exclude each other."""
+        if self.task == "parsing" and self.data.resegment:
+            raise ValueError("data.resegment cuts words anew, and a tree spells each in one way; leave it out")
+        t = self.training
+        if self.model is not None and self.task in WINDOWED and t.context > self.model.max_positions:
+            raise ValueError(
+                f"training.context is {t.context}, and the model reads model.max_positions = "
+                f"{self.model.max_positions} tokens; raise that, or lower context"
+            )
+        if t.record and (t.compile or t.recompute):
+            raise ValueError("training.record records what compile and recompute change; give one of the three")
+        if self.data.join and self.task != "translation":
+            raise ValueError(f"data.join joins pairs of sentences, and {self.task} has none; leave it out")
+        if self.evaluation.dev_scores and self.task != "translation":
+            raise ValueError(f"evaluation.dev_scores are of translations; remove them, for the task is {self.task}")
+        return self
+
+    @model_validator(mode="after")
     def agreed(self) -> "Recipe":
         """Either a new model with a vocabulary, or one to start from; and scores that there are."""
         if (self.base is None) == (self.model is None):
@@ -58,15 +80,6 @@ class Recipe(Strict):
             raise ValueError("vocabulary is missing; a new model needs one")
         if self.lora is not None and self.base is None:
             raise ValueError("lora changes a loaded model; give base")
-        if self.task == "parsing" and self.data.resegment:
-            raise ValueError("data.resegment cuts words anew, and a tree spells each in one way; leave it out")
-        t = self.training
-        if t.record and (t.compile or t.recompute):
-            raise ValueError("training.record records what compile and recompute change; give one of the three")
-        if self.data.join and self.task != "translation":
-            raise ValueError(f"data.join joins pairs of sentences, and {self.task} has none; leave it out")
-        if self.evaluation.dev_scores and self.task != "translation":
-            raise ValueError(f"evaluation.dev_scores are of translations; remove them, for the task is {self.task}")
         for key in ("scores", "dev_scores"):
             try:
                 check_scores(getattr(self.evaluation, key), self.task)
@@ -145,10 +158,18 @@ def shortened(raw: Mapping[str, Any], recipe: str | Path) -> dict[str, Any]:
 
 
 def overridden(raw: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
-    """The same keys with some set from outside."""
-    for override in overrides:
-        overriding(raw, override)
+    """The same keys with some set from outside; where they decide what is learnt, what the recipe expects is no longer
+    to be expected."""
+    given = raw.pop("expect", None)
+    paths = [overriding(raw, override) for override in overrides]
+    if given is not None and "expect" not in raw and not any(map(decides, paths)):
+        raw["expect"] = given
     return raw
+
+
+def decides(path: str) -> bool:
+    """Whether a key decides what is learnt, and not only where, how fast or for whom."""
+    return path.partition(".")[0] in ("data", "vocabulary", "model", "training", "lora", "seed") and path not in HOW
 
 
 def copied(value: Any) -> Any:
