@@ -131,3 +131,15 @@ def test_a_tilde_is_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("USERPROFILE", str(tmp_path))
     (tmp_path / "model").mkdir()
     assert parse("~/model", CATALOGUE) == tmp_path / "model"
+
+
+def test_a_path_of_several_folders_is_no_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UnknownModelError, match="there is no file or folder 'runs/mine/model'"):
+        parse("runs/mine/model", {})
+    (tmp_path / "runs" / "mine").mkdir(parents=True)
+    (tmp_path / "runs" / "mine" / "recipe.yaml").touch()
+    with pytest.raises(
+        UnknownModelError, match="runs/mine is a run without a model yet; clearhead train runs/mine --resume"
+    ):
+        parse("runs/mine/model", {})

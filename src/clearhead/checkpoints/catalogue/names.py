@@ -23,6 +23,7 @@ HUB_ID = re.compile(
 DEVICE = re.compile(r"(?:con|prn|aux|nul|com[0-9]|lpt[0-9])(?:\..*)?", re.IGNORECASE)  # Windows opens these anywhere
 PATH_LIKE = re.compile(r"/|\.{1,2}(?:/|$)|~|[A-Za-z]:[\\/]|.*\\")
 MODEL_FILE = re.compile(r".*\.(?:gguf|safetensors|argosmodel|bin|pt|pth|npz|onnx|json)", re.IGNORECASE)
+RUN = "recipe.yaml"  # what `clearhead train` keeps in the folder of a run
 LISTING = "`clearhead models` lists those with a name; any other is given as owner/name on Hugging Face, or as a path"
 
 
@@ -69,7 +70,7 @@ def parse(request: str | Path, catalogue: Mapping[str, Entry]) -> Path | Entry |
             revision=hub["revision"],
             file=hub["inner"][1:] if hub["inner"] else hub["file"],
         )
-    if MODEL_FILE.fullmatch(request):
+    if MODEL_FILE.fullmatch(request) or request.count("/") > 1:  # which no name has
         return existing(Path(request))
     raise UnknownModelError(f"no model is called {shown(request)}{near(request, catalogue)}; {LISTING}")
 
@@ -85,6 +86,10 @@ def existing(path: Path) -> Path:
     except (RuntimeError, ValueError):  # ValueError: a NUL character
         raise UnknownModelError(f"{shown(str(path))}: there is no such home folder; give the path in full") from None
     if not exists(path):
+        if exists(path.parent / RUN):
+            raise UnknownModelError(
+                f"{path.parent} is a run without a model yet; clearhead train {path.parent} --resume"
+            )
         raise UnknownModelError(f"there is no file or folder {shown(str(path))}; check the path; {LISTING}")
     return path
 
