@@ -58,17 +58,17 @@ class Recipe(Strict):
         if self.task == "parsing" and self.data.resegment:
             raise ValueError("data.resegment cuts words anew, and a tree spells each in one way; leave it out")
         t = self.training
-        if self.model is not None and self.task in WINDOWED and t.context > self.model.max_positions:
-            raise ValueError(
-                f"training.context is {t.context}, and the model reads model.max_positions = "
-                f"{self.model.max_positions} tokens; raise that, or lower context"
-            )
         if t.record and (t.compile or t.recompute):
             raise ValueError("training.record records what compile and recompute change; give one of the three")
         if self.data.join and self.task != "translation":
             raise ValueError(f"data.join joins pairs of sentences, and {self.task} has none; leave it out")
         if self.evaluation.dev_scores and self.task != "translation":
             raise ValueError(f"evaluation.dev_scores are of translations; remove them, for the task is {self.task}")
+        if self.model is not None and self.task in WINDOWED and t.context > self.model.max_positions:
+            raise ValueError(
+                f"training.context is {t.context}, and the model reads model.max_positions = "
+                f"{self.model.max_positions} tokens; raise that, or lower context"
+            )
         return self
 
     @model_validator(mode="after")
