@@ -217,3 +217,4 @@ def test_what_is_expected_is_expected_of_the_recipe_as_it_is() -> None:
     assert not read_recipe("gpt-shakespeare-char", ["training.steps=3"]).expect
     own = read_recipe("gpt-shakespeare-char", ["training.steps=3", "expect=[{what: dev_nll, high: 9}]"]).expect
     assert own[0].high == 9
+    assert read_recipe("gpt-shakespeare-char", ["expect.0.high=9"]).expect[0].high == 9

@@ -26,6 +26,7 @@ Task = Literal["translation", "causal", "masked", "spans", "labels", "instruct",
 TWO_TEXTS = ("translation", "parsing", "spans")  # tasks in which one text is read and another is said
 
 WINDOWED = ("causal", "masked", "spans")  # tasks over one long text, cut into windows of training.context
+DECIDING = ("task", "base", "lora", "data", "vocabulary", "model", "training", "seed")
 HOW = tuple(f"training.{key}" for key in ("parallel", "recompute", "compile", "record"))
 
 
@@ -160,16 +161,15 @@ def shortened(raw: Mapping[str, Any], recipe: str | Path) -> dict[str, Any]:
 def overridden(raw: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
     """The same keys with some set from outside; where they decide what is learnt, what the recipe expects is no longer
     to be expected."""
-    given = raw.pop("expect", None)
     paths = [overriding(raw, override) for override in overrides]
-    if given is not None and "expect" not in raw and not any(map(decides, paths)):
-        raw["expect"] = given
+    if any(map(decides, paths)) and not any(path.partition(".")[0] == "expect" for path in paths):
+        raw.pop("expect", None)
     return raw
 
 
 def decides(path: str) -> bool:
     """Whether a key decides what is learnt, and not only where, how fast or for whom."""
-    return path.partition(".")[0] in ("data", "vocabulary", "model", "training", "lora", "seed") and path not in HOW
+    return path.partition(".")[0] in DECIDING and path not in HOW
 
 
 def copied(value: Any) -> Any:
