@@ -8,7 +8,7 @@ import yaml
 from pydantic import BaseModel
 
 from clearhead.errors import ConfigError
-from clearhead.training.recipe.complaints import groups
+from clearhead.training.recipe.complaints import below
 from clearhead.training.recipe.recipe import Recipe, bundled, read_recipe, source_of
 from clearhead.training.recipe.yaml12 import explain, parse
 from clearhead.training.runs.preview import model_size
@@ -43,6 +43,26 @@ def test_a_bundled_recipe_explains_itself(name: str) -> None:
     text = source_of(name)
     assert text.startswith("# ") and max(map(len, text.splitlines())) <= 130
     assert "{folder}" in text
+    assert not unexplained(text)
+
+
+def unexplained(text: str) -> list[str]:
+    """Keys of a recipe without a comment, behind their first use or right above it."""
+    seen = {"name", "about"}
+    bare = []
+    above = ""
+    for line in text.partition("\nshort:")[0].splitlines():
+        key, colon, _ = line.strip(" -").partition(":")
+        if colon and key.isidentifier() and key not in seen:
+            seen.add(key)
+            if "#" not in line + above[:1]:
+                bare.append(line)
+        above = line
+    return bare
+
+
+def test_a_key_without_a_comment_is_found() -> None:
+    assert unexplained("# head\nname: x\nseed: 1\n# so many\nsteps: 2\ntask: a  # b\nshort:\n  lr: 1") == ["seed: 1"]
 
 
 @pytest.mark.parametrize("name", bundled())
@@ -60,8 +80,8 @@ def test_yaml_of_another_reader_gives_the_same_recipe(name: str) -> None:
 
 
 def every_group(model: type[BaseModel]) -> set[type[BaseModel]]:
-    below = [kind for field in model.model_fields.values() for kind in groups(field.annotation)]
-    return {model}.union(*map(every_group, below))
+    kinds = [kind for field in model.model_fields.values() for _, kind in below(field.annotation)]
+    return {model}.union(*map(every_group, kinds))
 
 
 def test_every_key_of_every_group_is_explained() -> None:
@@ -75,7 +95,9 @@ def test_every_key_of_every_group_is_explained() -> None:
 @pytest.mark.parametrize(
     ("override", "said"),
     [
-        ("training.stepz=3", "training.stepz: there is no such key; did you mean 'steps'?"),
+        ("training.stepz=3", "training.stepz: there is no such key; did you mean 'training.steps'?"),
+        ("lr=3", "lr: there is no such key; did you mean 'training.lr'?"),
+        ("data.train.source=3", "data.train.source: there is no such key; did you mean 'data.train.sources'?"),
         ("training.steps=many", "training.steps: must be a valid integer, not 'many'"),
         ("training.steps=0", "training.steps: must be greater than or equal to 1, not 0"),
         ("training.lr=.inf", "training.lr: must be a finite number, not inf"),
@@ -84,7 +106,7 @@ def test_every_key_of_every_group_is_explained() -> None:
         ("task=sing", "task: must be 'translation', 'causal'"),
         ("model.n_layers=1.5", "model.n_layers: must be a valid integer, not 1.5"),
         ("model.architecture=null", "model.architecture: must be 'transformer'"),
-        ("data.train.sources.0.sauce=3", "data.train.sources.0.sauce: there is no such key; did you mean 'source'?"),
+        ("data.train.sources.0.sauce=3", "data.train.sources.0.sauce: there is no such key; did you mean 'data.train.sources.0.source'?"),
         ("data.train.sources.0.kind=pdf", "data.train.sources.0.kind: must be one of 'parallel', "),
         ("data.train.sources.0.limit=0", "data.train.sources.0.limit: must be greater than or equal to 1, not 0"),
         ("data.train.sources=[]", "data.train.sources: "),

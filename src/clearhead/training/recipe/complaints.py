@@ -1,13 +1,14 @@
 """What is wrong with a recipe, in one line that names the key and the value."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, get_origin
 
 from pydantic import BaseModel, ValidationError
 
 SUBJECT = re.compile(r"^\w+ should ")  # "Input should be a valid integer", as pydantic says it
+LIKELY = 0.7  # how alike a wrong key and the one that is suggested must be, at least
 LONGEST = 60  # characters of a value that are shown
 
 
@@ -18,7 +19,7 @@ def explained(error: ValidationError, raw: Mapping[str, Any], root: type[BaseMod
     others = {tuple(found) for e in rest if not startswith(path, found := real_path(e["loc"], raw))}
     if first["type"].startswith("union_tag"):
         path.append("kind")
-    text = complaint(first) if first["type"] != "extra_forbidden" else f"there is no such key{near(path, root)}"
+    text = complaint(first) if first["type"] != "extra_forbidden" else f"there is no such key{near(path, root, raw)}"
     more = f" (and {len(others)} more)" if others else ""
     return f"{'.'.join(map(str, path)) or 'the recipe'}: {text}{more}"
 
@@ -53,26 +54,38 @@ def real_path(location: tuple[int | str, ...], raw: Any) -> list[int | str]:
     return path
 
 
-def near(path: list[int | str], root: type[BaseModel]) -> str:
-    """A key that may have been meant, among all of all groups."""
-    known = sorted(keys(root))
-    matches = get_close_matches(str(path[-1]), known, n=1)
-    return f"; did you mean {matches[0]!r}?" if matches else ""
+def near(path: list[int | str], root: type[BaseModel], raw: Mapping[str, Any]) -> str:
+    """A key that may have been meant, with its path: of those of a like name the one that lies nearest, rather in a
+    group that the recipe has."""
+    wrong = list(map(str, path))
+    paths = dict.fromkeys(keys(root))
+    names = get_close_matches(wrong[-1], {found[-1] for found in paths}, cutoff=LIKELY)
+    meant = [found for found in paths if found[-1] in names]
+    nearest = max(meant, key=lambda f: (shared(f, wrong), f[0] in raw, -len(f), -names.index(f[-1])), default=())
+    return f"; did you mean {'.'.join(nearest)!r}?" if nearest else ""
 
 
-def keys(model: type[BaseModel]) -> set[str]:
-    """The names of a group's keys and of those below it."""
-    found: set[str] = set()
+def shared(one: Sequence[str], other: Sequence[str]) -> int:
+    """How many keys two paths begin with alike."""
+    return next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
+
+
+def keys(model: type[BaseModel], before: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """The paths of a group's keys, and of those below it."""
     for name, field in model.model_fields.items():
-        found |= {name, *(key for kind in groups(field.annotation) for key in keys(kind))}
-    return found
+        yield (*before, name)
+        for between, group in below(field.annotation):
+            yield from keys(group, (*before, name, *between))
 
 
-def groups(annotation: Any) -> list[type[BaseModel]]:
-    """The groups of keys that an annotation names, however deep."""
+def below(annotation: Any, between: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], type[BaseModel]]]:
+    """The groups of keys that an annotation names, however deep, and what a path has between: the number of a list's
+    item, or a name that one may choose."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [annotation]
-    return [group for part in getattr(annotation, "__args__", ()) for group in groups(part)]
+        yield between, annotation
+    step = {list: ("0",), tuple: ("0",), dict: ("NAME",)}.get(get_origin(annotation), ())
+    for part in getattr(annotation, "__args__", ()):
+        yield from below(part, (*between, *step))
 
 
 def shown(value: Any) -> str:
