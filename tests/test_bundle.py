@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+import tomllib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -187,5 +188,9 @@ def test_it_is_one_command(run: Path, here: Path) -> None:
     command = [sys.executable, "-m", "clearhead.tasks.bundle", run, "--pair", "en-de", "--into", here]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert json.loads(done.stdout)["pair"] == ["en", "de"] and translators.pairs() == [("en", "de")]
+    pinned = tomllib.loads(done.stderr.partition(":\n")[2])["model"]["file"]
+    assert {file["path"]: file["size"] for file in pinned} == {
+        path.name: path.stat().st_size for path in (here / "en-de").iterdir()
+    }
     wrong = subprocess.run([*command[:3], here, *command[4:]], capture_output=True, text=True, check=False)
     assert wrong.returncode == 2 and wrong.stderr.startswith("bundle: error: ") and wrong.stderr.count("\n") == 1

@@ -2,17 +2,22 @@
 
 import os
 import re
+import shutil
 from pathlib import Path
 
 import pytest
 
-from clearhead.checkpoints.catalogue import DEFAULT_MODEL, list_models, pull, resolve, verify_files
-from clearhead.checkpoints.catalogue.entries import Archive, Entry, HubSource, PypiSource, entries
+from clearhead.checkpoints.catalogue import DEFAULT_MODEL, list_models, pull, remove, resolve, verify_files
+from clearhead.checkpoints.catalogue.entries import Archive, Entry, HubSource, PackageSource, PypiSource, entries
 from clearhead.checkpoints.catalogue.hashing import sha256_of
 from clearhead.checkpoints.catalogue.manifest import MANIFEST, is_inside
 from clearhead.checkpoints.catalogue.names import HubName, parse
 from clearhead.checkpoints.catalogue.progress import Silent
+from clearhead.checkpoints.opening import open_checkpoint
+from clearhead.errors import DownloadError, UnknownModelError
 from clearhead.families import families
+from clearhead.families.layout import count, layout
+from clearhead.tasks import translators
 
 SHA256 = re.compile(r"[0-9a-f]{64}")
 ALL = list(entries().values())
@@ -51,6 +56,9 @@ def test_an_entry_pins_every_file_and_each_source_gives_all_of_them(entry: Entry
         if isinstance(source, HubSource):
             assert isinstance(parse(f"{source.repo}@{source.revision}", {}), HubName)
             continue
+        if isinstance(source, PackageSource):
+            assert {path.name for path in source.folder.iterdir()} == set(paths)
+            continue
         members = [member for archive in source.archives for member in archive.members]
         for file in entry.files:
             pieces = [member for member in members if member.file == file.path]
@@ -80,6 +88,45 @@ def test_the_pinned_hash_is_that_of_the_real_file(data: Path) -> None:
     (file,) = entries()["opus-mt-zh-en"].files
     path = data / "opus-mt-zh-en.argosmodel"
     assert (path.stat().st_size, sha256_of(path, Silent())) == (file.size, file.sha256)
+
+
+@pytest.mark.parametrize("pair", ["en-de", "en-fr"])
+def test_a_translator_comes_along_whole_and_needs_no_network(
+    pair: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After `python -m clearhead.tasks.bundle`, sizes and hashes of the catalogue are to be brought up to date."""
+    monkeypatch.setenv("CLEARHEAD_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    name = f"everyday-{pair}"
+    assert [(check.path.name, check.found) for check in verify_files(name)] == [
+        (file.path, file.sha256) for file in entries()[name].files
+    ]
+    assert resolve(name) == pull(name) == translators.find(*pair.split("-"))
+    status = next(m for m in list_models() if m.name == name)
+    assert status.path == resolve(name) and status.on_disk >= status.size and "along" in status.source
+    assert count(layout(open_checkpoint(status.path).config)) == status.parameters
+    assert not (tmp_path / "cache").exists()
+
+
+def test_what_comes_along_cannot_be_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLEARHEAD_CACHE", str(tmp_path))
+    with pytest.raises(UnknownModelError, match="comes along with Clearhead, and goes with it"):
+        remove("everyday-en-de")
+    assert resolve("everyday-en-de").is_dir()
+
+
+def test_what_comes_along_damaged_is_to_be_installed_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLEARHEAD_CACHE", str(tmp_path / "cache"))
+    here = tmp_path / "everyday"
+    shutil.copytree(resolve("everyday-en-de"), here)
+    (here / "config.json").write_text("{")
+    monkeypatch.setattr(Entry, "part", here)
+    with pytest.raises(DownloadError, match="install it again"):
+        resolve("everyday-en-de")
+    (here / "config.json").write_bytes(b" " * next(f.size for f in entries()["everyday-en-de"].files))
+    assert resolve("everyday-en-de") == here
+    with pytest.raises(DownloadError, match="install it again"):
+        pull("everyday-en-de")
 
 
 @pytest.mark.weights

@@ -106,7 +106,7 @@ def test_every_key_of_every_group_is_explained() -> None:
         ("task=sing", "task: must be 'translation', 'causal'"),
         ("model.n_layers=1.5", "model.n_layers: must be a valid integer, not 1.5"),
         ("model.architecture=null", "model.architecture: must be 'transformer'"),
-        ("data.train.sources.0.sauce=3", "data.train.sources.0.sauce: there is no such key; did you mean 'data.train.sources.0.source'?"),
+        ("data.train.sources.0.sauce=3", "sauce: there is no such key; did you mean 'data.train.sources.0.source'?"),
         ("data.train.sources.0.kind=pdf", "data.train.sources.0.kind: must be one of 'parallel', "),
         ("data.train.sources.0.limit=0", "data.train.sources.0.limit: must be greater than or equal to 1, not 0"),
         ("data.train.sources=[]", "data.train.sources: "),

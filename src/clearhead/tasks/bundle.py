@@ -2,7 +2,7 @@
 
 The model is quantised to int8, what that costs is measured on the run's own held-out sentences, and a card is written
 that names pair, licence, data, size and scores. The folder appears in `tasks/translators/` whole, in place of an
-earlier one, or not at all.
+earlier one, or not at all. The catalogue pins its files, so what is printed last belongs in catalogue.toml.
 """
 
 import argparse
@@ -15,6 +15,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from clearhead.checkpoints.catalogue.hashing import sha256_of
+from clearhead.checkpoints.catalogue.progress import Silent
 from clearhead.checkpoints.export import export, write_json
 from clearhead.checkpoints.folder import read_json
 from clearhead.checkpoints.opening import open_checkpoint
@@ -179,6 +181,16 @@ def check_size(folder: Path) -> None:
         )
 
 
+def pinned(folder: Path) -> str:
+    """The files of a translator as catalogue.toml has them."""
+    tables = (
+        f'[[model.file]]\npath = "{path.name}"\nsize = {path.stat().st_size:_}\n'
+        f'sha256 = "{sha256_of(path, Silent())}"\n'
+        for path in sorted(folder.iterdir())
+    )
+    return "\n".join(tables)
+
+
 def main() -> None:
     """Run with the arguments of this process."""
     parser = argparse.ArgumentParser(prog="python -m clearhead.tasks.bundle", description=bundle.__doc__)
@@ -194,6 +206,7 @@ def main() -> None:
         sys.stderr.write(f"bundle: error: {error}\n")
         sys.exit(error.exit_status)
     print(json.dumps(card, indent=2, ensure_ascii=False))
+    sys.stderr.write(f"\nfor everyday-{given.pair} in catalogue.toml:\n\n{pinned(given.into / given.pair)}")
 
 
 if __name__ == "__main__":

@@ -105,7 +105,7 @@ def open_translator(
         if (executor, dtype, device) == ("auto", "auto", "auto"):
             executor = "native"  # a small model is done before a GPU is ready
         loaded = load(folder, executor=executor, dtype=dtype, device=device, threads=threads)
-        loaded.name, card = folder.name, translators.read_card(folder)
+        loaded.name, card = translators.name_of(folder), translators.read_card(folder)
     elif isinstance(model, Model):
         loaded = model
     else:

