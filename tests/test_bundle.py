@@ -1,4 +1,4 @@
-"""A finished run becomes a translator that comes along: small, with its card, measured, whole or not at all."""
+"""A finished run becomes a bundled translator: small, with its card, measured, whole or not at all."""
 
 import json
 import shutil
@@ -13,6 +13,8 @@ import pytest
 import yaml
 
 import clearhead as ch
+from clearhead.checkpoints.catalogue.hashing import sha256_of
+from clearhead.checkpoints.catalogue.progress import Silent
 from clearhead.checkpoints.export import export
 from clearhead.checkpoints.opening import open_checkpoint
 from clearhead.errors import CheckpointError, OptionError
@@ -163,6 +165,10 @@ def test_one_that_is_too_large_changes_nothing(run: Path, here: Path, monkeypatc
 def test_what_is_no_translation_run_is_refused(run: Path, here: Path, folders: dict[str, Path]) -> None:
     with pytest.raises(OptionError, match="pair is 'german'"):
         bundle(run, "german", into=here)
+    (run / "model" / "translator.json").write_text('{"pair": ["en", "fr"]}')
+    with pytest.raises(OptionError, match=r"pair is 'en-de', but .* translates en to fr"):
+        bundle(run, "en-de", into=here)
+    (run / "model" / "translator.json").unlink()
     (run / "recipe.yaml").write_text(yaml.safe_dump(recipe("somewhere")))
     with pytest.raises(OptionError, match=r"nothing is known of /data/somewhere/all\.en"):
         bundle(run, "en-de", into=here)
@@ -189,8 +195,8 @@ def test_it_is_one_command(run: Path, here: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert json.loads(done.stdout)["pair"] == ["en", "de"] and translators.pairs() == [("en", "de")]
     pinned = tomllib.loads(done.stderr.partition(":\n")[2])["model"]["file"]
-    assert {file["path"]: file["size"] for file in pinned} == {
-        path.name: path.stat().st_size for path in (here / "en-de").iterdir()
+    assert {file["path"]: (file["size"], file["sha256"]) for file in pinned} == {
+        path.name: (path.stat().st_size, sha256_of(path, Silent())) for path in (here / "en-de").iterdir()
     }
     wrong = subprocess.run([*command[:3], here, *command[4:]], capture_output=True, text=True, check=False)
     assert wrong.returncode == 2 and wrong.stderr.startswith("bundle: error: ") and wrong.stderr.count("\n") == 1

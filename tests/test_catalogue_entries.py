@@ -91,7 +91,7 @@ def test_the_pinned_hash_is_that_of_the_real_file(data: Path) -> None:
 
 
 @pytest.mark.parametrize("pair", ["en-de", "en-fr"])
-def test_a_translator_comes_along_whole_and_needs_no_network(
+def test_a_translator_is_bundled_whole_and_needs_no_network(
     pair: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After `python -m clearhead.tasks.bundle`, sizes and hashes of the catalogue are to be brought up to date."""
@@ -108,24 +108,24 @@ def test_a_translator_comes_along_whole_and_needs_no_network(
     assert not (tmp_path / "cache").exists()
 
 
-def test_what_comes_along_cannot_be_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_bundled_cannot_be_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CLEARHEAD_CACHE", str(tmp_path))
-    with pytest.raises(UnknownModelError, match="comes along with Clearhead, and goes with it"):
+    with pytest.raises(UnknownModelError, match="is bundled with Clearhead and is removed only with it"):
         remove("everyday-en-de")
     assert resolve("everyday-en-de").is_dir()
 
 
-def test_what_comes_along_damaged_is_to_be_installed_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_bundled_damaged_is_to_be_installed_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CLEARHEAD_CACHE", str(tmp_path / "cache"))
     here = tmp_path / "everyday"
     shutil.copytree(resolve("everyday-en-de"), here)
     (here / "config.json").write_text("{")
     monkeypatch.setattr(Entry, "part", here)
-    with pytest.raises(DownloadError, match="install it again"):
+    with pytest.raises(DownloadError, match="install Clearhead again"):
         resolve("everyday-en-de")
     (here / "config.json").write_bytes(b" " * next(f.size for f in entries()["everyday-en-de"].files))
     assert resolve("everyday-en-de") == here
-    with pytest.raises(DownloadError, match="install it again"):
+    with pytest.raises(DownloadError, match="install Clearhead again"):
         pull("everyday-en-de")
 
 

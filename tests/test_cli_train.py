@@ -213,7 +213,7 @@ def test_without_torch_the_remedy_is_named(ask: list[str | Path], monkeypatch: p
     ("arguments", "said"),
     [
         (["--list", "--show"], "--list, --show and --dry-run are three things; ask for one"),
-        ([], "no recipe is named; clearhead train --list shows those that come along"),
+        ([], "no recipe is named; clearhead train --list shows those that are bundled"),
         (["nope"], "there is no recipe 'nope'; name a file, or one of "),
         (["nope", "--show"], "there is no recipe 'nope'"),
         (["gpt-shakespeare-char", "training.steps=x"], "training.steps: must be a valid integer, not 'x'"),

@@ -21,7 +21,7 @@ TEXT, SAID = "\n".join(PAIRS), "\n".join(PAIRS.values())
 
 @pytest.fixture
 def bundled(translator: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A translator that comes along, of five sentences."""
+    """A bundled translator, of five sentences."""
     folder = tmp_path / "en-de"
     shutil.copytree(translator, folder)
     data = [{"name": "five", "source": "here", "licence": "CC0", "rows": 5}]
@@ -33,7 +33,7 @@ def bundled(translator: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.fixture
 def nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No translator comes along."""
+    """No translator is bundled."""
     monkeypatch.setattr(translators, "HERE", tmp_path)
 
 
@@ -97,7 +97,7 @@ def test_json_is_everything(bundled: Path) -> None:
     assert (line["source"], line["parts"], line["complete"]) == ("He sleeps. Two dogs run.", 2, True)
     assert line["text"] == line["alternatives"][0]["text"] and len(line["alternatives"]) == 2
     named = json.loads(invoke("translate", "He sleeps.", "--to", "de", "-m", bundled, "--json").stdout)
-    assert (named["model"], named["from"], named["card"]) == (str(bundled), None, None)
+    assert (named["model"], named["from"], named["card"]) == (str(bundled), "en", None)
 
 
 @pytest.mark.usefixtures("bundled")
@@ -118,8 +118,8 @@ def test_a_cut_translation_is_told_even_in_quiet(monkeypatch: pytest.MonkeyPatch
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (("--to", "es"), "no translator from en to es comes along, only en to de"),
-        (("--to", "de", "--from", "fr"), "no translator from fr to de comes along"),
+        (("--to", "es"), "no translator from en to es is bundled, only en to de"),
+        (("--to", "de", "--from", "fr"), "no translator from fr to de is bundled"),
         (("--to", "German"), "give a language by its code"),
         ((), "Missing option '--to'"),
         (("--to", "de", "--beams", "0"), "beams is 0"),

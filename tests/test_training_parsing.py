@@ -335,7 +335,7 @@ def test_a_damaged_scheme_is_refused(text: str | None, said: str, tmp_path: Path
         read_scheme(tmp_path)
 
 
-# The recipes that come along
+# The bundled recipes
 
 
 @pytest.fixture(scope="module")

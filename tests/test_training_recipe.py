@@ -1,4 +1,4 @@
-"""Recipes: those that come along are right, and what is wrong with one is said in a line that names key and value."""
+"""Recipes: the bundled ones are right, and what is wrong with one is said in a line that names key and value."""
 
 from pathlib import Path
 from typing import Any
@@ -47,22 +47,31 @@ def test_a_bundled_recipe_explains_itself(name: str) -> None:
 
 
 def unexplained(text: str) -> list[str]:
-    """Keys of a recipe without a comment, behind their first use or right above it."""
-    seen = {"name", "about"}
+    """Keys without a comment behind their first use in a group, or right above it."""
+    seen = {("name", "name"), ("about", "about")}
     bare = []
-    above = ""
+    group = above = ""
     for line in text.partition("\nshort:")[0].splitlines():
-        key, colon, _ = line.strip(" -").partition(":")
-        if colon and key.isidentifier() and key not in seen:
-            seen.add(key)
-            if "#" not in line + above[:1]:
+        key, colon, rest = line.strip(" -").partition(":")
+        if colon and key.isidentifier():
+            group = group if line.startswith((" ", "-")) else key
+            if (group, key) not in seen and " # " not in rest and (not above.strip().startswith("#")):
                 bare.append(line)
+            seen.add((group, key))
         above = line
     return bare
 
 
-def test_a_key_without_a_comment_is_found() -> None:
-    assert unexplained("# head\nname: x\nseed: 1\n# so many\nsteps: 2\ntask: a  # b\nshort:\n  lr: 1") == ["seed: 1"]
+@pytest.mark.parametrize(
+    ("text", "bare"),
+    [
+        ("# head\nname: x\nseed: 1\n# so many\nsteps: 2\ntask: a  # b\nshort:\n  lr: 1", ["seed: 1"]),
+        ("data:  # a\n  kind: a#b\nmodel:  # b\n  kind: c", ["  kind: a#b", "  kind: c"]),
+        ("data:  # a\n  - kind: b  # c\n  - kind: b", []),
+    ],
+)
+def test_a_key_without_a_comment_is_found(text: str, bare: list[str]) -> None:
+    assert unexplained(text) == bare
 
 
 @pytest.mark.parametrize("name", bundled())
@@ -97,6 +106,17 @@ def test_every_key_of_every_group_is_explained() -> None:
     [
         ("training.stepz=3", "training.stepz: there is no such key; did you mean 'training.steps'?"),
         ("lr=3", "lr: there is no such key; did you mean 'training.lr'?"),
+        ("data.train.sources.0.path=3", "data.train.sources.0.path: there is no such key"),
+        (
+            "data.tests={mine: {sources: [{kind: text, path: a}, {kind: text, pth: b}]}}",
+            "data.tests.mine.sources.1.pth: there is no such key; did you mean 'data.tests.mine.sources.1.path'?",
+        ),
+        ("expect=[{what: dev_nll, lo: 1}]", "lo: there is no such key; did you mean 'expect.0.low'?"),
+        ("evaluation.language=de", "evaluation.language: there is no such key; did you mean 'data.languages'?"),
+        ("data.languages=[en, en]", "languages are both en; give that of the source and that of the target"),
+        ("data.languages=[en, 3x]", "give a language by its code of two or three letters, such as de"),
+        ("data.languages=en", "data.languages: must be a valid list, not 'en'"),
+        ("evaluation.scores=[tokenised_bleu]", "give data.languages, such as [en, de]"),
         ("data.train.source=3", "data.train.source: there is no such key; did you mean 'data.train.sources'?"),
         ("training.steps=many", "training.steps: must be a valid integer, not 'many'"),
         ("training.steps=0", "training.steps: must be greater than or equal to 1, not 0"),

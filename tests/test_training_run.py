@@ -14,11 +14,14 @@ from rich.console import Console
 
 import clearhead as ch
 from clearhead.errors import (
+    CheckpointError,
     ConfigError,
     DataError,
     MissingDependencyError,
+    OptionError,
     StoppedError,
 )
+from clearhead.tasks.translate import open_translator
 from clearhead.training.callbacks.saving import Save
 from clearhead.training.models import blocks
 from clearhead.training.recipe.recipe import read_recipe
@@ -180,13 +183,31 @@ def test_what_a_test_needs_is_missed_before_the_run(
         carry_out(path, tmp_path / "run", tests)
     assert not (tmp_path / "run" / "data").exists()
     monkeypatch.setitem(sys.modules, "sacremoses", None)
-    scored = "evaluation.scores=[tokenised_bleu]"
+    scored = "evaluation.scores=[tokenised_bleu]", "data.languages=[en, de]"
     with pytest.raises(MissingDependencyError, match="needs sacremoses"):
-        carry_out(path, tmp_path / "other", tests.replace("no.", "val."), scored)
+        carry_out(path, tmp_path / "other", tests.replace("no.", "val."), *scored)
     assert not (tmp_path / "other").exists()
 
 
 # What there is at the end
+
+
+@pytest.mark.parametrize(
+    "model", [(), ("model={architecture: rnn, d_model: 8, d_ff: 8, n_layers: 1}",)], ids=["", "rnn"]
+)
+def test_a_translator_knows_its_languages(path: Path, tmp_path: Path, model: tuple[str, ...]) -> None:
+    carry_out(path, tmp_path / "run", "data.languages=[en, de]", "training.steps=1", *model)
+    folder = tmp_path / "run" / "model"
+    assert open_translator("de", model=folder).from_ == "en"
+    with pytest.raises(OptionError, match="model translates en to de, not en to fr"):
+        open_translator("fr", model=folder)
+    if not model:
+        ch.load(folder).save(tmp_path / "copy")
+        with pytest.raises(OptionError, match="copy translates en to de, not en to fr"):
+            open_translator("fr", model=tmp_path / "copy")
+    (folder / "translator.json").write_text('{"pair": ["en"]}')
+    with pytest.raises(CheckpointError, match=r"model/translator\.json is damaged; it should say"):
+        open_translator("de", model=folder)
 
 
 def test_results_say_what_decides_them_and_whether_they_are_as_expected(path: Path, tmp_path: Path) -> None:

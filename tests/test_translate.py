@@ -1,6 +1,7 @@
 """Translation: lines stay lines, nothing is lost or cut unsaid, and the pair of languages decides on the model."""
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,10 @@ from clearhead.engine.model import Model
 from clearhead.errors import ContextWindowError, OptionError, UnknownModelError, UnsupportedError
 from clearhead.tasks import lines as through
 from clearhead.tasks import translators
+from clearhead.tasks.capitals import calmed, is_shouted
 from clearhead.tasks.lines import Search, Translator, search
 from clearhead.tasks.translate import open_translator
+from clearhead.tasks.translators import Card
 from clearhead.text.sentences import cut, sentences
 from overfitted import PAIRS
 from test_parity import relaxed
@@ -112,6 +115,30 @@ def test_a_sentence_beyond_the_window_is_translated_in_parts(german: Translator)
     assert all(len(part.ids) <= 32 for part in apart.parts)
     assert "".join(part.text + part.gap for part in apart.parts) == whole * 3
     assert made.text == " ".join(each.text for each in german.lines([part.text for part in apart.parts]))
+
+
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [
+        ("HE SLEEPS.", "He sleeps."),
+        ('"CAN I?" SHE SAID.', '"Can I?" she said.'),
+        ("NATO.", None),
+        ("A 12 34.", None),
+        ("He is at NATO.", None),
+        ("你好 你好。", None),
+        ("Ⅳ Ⅴ", "Ⅳ ⅴ"),
+        ("Ⓐ Ⓑ", "Ⓐ ⓑ"),
+    ],
+)
+def test_a_sentence_in_capitals_is_told_from_a_name(text: str, read: str | None) -> None:
+    assert (calmed(text, "en") if is_shouted(text) else None) == read
+
+
+def test_a_sentence_in_capitals_is_translated_as_one_without(german: Translator) -> None:
+    bundled = replace(german, card=Card(pair=("en", "de"), licence="", data=(), parameters=1, scores={}))
+    [made], [plain] = bundled.lines(["HE SLEEPS.  He sleeps."]), german.lines(["HE SLEEPS."])
+    assert made.text == "ER SCHLÄFT.  Er schläft."
+    assert plain.text != "ER SCHLÄFT."  # of any other model nothing is known
 
 
 def test_what_looks_like_the_end_of_a_text_is_text(german: Translator) -> None:
@@ -215,9 +242,9 @@ def test_the_pair_decides_on_the_model(monkeypatch: pytest.MonkeyPatch, tmp_path
         (tmp_path / name / translators.CARD).touch()
     (tmp_path / "en-xx").mkdir()
     assert translators.pairs() == [("en", "de"), ("en", "fr")] and translators.find("en", "fr") == tmp_path / "en-fr"
-    with pytest.raises(UnknownModelError, match="from de to en comes along, only en to de, en to fr"):
+    with pytest.raises(UnknownModelError, match="from de to en is bundled, only en to de, en to fr"):
         ch.translate("Er schläft.", "EN", from_="de-AT")
-    with pytest.raises(UnknownModelError, match="from en to xx comes along"):
+    with pytest.raises(UnknownModelError, match="from en to xx is bundled"):
         ch.translate("He sleeps.", "xx")
 
 
@@ -233,12 +260,14 @@ def test_a_package_that_states_its_languages_is_held_to_them(data: Path) -> None
 
 
 @pytest.mark.parametrize(("pair", "word"), [("en-de", "Mann"), ("en-fr", "homme")])
-def test_what_comes_along_translates(pair: str, word: str) -> None:
+def test_what_is_bundled_translates(pair: str, word: str) -> None:
     folder = translators.HERE / pair
     if not folder.is_dir():
         pytest.skip(f"no {pair} in this checkout; python -m clearhead.tasks.bundle makes it of a training run")
     source, _, target = pair.partition("-")
     assert word in ch.translate("A man is riding a bike.", to=target, from_=source)
+    with pytest.raises(OptionError, match=f"everyday-{pair} translates en to {target}, not en to it"):
+        ch.translate("A man is riding a bike.", to="it", model=f"everyday-{pair}")
     assert sum(path.stat().st_size for path in folder.iterdir() if path.is_file()) <= 10_000_000
     card = translators.read_card(folder)
     assert card.pair == (source, target) and card.licence and card.data

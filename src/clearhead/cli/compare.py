@@ -25,7 +25,7 @@ Output = Annotated[
     Path | None,
     typer.Option("--output", metavar="FOLDER", help="Where the runs lie; runs/SUITE if not said.", rich_help_panel=RUN),
 ]
-List = Annotated[bool, typer.Option("--list", help="Show the suites that come along.", rich_help_panel=RUN)]
+List = Annotated[bool, typer.Option("--list", help="Show the bundled suites.", rich_help_panel=RUN)]
 
 
 def compare(
@@ -66,7 +66,7 @@ def compare(
             show_lines(columns(rows, right=frozenset({1})), heading=True)
         return
     if suite is None:
-        raise OptionError("no suite is named; clearhead compare --list shows those that come along")
+        raise OptionError("no suite is named; clearhead compare --list shows those that are bundled")
     p.check(png=png, svg=svg)
     found = read_suite(suite)
     folder = [] if data is None else [f"folder={data}"]

@@ -12,7 +12,7 @@ RUN, RECIPES = "Run", "Recipes"
 
 
 def recipe_names(incomplete: str) -> list[str]:
-    """Names of the recipes that come along, for shell completion."""
+    """Names of the bundled recipes, for shell completion."""
     from clearhead.cli.training import bundled_recipes
 
     return [name for name in bundled_recipes() if name.startswith(incomplete)]
@@ -56,7 +56,7 @@ DryRun = Annotated[
         rich_help_panel=RECIPES,
     ),
 ]
-List = Annotated[bool, typer.Option("--list", help="Show the recipes that come along.", rich_help_panel=RECIPES)]
+List = Annotated[bool, typer.Option("--list", help="Show the bundled recipes.", rich_help_panel=RECIPES)]
 Show = Annotated[bool, typer.Option("--show", help="Print a recipe, to start from.", rich_help_panel=RECIPES)]
 
 
@@ -92,7 +92,7 @@ def train(
         t.list_recipes(json=json)
         return
     if recipe is None:
-        raise OptionError("no recipe is named; clearhead train --list shows those that come along")
+        raise OptionError("no recipe is named; clearhead train --list shows those that are bundled")
     if show:
         t.show(recipe)
         return

@@ -90,7 +90,7 @@ def require(*packages: str) -> None:
 
 
 def bundled_recipes() -> list[str]:
-    """Names of the recipes that come along; none where they cannot be read."""
+    """Names of the bundled recipes; none where they cannot be read."""
     try:
         from clearhead.training.recipe.recipe import bundled
     except ImportError:
@@ -99,7 +99,7 @@ def bundled_recipes() -> list[str]:
 
 
 def list_recipes(*, json: bool) -> None:
-    """Every recipe that comes along, in a line each for a pipe, in two for people."""
+    """Every bundled recipe, in a line each for a pipe, in two for people."""
     require("pydantic", "yaml")
     from clearhead.cli.json_output import print_json
     from clearhead.cli.screen import output

@@ -49,7 +49,7 @@ Model = Annotated[
         "-m",
         metavar="MODEL",
         help="A model with an encoder and a decoder: a name that `clearhead models` lists, a Hugging Face id, a folder "
-        "or a file. Without it, a translator that comes along.",
+        "or a file. Without it, a bundled translator.",
         autocompletion=a.model_names,
         show_default=False,
         rich_help_panel=a.MODEL,
@@ -101,16 +101,17 @@ def translate(
 ) -> None:
     """Translate a text.
 
-    Lines stay lines, and each sentence is translated for itself. A translator that came along with the installation
+    Lines stay lines, and each sentence is translated for itself. A bundled translator
     needs no download; other models are named with --model.
 
     Example: clearhead translate "A man is riding a bike." --to de
     """
+    from clearhead.checkpoints.companions import language
     from clearhead.cli.interrupt import interruptible
     from clearhead.cli.opening import load_model
     from clearhead.cli.sources import read_text
     from clearhead.tasks.lines import search
-    from clearhead.tasks.translate import language, open_translator
+    from clearhead.tasks.translate import open_translator
 
     lines = read_text(text, file, "text").split("\n")
     how, code = search(beams, length_penalty, alternatives), language(to, "to")

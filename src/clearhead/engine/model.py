@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Unpack, cast
 import numpy as np
 
 from clearhead.checkpoints.checkpoint import Checkpoint, Pooling
+from clearhead.checkpoints.companions import companions
 from clearhead.checkpoints.export import export
 from clearhead.config import GenerationConfig, ModelConfig, SpecialTokens
 from clearhead.edits import Edit, flat
@@ -263,6 +264,7 @@ class Model:
             tokenizer=None if self.checkpoint.tokenizer is None else self.tokenizer,
             chat_template=self.chat_template,
             pooling=self.checkpoint.pooling,
+            beside=companions(self.checkpoint),
         )
 
     def text_request(

@@ -1,4 +1,4 @@
-"""A finished training run made into a translator that comes along: python -m clearhead.tasks.bundle RUN --pair en-de
+"""A finished training run made into a bundled translator: python -m clearhead.tasks.bundle RUN --pair en-de
 
 The model is quantised to int8, what that costs is measured on the run's own held-out sentences, and a card is written
 that names pair, licence, data, size and scores. The folder appears in `tasks/translators/` whole, in place of an
@@ -17,6 +17,7 @@ from typing import Any
 
 from clearhead.checkpoints.catalogue.hashing import sha256_of
 from clearhead.checkpoints.catalogue.progress import Silent
+from clearhead.checkpoints.companions import CARD, pair_of
 from clearhead.checkpoints.export import export, write_json
 from clearhead.checkpoints.folder import read_json
 from clearhead.checkpoints.opening import open_checkpoint
@@ -25,7 +26,7 @@ from clearhead.engine.model import Model
 from clearhead.errors import CheckpointError, ClearheadError, OptionError
 from clearhead.families.layout import count, layout
 from clearhead.tasks.lines import BEAMS, Search, Translator
-from clearhead.tasks.translators import CARD, HERE
+from clearhead.tasks.translators import HERE
 from clearhead.text.tokenizer import Tokenizer
 
 LARGEST = 10_000_000  # bytes of a folder
@@ -71,6 +72,9 @@ def bundle(
     checkpoint = open_checkpoint(run / "model")
     if checkpoint.tokenizer is None or checkpoint.config.kind != "encoder-decoder":
         raise OptionError(f"{run / 'model'} does not translate; give a run with an encoder, a decoder and a vocabulary")
+    stated = pair_of(checkpoint)
+    if stated is not None and "-".join(stated) != pair:
+        raise OptionError(f"pair is {pair!r}, but {run / 'model'} translates {stated[0]} to {stated[1]}")
     data = learnt_from(run)
     with tempfile.TemporaryDirectory(prefix=f".{pair}-", dir=into) as place:
         made, tokenizer = Path(place) / pair, checkpoint.tokenizer()
@@ -172,7 +176,7 @@ def compact(path: Path) -> None:
 
 
 def check_size(folder: Path) -> None:
-    """Refuse a folder that is too large to come along."""
+    """Refuse a folder that is too large to be bundled."""
     sizes = {path.name: path.stat().st_size for path in folder.iterdir()}
     if (total := sum(sizes.values())) > LARGEST:
         parts = ", ".join(f"{name} {size:,}" for name, size in sorted(sizes.items(), key=lambda item: -item[1])[:2])

@@ -2,7 +2,8 @@
 
 Every sentence of a line is translated for itself: such models learn from single sentences. What is still too long for
 the context window is cut between clauses, and all parts are translated. Spaces around sentences stay, and so do empty
-lines. Sentences of about one length go through the model together, whatever lines they come from.
+lines. The translators included here read a sentence in capitals in small letters, and its translation is put in
+capitals. Sentences of about one length go through the model together, whatever lines they come from.
 
 A translation may be `EXTRA` tokens longer than its source, as in the paper (Vaswani et al. 2017, section 6.1).
 """
@@ -20,6 +21,7 @@ from clearhead.generation.generate import generate
 from clearhead.generation.prefill import Cancelled, never
 from clearhead.generation.prompts import encode_sources
 from clearhead.generation.records import Generation
+from clearhead.tasks.capitals import calmed, is_shouted
 from clearhead.tasks.translators import Card
 from clearhead.text.sentences import cut, sentences
 
@@ -91,6 +93,7 @@ class Part:
     text: str
     ids: list[int]
     gap: str
+    shouted: bool = False  # it was in capitals
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +112,7 @@ class Translator:
     model: Model
     from_: str | None  # None: the model does not say
     to: str
-    card: Card | None = None  # of a translator that comes along
+    card: Card | None = None  # of a bundled translator
 
     def lines(
         self,
@@ -136,10 +139,11 @@ class Translator:
         start = line.index(core[0])
         found = []
         for sentence in sentences(line[start:]):
-            for text in cut(sentence, self.fits):
+            shouted = self.card is not None and is_shouted(sentence)
+            for text in cut(calmed(sentence, self.from_) if shouted else sentence, self.fits):
                 kept = text.strip()
                 if kept:
-                    found.append(Part(kept, self.encode(kept), text[len(text.rstrip()) :]))
+                    found.append(Part(kept, self.encode(kept), text[len(text.rstrip()) :], shouted))
         return Parts(line, line[:start], found)
 
     def encode(self, text: str) -> list[int]:
@@ -182,7 +186,7 @@ class Translator:
         ways = [(0.0, line.before)]
         for part, made in zip(line.parts, said, strict=True):
             gap = self.gap(part, part is line.parts[-1])
-            options = [(score(each, how.length_penalty), self.text(each) + gap) for each in made]
+            options = [(score(each, how.length_penalty), self.text(each, part) + gap) for each in made]
             joined = ((a + b, before + after) for a, before in ways for b, after in options)
             ways = heapq.nlargest(how.n, joined, key=lambda way: way[0])
         different = {text: total for total, text in reversed(ways)}
@@ -200,9 +204,10 @@ class Translator:
             return part.gap
         return ("" if part.gap == " " else part.gap) if self.to in WITHOUT_SPACES else part.gap or " "
 
-    def text(self, made: Generation) -> str:
+    def text(self, made: Generation, part: Part) -> str:
         """The words of one translation, on one line whatever the model says."""
-        return " ".join(self.model.tokenizer.decode(list(made.text_tokens)).split("\n")).strip()
+        text = " ".join(self.model.tokenizer.decode(list(made.text_tokens)).split("\n")).strip()
+        return text.upper() if part.shouted else text
 
 
 def score(made: Generation, length_penalty: float) -> float:

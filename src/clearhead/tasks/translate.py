@@ -1,12 +1,12 @@
-"""Text in another language: by a translator that comes along, or any model that reads one text and writes another."""
+"""Text in another language: by a bundled translator, or any model that reads one text and writes another."""
 
 import logging
-import re
 from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 from typing import overload
 
+from clearhead.checkpoints.companions import language, pair_of
 from clearhead.engine.loading import load
 from clearhead.engine.model import Model
 from clearhead.errors import OptionError, UnsupportedError
@@ -14,7 +14,6 @@ from clearhead.tasks import translators
 from clearhead.tasks.lines import Translation, Translator, search
 
 ENGLISH = "en"
-LANGUAGE = re.compile(r"[a-z]{2,3}")
 log = logging.getLogger("clearhead")
 
 
@@ -53,12 +52,12 @@ def translate(
 ) -> str | list[str]:
     """A text, or several, in language `to`, line by line; `ch.translate("A man is riding a bike.", to="de")`.
 
-    Languages are codes such as "de". Without `model` a translator that comes along is used, from English unless
+    Languages are codes such as "de". Without `model` a bundled translator is used, from English unless
     `from_` says otherwise; with it, any model that has an encoder and a decoder, by name, path or loaded. The search
     keeps `beams` hypotheses (4).
 
     Raises:
-        UnknownModelError: no translator of that pair comes along, or no such model.
+        UnknownModelError: no translator of that pair is bundled, or no such model.
         UnsupportedError: a model without an encoder and a decoder.
         OptionError: no language, one that the model does not translate, or an impossible number.
     """
@@ -118,27 +117,15 @@ def open_translator(
     return Translator(model=loaded, from_=agreed(loaded, source, target), to=target, card=card)
 
 
-def language(code: str, what: str) -> str:
-    """A code in lower case, without a country: DE and de-AT are de.
-
-    Raises:
-        OptionError: it is none.
-    """
-    short = code.casefold().replace("_", "-").partition("-")[0] if isinstance(code, str) else ""
-    if not LANGUAGE.fullmatch(short):
-        raise OptionError(f"{what} is {code!r:.40}; give a language by its code of two or three letters, such as de")
-    return short
-
-
 def agreed(model: Model, source: str | None, target: str) -> str | None:
-    """The language to translate from, held against those a model's package states.
+    """The language to translate from, held against those that a model's package or folder states.
 
     Raises:
         OptionError: it translates another pair.
+        CheckpointError: what states them is damaged.
     """
-    stated = getattr(model.checkpoint, "generation", {})
-    known = [stated.get(key) for key in ("from_code", "to_code")]
-    if not all(isinstance(code, str) for code in known):
+    known = None if model.checkpoint is None else pair_of(model.checkpoint)
+    if known is None:
         return source
     if target != known[1] or source not in (None, known[0]):
         raise OptionError(f"{model.name} translates {known[0]} to {known[1]}, not {source or known[0]} to {target}")

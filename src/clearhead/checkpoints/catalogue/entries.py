@@ -64,7 +64,7 @@ class PypiSource:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PackageSource:
-    """A folder of this package: the model comes along, and is neither fetched nor removed."""
+    """A folder of this package: the model is bundled, and is neither fetched nor removed."""
 
     folder: Path
 
@@ -87,7 +87,7 @@ class Entry:
 
     @property
     def part(self) -> Path | None:
-        """The folder of a model that comes along."""
+        """The folder of a bundled model."""
         return next((source.folder for source in self.sources if isinstance(source, PackageSource)), None)
 
     @property

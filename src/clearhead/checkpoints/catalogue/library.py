@@ -49,7 +49,7 @@ def resolve(model: str | Path, *, offline: bool = False, progress: Progress | No
         return found
     if pulled := find_current(found):
         return pulled.path
-    if offline or is_offline():
+    if (offline or is_offline()) and not is_bundled(found):
         if path := find_in_hub_cache(found):
             return path
         refuse_offline(found)
@@ -69,7 +69,7 @@ def pull(name: str, *, progress: Progress | None = None) -> Path:
         UnknownModelError, CheckpointError, DownloadError: as `resolve`.
     """
     found, watcher = parse_name(name), progress or Silent()
-    if is_offline() and not comes_along(found):
+    if is_offline() and not is_bundled(found):
         refuse_offline(found)
 
     def is_intact(pulled: Pulled) -> bool:
@@ -83,12 +83,12 @@ def remove(name: str) -> int:
     whole commit, which another program may have fetched too.
 
     Raises:
-        UnknownModelError: it is not in the cache, or comes along with Clearhead.
+        UnknownModelError: it is not in the cache, or is bundled with Clearhead.
         DownloadError: the cache cannot be written.
     """
     found = parse_name(name)
-    if comes_along(found):
-        raise UnknownModelError(f"{name} comes along with Clearhead, and goes with it; there is nothing to remove")
+    if is_bundled(found):
+        raise UnknownModelError(f"{name} is bundled with Clearhead and is removed only with it")
     key = store.key_of(found)
     with writing(name, store.cache_root()), store.lock(key, Silent()):
         pulled, taken = store.find_pulled(key), store.bytes_taken(key)
@@ -137,11 +137,13 @@ def find_in_hub_cache(model: Entry | HubName) -> Path | None:
 def obtain(model: Entry | HubName, progress: Progress, is_good: Callable[[Pulled], bool]) -> Pulled:
     """The model in the cache if `is_good` says so of it, else fetched anew. One process at a time per model."""
     key = store.key_of(model)
-    if comes_along(model):
+    if is_bundled(model):
         pulled = find_current(model)
         if pulled and is_good(pulled):
             return pulled
-        raise DownloadError(f"{name_of(model)} comes along with Clearhead, but its files are damaged; install it again")
+        raise DownloadError(
+            f"{name_of(model)} is bundled with Clearhead, but its files are damaged; install Clearhead again"
+        )
     with writing(name_of(model), store.cache_root()), store.lock(key, progress):
         pulled = find_current(model)  # by now another process may have brought it
         if pulled and is_good(pulled):
@@ -185,7 +187,7 @@ def check_files(pulled: Pulled, progress: Progress) -> list[FileCheck]:
     return checks
 
 
-def comes_along(model: Entry | HubName) -> bool:
+def is_bundled(model: Entry | HubName) -> bool:
     """Whether a model is a part of this package."""
     return isinstance(model, Entry) and model.part is not None
 

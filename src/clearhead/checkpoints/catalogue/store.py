@@ -78,7 +78,7 @@ def archives_folder(key: str) -> Path:
 
 
 def find_pulled(key: str) -> Pulled | None:
-    """What the cache's manifest says of `key`, or None where there is none. What comes along counts as pulled."""
+    """What the cache's manifest says of `key`, or None where there is none. What is bundled counts as pulled."""
     entry = entries().get(key)
     if entry and entry.part:
         return Pulled(key=key, manifest=manifest_of(entry, entry.part), folder=entry.part)
@@ -90,10 +90,10 @@ def find_pulled(key: str) -> Pulled | None:
 
 
 def manifest_of(entry: Entry, part: Path) -> Manifest:
-    """The note that a model which comes along does without."""
+    """The note that a bundled model does without."""
     return Manifest(
         name=entry.name,
-        source="comes along with Clearhead",
+        source="bundled with Clearhead",
         licence=entry.licence,
         licence_from=entry.licence_from,
         files=entry.files,

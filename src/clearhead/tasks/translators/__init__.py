@@ -1,4 +1,4 @@
-"""The translators that come along: a folder here for each pair of languages, with a card that says what it is.
+"""The bundled translators: a folder here for each pair of languages, with a card that says what it is.
 
     en-de/model.safetensors, config.json, tokenizer.json    a model in int8, as any folder that `clearhead.load` opens
     en-de/translator.json                                   pair, licence, data, parameters, scores
@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from clearhead.checkpoints.catalogue.entries import entries
+from clearhead.checkpoints.companions import CARD
 from clearhead.checkpoints.folder import read_json
 from clearhead.errors import CheckpointError, UnknownModelError
 
 HERE = Path(__file__).parent
-CARD = "translator.json"
 OTHERS = "any model that reads one text and writes another can be named instead, such as opus-mt-zh-en"
 
 
@@ -51,12 +52,12 @@ def find(from_: str, to: str) -> Path:
             f"everyday-en-fr make them); {OTHERS}"
         )
     names = ", ".join(f"{source} to {target}" for source, target in known)
-    raise UnknownModelError(f"no translator from {from_} to {to} comes along, only {names}; {OTHERS}")
+    raise UnknownModelError(f"no translator from {from_} to {to} is bundled, only {names}; {OTHERS}")
 
 
 def name_of(folder: Path) -> str:
-    """What the catalogue calls a translator."""
-    return f"everyday-{folder.name}"
+    """What the catalogue calls a translator, or the folder's own name where it is not pinned there yet."""
+    return next((entry.name for entry in entries().values() if entry.part == folder), folder.name)
 
 
 def read_card(folder: Path) -> Card:

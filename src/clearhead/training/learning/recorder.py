@@ -35,7 +35,7 @@ Cost = Callable[[Tensor, Batch], Loss]
 Shape = tuple[torch.Size | bool, ...]
 
 
-class Tape(Protocol):
+class Graphs(Protocol):
     """What was recorded of one shape."""
 
     def forward(self, inputs: Inputs) -> Tensor:
@@ -55,7 +55,7 @@ class Weights(Protocol):
 class Recorder:
     """Learns from batches as plain autograd does, and ever more of them from recordings.
 
-    The gradients of all weights are there from the beginning, and stay where they are. `record` makes the tape of the
+    The gradients of all weights are there from the beginning, and stay where they are. `record` makes those of the
     shape of some inputs.
     """
 
@@ -65,38 +65,44 @@ class Recorder:
         for p, gradient in zip(parameters, self.gradients, strict=True):
             p.grad = gradient
         self.seen: Counter[Shape] = Counter()
-        self.tapes: dict[Shape, Tape | None] = {}
-        self.record = record or CudaTapes(parameters[0].device)
+        self.graphs: dict[Shape, Graphs] = {}
+        self.crowded = False  # the device has no room for one more recording
+        self.record = record or Capturer(parameters[0].device)
 
     def learn(self, batch: Batch, states: States, cost: Cost) -> Loss:
         """The loss of a batch, its gradients added to those there are."""
         device = self.parameters[0].device
-        batch = batch.roomier(ROWS, TOKENS)
+        if not (batch.full and batch.target is None):  # windows of one long text are all of one shape
+            batch = batch.roomier(ROWS, TOKENS)
         lengths: Lengths = batch.lengths
         if not batch.full:
             lengths = torch.tensor(batch.lengths).to(device, non_blocking=True)
         batch = batch.to(device)
         inputs = batch.ids, lengths, batch.target
-        tape = self.tape(states, inputs)
-        given = states(*inputs) if tape is None else tape.forward(inputs)
+        graphs = self.captured(states, inputs)
+        given = states(*inputs) if graphs is None else graphs.forward(inputs)
         leaf = given.detach().requires_grad_()
         loss = cost(leaf, batch)
         loss.objective.backward()
         assert leaf.grad is not None
-        if tape is None:
+        if graphs is None:
             given.backward(leaf.grad)
         else:
-            tape.backward(leaf.grad)
+            graphs.backward(leaf.grad)
         # Without its graph, which would keep nodes of this stream alive into a recording on another.
         return Loss(objective=loss.objective.detach(), nll=loss.nll, tokens=loss.tokens)
 
-    def tape(self, states: States, inputs: Inputs) -> Tape | None:
+    def captured(self, states: States, inputs: Inputs) -> Graphs | None:
         """That of the shape of these, once it has one."""
         shape = shape_of(inputs)
         self.seen[shape] += 1
-        if shape not in self.tapes and self.seen[shape] >= OFTEN and len(self.tapes) < MOST:
-            self.tapes[shape] = self.record(states, inputs, self)
-        return self.tapes.get(shape)
+        if shape not in self.graphs and self.seen[shape] >= OFTEN and len(self.graphs) < MOST and not self.crowded:
+            made = self.record(states, inputs, self)
+            if made is None:
+                self.crowded = True
+            else:
+                self.graphs[shape] = made
+        return self.graphs.get(shape)
 
     def forget(self) -> None:
         """Set all gradients to zero, where they are."""
@@ -104,9 +110,9 @@ class Recorder:
 
 
 class Record(Protocol):
-    """Makes tapes."""
+    """Makes graphs of passes."""
 
-    def __call__(self, states: States, inputs: Inputs, weights: Weights, /) -> Tape | None:
+    def __call__(self, states: States, inputs: Inputs, weights: Weights, /) -> Graphs | None:
         """That of the shape of these inputs; None where there is no room for it."""
 
 
@@ -116,7 +122,7 @@ def shape_of(inputs: Inputs) -> Shape:
     return ids.shape, isinstance(lengths, Tensor), target.shape if target is not None else ids.shape
 
 
-class CudaTapes:
+class Capturer:
     """Makes recordings on one stream of a device, in one pool of memory."""
 
     def __init__(self, device: torch.device) -> None:
@@ -126,7 +132,7 @@ class CudaTapes:
             self.pool: Any = torch.cuda.graph_pool_handle()
         self.warm = False
 
-    def __call__(self, states: States, inputs: Inputs, weights: Weights) -> Tape | None:
+    def __call__(self, states: States, inputs: Inputs, weights: Weights) -> Graphs | None:
         """The recording of one shape."""
         with torch.cuda.device(self.device):
             gc.collect()  # an older graph must not be taken down meanwhile
@@ -135,7 +141,7 @@ class CudaTapes:
             try:
                 with torch.cuda.stream(self.stream):
                     self.warm_up(states, inputs, weights)
-                    return CudaTape(states, inputs, weights, self.pool)
+                    return CudaGraphs(states, inputs, weights, self.pool)
             except torch.OutOfMemoryError:
                 return None
             finally:
@@ -152,18 +158,18 @@ class CudaTapes:
         self.warm = True
 
 
-class CudaTape:
+class CudaGraphs:
     """Two graphs, and the tensors that they read and write at addresses that stay."""
 
     def __init__(self, states: States, inputs: Inputs, weights: Weights, pool: Any) -> None:
         ids, lengths, target = inputs
         kept = lengths.clone() if isinstance(lengths, Tensor) else lengths
         self.inputs: Inputs = (ids.clone(), kept, None if target is None else target.clone())
-        self.there, self.back = torch.cuda.CUDAGraph(), torch.cuda.CUDAGraph()
-        given = recorded(self.there, pool, lambda: states(*self.inputs))
+        self.forward_graph, self.backward_graph = torch.cuda.CUDAGraph(), torch.cuda.CUDAGraph()
+        given = capture(self.forward_graph, pool, lambda: states(*self.inputs))
         self.gradient = torch.zeros_like(given)
         torch.cuda.synchronize()
-        recorded(self.back, pool, lambda: add_gradients(given, self.gradient, weights))
+        capture(self.backward_graph, pool, lambda: add_gradients(given, self.gradient, weights))
         self.given = given.detach()
 
     def forward(self, inputs: Inputs) -> Tensor:
@@ -171,13 +177,13 @@ class CudaTape:
         for own, new in zip(self.inputs, inputs, strict=True):
             if isinstance(own, Tensor) and isinstance(new, Tensor):
                 own.copy_(new)
-        self.there.replay()
+        self.forward_graph.replay()
         return self.given
 
     def backward(self, gradient: Tensor) -> None:
         """Replay the second."""
         self.gradient.copy_(gradient)
-        self.back.replay()
+        self.backward_graph.replay()
 
 
 def add_gradients(states: Tensor, gradient: Tensor, weights: Weights) -> None:
@@ -187,7 +193,7 @@ def add_gradients(states: Tensor, gradient: Tensor, weights: Weights) -> None:
     torch._foreach_add_([own for own, _ in pairs], [new for _, new in pairs])
 
 
-def recorded(graph: Any, pool: Any, function: Callable[[], Any]) -> Any:
+def capture(graph: Any, pool: Any, function: Callable[[], Any]) -> Any:
     """What a function returns, its kernels recorded and not run."""
     graph.capture_begin(pool=pool)
     try:

@@ -14,6 +14,7 @@ from torch import nn
 
 from clearhead.checkpoints.catalogue import Progress, resolve
 from clearhead.checkpoints.checkpoint import Checkpoint
+from clearhead.checkpoints.companions import TREES
 from clearhead.checkpoints.opening import is_recurrent, open_checkpoint
 from clearhead.config import ModelConfig, SpecialTokens
 from clearhead.errors import ConfigError, TokenizerError
@@ -28,7 +29,7 @@ from clearhead.training.models.initial import draw
 from clearhead.training.models.lora import add_lora
 from clearhead.training.recipe.recipe import WINDOWED, Recipe
 from clearhead.training.tasks.tasks import Language
-from clearhead.training.tasks.treebanks import SCHEME, read_scheme
+from clearhead.training.tasks.treebanks import read_scheme
 
 Weights = Iterator[tuple[str, NDArray[np.float32]]]
 
@@ -72,7 +73,7 @@ def language_of(base: Base) -> Language:
         labels=checkpoint.config.labels if isinstance(checkpoint.config, ModelConfig) else (),
         template=checkpoint.chat_template,
         window=checkpoint.config.max_positions,
-        scheme=read_scheme(checkpoint.source) if (checkpoint.source / SCHEME).is_file() else None,
+        scheme=read_scheme(checkpoint.source) if (checkpoint.source / TREES).is_file() else None,
     )
 
 

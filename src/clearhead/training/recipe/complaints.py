@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
-from typing import Any, get_origin
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
@@ -13,8 +13,9 @@ LONGEST = 60  # characters of a value that are shown
 
 
 def explained(error: ValidationError, raw: Mapping[str, Any], root: type[BaseModel]) -> str:
-    """The first thing that is wrong with `raw`, as a recipe of class `root`."""
-    first, *rest = error.errors()
+    """The first thing that is wrong with `raw`, as a recipe of class `root`; a key that is not there before one that is
+    missing, for it may be that one, misspelt."""
+    first, *rest = sorted(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
     path = real_path(first["loc"], raw)
     others = {tuple(found) for e in rest if not startswith(path, found := real_path(e["loc"], raw))}
     if first["type"].startswith("union_tag"):
@@ -38,7 +39,7 @@ def complaint(error: Mapping[str, Any]) -> str:
         return f"must be one of {error['ctx']['expected_tags']}, not {error['ctx']['tag']!r}"
     if kind == "value_error":
         return str(message.removeprefix("Value error, "))
-    return f"{SUBJECT.sub('must ', message)}, not {shown(error['input'])}"
+    return f"{SUBJECT.sub('must ', message).replace('tuple', 'list')}, not {shown(error['input'])}"
 
 
 def real_path(location: tuple[int | str, ...], raw: Any) -> list[int | str]:
@@ -55,27 +56,51 @@ def real_path(location: tuple[int | str, ...], raw: Any) -> list[int | str]:
 
 
 def near(path: list[int | str], root: type[BaseModel], raw: Mapping[str, Any]) -> str:
-    """A key that may have been meant, with its path: of those of a like name the one that lies nearest, rather in a
-    group that the recipe has."""
-    wrong = list(map(str, path))
+    """A key that may have been meant, with its path: one of the same group, or else one elsewhere, rather in a group
+    that the recipe has and on a short path."""
+    *place, wrong = map(str, path)
+    group = group_at(root, raw, path[:-1])
+    if group and (alike := get_close_matches(wrong, list(group.model_fields), n=1, cutoff=LIKELY)):
+        return f"; did you mean {'.'.join([*place, *alike])!r}?"
     paths = dict.fromkeys(keys(root))
-    names = get_close_matches(wrong[-1], {found[-1] for found in paths}, cutoff=LIKELY)
+    names = get_close_matches(wrong, {found[-1] for found in paths}, cutoff=LIKELY)
     meant = [found for found in paths if found[-1] in names]
-    nearest = max(meant, key=lambda f: (shared(f, wrong), f[0] in raw, -len(f), -names.index(f[-1])), default=())
-    return f"; did you mean {'.'.join(nearest)!r}?" if nearest else ""
+    best = max(meant, key=lambda found: (found[0] in raw, -len(found), -names.index(found[-1])), default=())
+    return f"; did you mean {'.'.join(best)!r}?" if best else ""
 
 
-def shared(one: Sequence[str], other: Sequence[str]) -> int:
-    """How many keys two paths begin with alike."""
-    return next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
+def group_at(group: type[BaseModel], raw: Any, path: Sequence[int | str]) -> type[BaseModel] | None:
+    """The group of keys that lies at a path of a recipe as it was read, of the kind that it is there."""
+    if not path:
+        kind = get_args(field.annotation) if (field := group.model_fields.get("kind")) else ()
+        return group if not kind or not isinstance(raw, Mapping) or raw.get("kind", kind[0]) in kind else None
+    first, *rest = path
+    if not isinstance(raw, Mapping) or first not in group.model_fields:
+        return None
+    value = raw.get(str(first))
+    for between, inner in below(group.model_fields[str(first)].annotation):
+        at = value
+        for key in rest[: len(between)]:
+            at = item(at, key)
+        if len(rest) >= len(between) and (found := group_at(inner, at, rest[len(between) :])):
+            return found
+    return None
 
 
-def keys(model: type[BaseModel], before: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
-    """The paths of a group's keys, and of those below it."""
-    for name, field in model.model_fields.items():
+def item(value: Any, key: int | str) -> Any:
+    """What lies under a key, or at a number in a list; None where nothing does."""
+    if isinstance(value, Mapping):
+        return value.get(key)
+    return value[key] if isinstance(value, list) and isinstance(key, int) and key < len(value) else None
+
+
+def keys(group: type[BaseModel], before: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """The paths of a group's keys, and of those below it, but for what lies in lists or under names of one's own."""
+    for name, field in group.model_fields.items():
         yield (*before, name)
-        for between, group in below(field.annotation):
-            yield from keys(group, (*before, name, *between))
+        for between, inner in below(field.annotation):
+            if not between:
+                yield from keys(inner, (*before, name))
 
 
 def below(annotation: Any, between: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], type[BaseModel]]]:

@@ -2,8 +2,10 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
+from clearhead.checkpoints.companions import language as plain_code
+from clearhead.errors import OptionError
 from clearhead.training.data.schema import Strict
 from clearhead.training.data.sources import DataConfig
 from clearhead.training.data.split import SplitConfig
@@ -11,6 +13,17 @@ from clearhead.trees.automaton import Order
 from clearhead.trees.linear import Leaves, Scheme
 
 Share = Annotated[float, Field(ge=0, lt=1)]
+
+
+def code_of(language: str) -> str:
+    """The code of a language, without its country."""
+    try:
+        return plain_code(language, "a language")
+    except OptionError as e:
+        raise ValueError(str(e)) from None
+
+
+Code = Annotated[str, AfterValidator(code_of)]
 
 
 class Band(Strict):
@@ -62,6 +75,12 @@ class Data(Strict):
     split: SplitConfig | None = Field(
         default=None, description="Hold out dev (and a test) by sentence, without leakage."
     )
+    languages: tuple[Code, Code] | None = Field(
+        default=None,
+        strict=False,
+        description="translation: codes of source and target; the model's folder repeats them in "
+        "translator.json, and tokenised_bleu cuts words as the second does.",
+    )
     max_length: int = Field(default=256, ge=1, description="Examples of more tokens, on either side, are dropped.")
     resegment: float = Field(
         default=0.0, ge=0, lt=1, description="BPE-dropout: the share of merges left out, anew in each epoch."
@@ -72,6 +91,13 @@ class Data(Strict):
     trees: Trees = Field(
         default=Trees(), description="parsing: how trees are written; the model's folder says it in trees.json."
     )
+
+    @model_validator(mode="after")
+    def two(self) -> "Data":
+        """A translator has two languages."""
+        if self.languages and self.languages[0] == self.languages[1]:
+            raise ValueError(f"languages are both {self.languages[0]}; give that of the source and that of the target")
+        return self
 
 
 class DropoutRates(Strict):
@@ -152,7 +178,6 @@ class Evaluation(Strict):
         default=(), strict=False, description="Of greedy translations of dev, at each evaluation: bleu and the like."
     )
     dev_limit: int = Field(default=500, ge=1, description="How many sentences of dev are translated for them.")
-    language: str = Field(default="en", description="Of the target, for tokenised_bleu.")
     beams: int = Field(default=5, ge=1, description="Beam width of the tests.")
     length_penalty: float = Field(default=1.0, description="A hypothesis scores sum / length ** this.")
     extra: int = Field(

@@ -53,6 +53,11 @@ class Recipe(Strict):
         default_factory=dict, description="key.sub: value, for a run that only tries everything out."
     )
 
+    @property
+    def target_language(self) -> str:
+        """The language of the targets; English unless the recipe says otherwise."""
+        return self.data.languages[1] if self.data.languages else "en"
+
     @model_validator(mode="after")
     def possible(self) -> "Recipe":
         """Keys that one task has and another has not, or that exclude each other."""
@@ -63,6 +68,10 @@ class Recipe(Strict):
             raise ValueError("training.record records what compile and recompute change; give one of the three")
         if self.data.join and self.task != "translation":
             raise ValueError(f"data.join joins pairs of sentences, and {self.task} has none; leave it out")
+        if self.data.languages and self.task != "translation":
+            raise ValueError(f"data.languages are those of translations, and the task is {self.task}; leave them out")
+        if not self.data.languages and "tokenised_bleu" in (*self.evaluation.scores, *self.evaluation.dev_scores):
+            raise ValueError("tokenised_bleu cuts words as their language does; give data.languages, such as [en, de]")
         if self.evaluation.dev_scores and self.task != "translation":
             raise ValueError(f"evaluation.dev_scores are of translations; remove them, for the task is {self.task}")
         if self.model is not None and self.task in WINDOWED and t.context > self.model.max_positions:
@@ -90,13 +99,13 @@ class Recipe(Strict):
 
 
 def bundled() -> list[str]:
-    """Names of the recipes that come along."""
+    """Names of the bundled recipes."""
     names = (file.name for file in files("clearhead.training.recipes").iterdir())
     return sorted(name.removesuffix(".yaml") for name in names if name.endswith(".yaml"))
 
 
 def read_recipe(recipe: str | Path, overrides: Sequence[str] = (), *, short: bool = False) -> Recipe:
-    """A recipe by file, by the folder of a run, or by the name of one that comes along. `short` takes its short form;
+    """A recipe by file, by the folder of a run, or by the name of a bundled one. `short` takes its short form;
     `overrides` (key.sub=value) come after that.
 
     Raises:

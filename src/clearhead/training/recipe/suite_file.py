@@ -34,7 +34,7 @@ class Suite(Strict):
         pattern=r"^[a-z0-9][a-z0-9.-]*$", description="What the suite is called; its folder is runs/NAME."
     )
     about: str = Field(description="What is compared, in a sentence.")
-    recipe: str = Field(description="The recipe that the runs share: a file, or one that comes along.")
+    recipe: str = Field(description="The recipe that the runs share: a file, or a bundled one.")
     overrides: Changes = Field(default_factory=dict, description="Keys that all runs have otherwise than the recipe.")
     runs: dict[str, Changes] = Field(min_length=1, description="By label, the keys in which a run differs.")
     figures: dict[str, Direction] = Field(
@@ -47,13 +47,13 @@ class Suite(Strict):
 
 
 def bundled_suites() -> list[str]:
-    """Names of the suites that come along."""
+    """Names of the bundled suites."""
     names = (f.name for f in files("clearhead.training.suites").iterdir())
     return sorted(name.removesuffix(".yaml") for name in names if name.endswith(".yaml"))
 
 
 def read_suite(suite: str | Path) -> Suite:
-    """A suite by file, or by the name of one that comes along.
+    """A suite by file, or by the name of a bundled one.
 
     Raises:
         ConfigError: there is none, or it is not one.

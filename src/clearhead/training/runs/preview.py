@@ -73,7 +73,7 @@ def can_score(recipe: Recipe) -> None:
     """
     if recipe.task == "translation" and recipe.data.tests:
         for name in recipe.evaluation.scores:
-            SCORES[name](["a"], ["a"], recipe.evaluation.language)
+            SCORES[name](["a"], ["a"], recipe.target_language)
 
 
 def model_size(recipe: Recipe, labels: tuple[str, ...] = ()) -> dict[str, Any] | None:

@@ -23,6 +23,7 @@ from typing import Any
 
 import torch
 
+from clearhead.checkpoints.companions import pair_file
 from clearhead.errors import CheckpointError, ConfigError, DivergedError, StoppedError, TrainingError
 from clearhead.model.devices import find
 from clearhead.training.callbacks.evaluation import Evaluate, averaged
@@ -226,7 +227,9 @@ def export(recipe: Recipe, trainer: Trainer, prepared: Prepared, run: Run) -> No
     """Write the model, in the place of one that an earlier end of this run left; not where its family has no file for
     it."""
     language = prepared.language
-    beside = None if language.scheme is None else scheme_file(language.scheme)
+    beside = {} if language.scheme is None else scheme_file(language.scheme)
+    if recipe.data.languages:
+        beside |= pair_file(*recipe.data.languages)
     for name in ("model", "adapter"):
         shutil.rmtree(run.folder / name, ignore_errors=True)
     try:

@@ -31,7 +31,7 @@ class DevScores:
 
     def __init__(self, recipe: Recipe, prepared: Prepared, whole: Callable[[Trainer], nn.Module]) -> None:
         self.recipe, self.prepared, self.whole = recipe, prepared, whole
-        self.names, self.language = recipe.evaluation.dev_scores, recipe.evaluation.language
+        self.names, self.language = recipe.evaluation.dev_scores, recipe.target_language
         for name in self.names:
             SCORES[name](["a"], ["a"], self.language)
 

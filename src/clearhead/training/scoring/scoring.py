@@ -56,7 +56,7 @@ def translations(recipe: Recipe, trainer: Trainer, prepared: Prepared, records: 
     )
     made: Found = {"sentences": len(said), "beams": e.beams, "length_penalty": e.length_penalty}
     for name in e.scores:
-        result = SCORES[name](said, references, e.language)
+        result = SCORES[name](said, references, recipe.target_language)
         made[name] = round(result.value, 2)
         made[f"{name}_counted"] = "; ".join(filter(None, (result.detail, result.signature)))
     made["translations"] = said

@@ -14,6 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import get_args
 
+from clearhead.checkpoints.companions import TREES
 from clearhead.errors import CheckpointError, ConfigError, DataError
 from clearhead.training.data.readers.treebank import FIELD
 from clearhead.training.data.records import Record
@@ -24,8 +25,6 @@ from clearhead.trees.brackets import read_trees
 from clearhead.trees.cleaning import cleaned
 from clearhead.trees.linear import Leaves, Scheme
 from clearhead.trees.tree import Tree
-
-SCHEME = "trees.json"  # in a model's folder
 
 
 def tree_in(record: Record) -> Tree:
@@ -64,7 +63,7 @@ def to_learn(
 
 def scheme_file(scheme: Scheme) -> dict[str, str]:
     """What a model's folder holds beside the vocabulary: the file by its name."""
-    return {SCHEME: json.dumps(asdict(scheme), indent=2) + "\n"}
+    return {TREES: json.dumps(asdict(scheme), indent=2) + "\n"}
 
 
 def read_scheme(folder: Path) -> Scheme:
@@ -73,11 +72,11 @@ def read_scheme(folder: Path) -> Scheme:
     Raises:
         CheckpointError: it writes none, or the file is damaged.
     """
-    path = folder / SCHEME
+    path = folder / TREES
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise CheckpointError(f"{folder} holds no {SCHEME}; its model was not trained with task parsing") from None
+        raise CheckpointError(f"{folder} holds no {TREES}; its model was not trained with task parsing") from None
     except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path} cannot be read ({error}); copy the folder again") from None
     choices = {"order": get_args(Order), "leaves": get_args(Leaves), "spelled": (True, False)}
