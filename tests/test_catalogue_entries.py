@@ -103,7 +103,7 @@ def test_a_translator_is_bundled_whole_and_needs_no_network(
     ]
     assert resolve(name) == pull(name) == translators.find(*pair.split("-"))
     status = next(m for m in list_models() if m.name == name)
-    assert status.path == resolve(name) and status.on_disk >= status.size and "along" in status.source
+    assert status.path == resolve(name) and status.on_disk >= status.size and "bundled" in status.source
     assert count(layout(open_checkpoint(status.path).config)) == status.parameters
     assert not (tmp_path / "cache").exists()
 
