@@ -41,13 +41,19 @@ SCHEMES = [
     for leaves in ("mark", "tag")
     for spelled in (True, False)
 ]
+SCHEMES += [
+    Scheme(order="in-order", leaves="mark", numbered=True),
+    Scheme(order="top-down", leaves="tag", spelled=False, numbered=True),
+]
 WORDS = ["The", "zebra", "(", "naïve", "42", "%", "sleeps", "<word>", "."]  # most of them in no sample
 
 
 @cache
 def vocabulary(scheme: Scheme) -> TreeVocabulary:
     """A vocabulary of the sample sentences."""
-    config = VocabularyConfig(kind="bpe", size=200, min_frequency=1, extra_tokens=tokens(GOLD, scheme))
+    config = VocabularyConfig(
+        kind="bpe", size=200 + 100 * scheme.numbered, min_frequency=1, extra_tokens=tokens(GOLD, scheme)
+    )
     tokenizer = train_vocabulary(sentences(GOLD), config)
     end = tokenizer.token_id("</s>")
     assert end is not None
@@ -87,7 +93,23 @@ def test_a_target_is_the_linear_form_with_every_word_spelled_behind_its_mark(sch
         own = {i: symbol for symbol, i in known.symbols.items()}
         assert [own[i] for i in ids if i in own] == linearized(tree, scheme)
         spelled = [i for i in ids[:-1] if i not in own]
-        assert spelled == (known.source(tree.words)[:-1] if scheme.spelled else [])
+        numbers = [known.tokenizer.token_id(f"<word-{i}>") for i in range(len(tree.words) * scheme.numbered)]
+        assert spelled == (known.source(tree.words)[:-1] if scheme.spelled else numbers)
+
+
+def test_words_are_numbered_in_the_sentence_and_in_the_tree():
+    known = vocabulary(SCHEMES[-2])
+    plain, words = vocabulary(SCHEMES[4]), ["The", "cat", "<word-1>", *["a"] * 98]
+    ids = known.source(words)
+    assert known.tokenizer.pieces([i for i in ids if i in known.numbers]) == [
+        *(f"<word-{i}>" for i in range(100)),
+        "<word-0>",  # a sentence of more than a hundred begins anew
+    ]
+    bare = [i for i in ids if i not in known.numbers]
+    assert known.tokenizer.decode(bare) == plain.tokenizer.decode(plain.source(words)) and bare[-1] == known.end
+    assert known.spellings(words)[100][0] == known.numbers[0]
+    with pytest.raises(OptionError, match="no <word-0>, and words are to be numbered"):
+        tree_vocabulary(plain.tokenizer, plain.end, SCHEMES[-2])
 
 
 def test_unseen_words_have_pieces_and_digits_are_one():
@@ -164,7 +186,7 @@ def test_every_target_is_allowed_and_reads_back_as_its_tree(scheme):
     known = vocabulary(scheme)
     for tree in GOLD:
         ids = known.target(tree)
-        writing = Writing(known.grammar(known.tokenizer.vocab_size), list(map(known.spelling, tree.words)), len(ids))
+        writing = Writing(known.grammar(known.tokenizer.vocab_size), known.spellings(tree.words), len(ids))
         assert all(allowed_along(writing, ids))
         assert not writing.allowed(ids).any()
         leaves = [Tree(label=MARK, word=word) for word in tree.words]
@@ -225,7 +247,7 @@ def test_whatever_the_logits_a_tree_over_the_words_comes_out(scheme, seed, lengt
 def test_samples_are_trees_too(seed, order, temperature):
     known = vocabulary(Scheme(order=order))
     executor, words = mock(known, seed), WORDS[:5]
-    writing = Writing(known.grammar(executor.config.vocab_size), list(map(known.spelling, words)), 60)
+    writing = Writing(known.grammar(executor.config.vocab_size), known.spellings(words), 60)
     prompts, memory = encode_sources(executor, [known.source(words)], special(known))
     config = GenerationConfig(max_new_tokens=60, temperature=temperature, n=3, seed=seed)
     [found] = generate(
@@ -265,7 +287,7 @@ def knowing(known: TreeVocabulary, words: list[str], seed: int, order: int = 3):
     """Logits of a model that has learnt what trees are, and is otherwise at random."""
     size = known.tokenizer.vocab_size + 3
     chance = random_logits(size, seed=seed, order=order, scale=2.0)
-    writing = Writing(known.grammar(size), list(map(known.spelling, words)), 200)
+    writing = Writing(known.grammar(size), known.spellings(words), 200)
 
     def logits(ids, source):
         try:
@@ -286,7 +308,7 @@ def test_a_search_that_writes_trees_unasked_is_not_changed_by_the_constraint(sch
     executor = mock(known, logits=knowing(known, words := ["The", "moth", "sings"], seed))
     prompts, memory = encode_sources(executor, [known.source(words)], special(known))
     config = GenerationConfig(max_new_tokens=200, beams=beams, n=beams, length_penalty=0.3)
-    writing = Writing(known.grammar(executor.config.vocab_size), list(map(known.spelling, words)), 200)
+    writing = Writing(known.grammar(executor.config.vocab_size), known.spellings(words), 200)
     [free] = generate(executor, prompts, config, special(known), memory=memory)
     [held] = generate(
         executor, prompts, config, special(known), memory=memory, allowed=lambda _, ids: writing.allowed(ids)
@@ -324,7 +346,7 @@ def test_a_wide_search_ranks_all_trees_as_their_probabilities_do(order):
 
 
 @EXECUTORS
-@pytest.mark.parametrize("scheme", [SCHEMES[0], SCHEMES[6]], ids=str)
+@pytest.mark.parametrize("scheme", [SCHEMES[0], SCHEMES[6], *SCHEMES[-2:]], ids=str)
 def test_real_models_with_random_weights_write_trees(make, scheme):
     known = vocabulary(scheme)
     config = replace(BY_FAMILY["transformer"], vocab_size=known.tokenizer.vocab_size, max_positions=256)

@@ -45,6 +45,7 @@ evaluation: {every: 20, scores: [f1], beams: 2, extra: 60, length_penalty: 0.3}
 short: {training.steps: 3}
 """
 RNN = ("model.architecture=rnn", "model.n_heads=1", "training.steps=20")
+NUMBERED = ("data.trees.numbered=true", "vocabulary.size=400", "training.steps=4")
 TAGS = ("data.trees={order: top-down, leaves: tag, spelled: false}", "training.steps=4", "evaluation.beams=1")
 SUBJECTS = ("(NP (DT the) (NN moth))", "(NP (NNP Ada))", "(NP (DT the) (JJ old) (NN kettle))", "(NP (PRP it))")
 VERBS = ("(VP (VBZ sings))", "(VP (VBZ sees) (NP (DT the) (NN cake)))", "(VP (VBZ sleeps) (PP (IN in) (NP (CD 42))))")
@@ -243,7 +244,7 @@ def test_the_folder_opens_again_and_parses_the_same(bank: Path, run: Path) -> No
     assert list(map(bracketed, said)) == results["scores"]["test"]["trees"]
 
 
-@pytest.mark.parametrize("overrides", [RNN, TAGS], ids=["rnn", "tags, not spelled"])
+@pytest.mark.parametrize("overrides", [RNN, TAGS, NUMBERED], ids=["rnn", "tags, not spelled", "numbered"])
 def test_other_models_and_other_schemes_write_trees_too(bank: Path, tmp_path: Path, overrides: tuple[str, ...]) -> None:
     results = carry_out(bank, tmp_path / "run", *overrides)
     found = results["scores"]["test"]
@@ -305,11 +306,18 @@ def test_what_is_well_formed() -> None:
     assert str(as_nltk(next(read_trees(bracketed(GOLD[0]))))) == str(as_nltk(GOLD[0]))
 
 
-@pytest.mark.parametrize("scheme", [Scheme(), Scheme(order="in-order", leaves="tag", spelled=False)], ids=str)
+@pytest.mark.parametrize(
+    "scheme", [Scheme(numbered=True), Scheme(order="in-order", leaves="tag", spelled=False)], ids=str
+)
 def test_a_scheme_is_kept_in_a_file(scheme: Scheme, tmp_path: Path) -> None:
     for name, text in scheme_file(scheme).items():
         (tmp_path / name).write_text(text, encoding="utf-8")
     assert read_scheme(tmp_path) == scheme
+
+
+def test_a_file_from_before_words_had_numbers_is_read(tmp_path: Path) -> None:
+    (tmp_path / "trees.json").write_text('{"order": "in-order", "leaves": "mark", "spelled": true}', encoding="utf-8")
+    assert read_scheme(tmp_path) == Scheme(order="in-order")
 
 
 @pytest.mark.parametrize(
@@ -318,7 +326,7 @@ def test_a_scheme_is_kept_in_a_file(scheme: Scheme, tmp_path: Path) -> None:
         (None, "was not trained with task parsing"),
         ("{", "cannot be read"),
         ("[" * 100_000, "cannot be read"),
-        ("[]", "does not say order, leaves and spelled"),
+        ("[]", "does not say order, leaves, spelled, numbered"),
         ('{"order": "in-order", "leaves": "mark"}', "does not say"),
         (
             '{"order": "upwards", "leaves": "mark", "spelled": true}',

@@ -56,11 +56,14 @@ class Trees(Strict):
     spelled: bool = Field(
         default=True, description="Behind that token come the word's own pieces, which the decoder need not choose."
     )
+    numbered: bool = Field(
+        default=False, description="Words have numbers in the sentence and in the tree, by which attention finds them."
+    )
 
     @property
     def scheme(self) -> Scheme:
         """The same, for those who write."""
-        return Scheme(order=self.order, leaves=self.leaves, spelled=self.spelled)
+        return Scheme(order=self.order, leaves=self.leaves, spelled=self.spelled, numbered=self.numbered)
 
 
 class Data(Strict):

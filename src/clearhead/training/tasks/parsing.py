@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from clearhead.config import GenerationConfig, SpecialTokens
-from clearhead.errors import DataError
+from clearhead.errors import DataError, OptionError
 from clearhead.executor import Executor
 from clearhead.generation.generate import generate
 from clearhead.generation.processors import Allowed
@@ -27,6 +27,7 @@ from clearhead.trees.tree import Tree, rebuilt
 
 DIGIT = re.compile(r"\d")
 NUMBER = re.compile(r"\d+(?!.*\d)")
+NUMBERS = 100  # tokens that number words; in a longer sentence they begin anew
 TOKEN = re.compile(r"<(?:(?P<bracket>[()].*)|word(?::(?P<tag>.+))?)>")  # how a vocabulary spells a symbol
 
 
@@ -74,8 +75,14 @@ def sentences(trees: Iterable[Tree]) -> Iterator[str]:
 
 
 def tokens(trees: Iterable[Tree], scheme: Scheme) -> tuple[str, ...]:
-    """What a vocabulary needs beside pieces to write such trees: a token for each symbol, the most frequent first."""
-    return tuple(map(token_of, symbols_of(trees, scheme)))
+    """What a vocabulary needs beside pieces to write such trees: a token for each symbol, the most frequent first, and
+    the numbers of words."""
+    return (*map(token_of, symbols_of(trees, scheme)), *(map(number, range(NUMBERS)) if scheme.numbered else ()))
+
+
+def number(place: int) -> str:
+    """The token that numbers a word, counted from 0."""
+    return f"<word-{place % NUMBERS}>"
 
 
 def token_of(symbol: str) -> str:
@@ -99,25 +106,41 @@ class TreeVocabulary:
     scheme: Scheme
     symbols: Mapping[str, int]  # the most frequent first
     end: int  # what ends a target
+    numbers: Ids = ()  # of words, where they are numbered
 
     def source(self, words: Sequence[str]) -> list[int]:
         """What the encoder reads."""
-        return self.tokenizer.encode(sentence(words), parse_special=False)
+        ids = self.tokenizer.encode(sentence(words), parse_special=False)
+        if not self.scheme.numbered:
+            return ids
+        bare = self.tokenizer.encode(sentence(words), add_special_tokens=False, parse_special=False)
+        before = next(i for i in range(len(ids)) if ids[i : i + len(bare)] == bare)
+        numbered = [i for place, word in enumerate(words) for i in (*self.number(place), *self.pieces(word))]
+        return [*ids[:before], *numbered, *ids[before + len(bare) :]]
 
-    def spelling(self, word: str) -> Ids:
-        """What a word adds behind its mark."""
-        if not self.scheme.spelled:
-            return ()
+    def spellings(self, words: Sequence[str]) -> list[Ids]:
+        """What each word adds behind its mark."""
+        return [
+            (*self.number(place), *(self.pieces(word) if self.scheme.spelled else ()))
+            for place, word in enumerate(words)
+        ]
+
+    def number(self, place: int) -> Ids:
+        """The number of a word, where words have one."""
+        return (self.numbers[place % len(self.numbers)],) if self.scheme.numbered else ()
+
+    def pieces(self, word: str) -> Ids:
+        """A word without what frames a text."""
         return tuple(self.tokenizer.encode(sentence([word]), add_special_tokens=False, parse_special=False))
 
     def target(self, tree: Tree) -> list[int]:
         """What the decoder is to write; labels that the vocabulary lacks are replaced by the nearest it has."""
-        words = iter(tree.words)
+        spellings = iter(self.spellings(tree.words))
         ids: list[int] = []
         for symbol in linearized(known(tree, self.symbols, self.scheme), self.scheme):
             ids.append(self.symbols[symbol])
             if not symbol.startswith(("(", ")")):
-                ids += self.spelling(next(words))
+                ids += next(spellings)
         return [*ids, self.end]
 
     def examples(self, trees: Iterable[Tree]) -> Iterator[dict[str, list[int]]]:
@@ -139,7 +162,13 @@ def tree_vocabulary(tokenizer: Tokenizer, end: int, scheme: Scheme) -> TreeVocab
     named = ((symbol_of(piece), i) for i, piece in zip(ids, tokenizer.pieces(ids), strict=True))
     symbols = {symbol: i for symbol, i in named if symbol is not None}
     grammar(scheme, symbols, end, tokenizer.vocab_size)
-    return TreeVocabulary(tokenizer=tokenizer, scheme=scheme, symbols=symbols, end=end)
+    own = dict(zip(tokenizer.pieces(ids), ids, strict=True))
+    wanted = [number(place) for place in range(NUMBERS)] if scheme.numbered else []
+    if lacking := [token for token in wanted if token not in own]:
+        raise OptionError(f"the vocabulary has no {lacking[0]}, and words are to be numbered; train it for such trees")
+    return TreeVocabulary(
+        tokenizer=tokenizer, scheme=scheme, symbols=symbols, end=end, numbers=tuple(own[token] for token in wanted)
+    )
 
 
 def known(tree: Tree, symbols: Mapping[str, int], scheme: Scheme) -> Tree:
@@ -219,7 +248,7 @@ def writing(
     executor: Executor, vocabulary: TreeVocabulary, rules: Grammar, words: Sequence[str], limit: int
 ) -> Writing:
     """The writing of a sentence's tree, within `limit` tokens and the spelling of its words, and the context window."""
-    spellings = [vocabulary.spelling(word) for word in words]
+    spellings = vocabulary.spellings(words)
     limit += sum(map(len, spellings))
     return Writing(rules, spellings, min(limit, executor.config.max_positions - 1))  # the decoder's start takes one
 

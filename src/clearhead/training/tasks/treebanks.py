@@ -79,9 +79,16 @@ def read_scheme(folder: Path) -> Scheme:
         raise CheckpointError(f"{folder} holds no {TREES}; its model was not trained with task parsing") from None
     except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path} cannot be read ({error}); copy the folder again") from None
-    choices = {"order": get_args(Order), "leaves": get_args(Leaves), "spelled": (True, False)}
+    if isinstance(found, dict):
+        found = {"numbered": False} | found  # which earlier files do not say
+    choices = {
+        "order": get_args(Order),
+        "leaves": get_args(Leaves),
+        "spelled": (True, False),
+        "numbered": (True, False),
+    }
     if not isinstance(found, dict) or found.keys() != choices.keys():
-        raise CheckpointError(f"{path} does not say order, leaves and spelled; copy the folder again")
+        raise CheckpointError(f"{path} does not say {', '.join(choices)}, and nothing else; copy the folder again")
     for key, known in choices.items():
         if not any(found[key] is one or (isinstance(one, str) and found[key] == one) for one in known):
             raise CheckpointError(
