@@ -189,7 +189,7 @@ def test_a_figure_that_there_is_not(tmp_path: Path, recipe: Path) -> None:
 
 
 def test_a_suite_that_there_is_not() -> None:
-    with pytest.raises(ConfigError, match="there is no suite 'architecture'; name a file, or one of architectures"):
+    with pytest.raises(ConfigError, match="there is no suite 'architecture'; did you mean architectures\\?"):
         read_suite("architecture")
 
 

@@ -1,6 +1,7 @@
 """Translation: lines stay lines, nothing is lost or cut unsaid, and the pair of languages decides on the model."""
 
 import logging
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -203,7 +204,6 @@ def test_ctrl_c_ends_before_a_line_that_is_unfinished(german: Translator) -> Non
 OPTIONS: list[tuple[dict[str, Any], str]] = [
     ({"to": "German"}, "to is 'German'; give a language by its code"),
     ({"to": ""}, "to is ''"),
-    ({"to": None}, "to is None"),
     ({"to": "de", "from_": "12"}, "from is '12'"),
     ({"to": "de", "beams": 0}, "beams is 0"),
     ({"to": "de", "beams": 2.5}, "beams is 2.5"),
@@ -257,6 +257,25 @@ def test_a_package_that_states_its_languages_is_held_to_them(data: Path) -> None
     for wrong in ({"to": "de"}, {"to": "en", "from_": "ja"}):
         with pytest.raises(OptionError, match="translates zh to en, not"):
             ch.translate("今天天气很好。", model=opened.model, **wrong)
+
+
+def test_what_a_model_says_of_its_languages_is_enough(translator: Path, tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match="does not say into which language it translates; give it as to"):
+        ch.translate("He sleeps.", model=translator)
+    folder = tmp_path / "model"
+    shutil.copytree(translator, folder)
+    (folder / "translator.json").write_text('{"pair": ["en", "de"]}')
+    assert ch.translate("He sleeps.", model=folder) == "Er schläft."
+    with pytest.raises(OptionError, match="translates en to de, not fr to de"):
+        ch.translate("He sleeps.", from_="fr", model=folder)
+
+
+def test_what_its_vocabulary_cannot_spell_is_told(model: Model, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING, logger="clearhead"):
+        ch.translate("He sleeps ☃.", "de", model=model)
+        ch.translate("He sleeps.", "de", model=model)
+    [warning] = caplog.messages
+    assert warning.endswith("the translation of 'He sleeps ☃.' is a guess, for the model does not know ☃")
 
 
 @pytest.mark.parametrize(("pair", "word"), [("en-de", "Mann"), ("en-fr", "homme")])

@@ -27,9 +27,13 @@ Text = Annotated[
     typer.Argument(metavar="TEXT|-", help="The text to translate; - reads standard input.", show_default=False),
 ]
 To = Annotated[
-    str,
+    str | None,
     typer.Option(
-        "--to", metavar="CODE", help="The language to translate into, such as de.", rich_help_panel="Languages"
+        "--to",
+        metavar="CODE",
+        help="The language to translate into, such as de; may be left out where --model names its languages.",
+        show_default=False,
+        rich_help_panel="Languages",
     ),
 ]
 From = Annotated[
@@ -83,8 +87,8 @@ Alternatives = Annotated[
 
 
 def translate(
-    to: To,
     text: Text = None,
+    to: To = None,
     from_: From = None,
     file: a.File = None,
     model: Model = None,
@@ -114,7 +118,7 @@ def translate(
     from clearhead.tasks.translate import open_translator
 
     lines = read_text(text, file, "text").split("\n")
-    how, code = search(beams, length_penalty, alternatives), language(to, "to")
+    how, code = search(beams, length_penalty, alternatives), None if to is None else language(to, "to")
     machine: Machine = {"executor": executor, "dtype": dtype, "device": device, "threads": threads}
     named = None if model is None else load_model(model, **machine, offline=offline)
     translator = open_translator(code, from_=from_, model=named, **machine)
@@ -150,11 +154,10 @@ def report(made: list["Translation"], translator: "Translator", seconds: float |
     """On standard error: what became of it, if that is wanted, and in any case what has no end."""
     from clearhead.cli.quantities import plural
     from clearhead.cli.screen import note
-    from clearhead.tasks.translate import unfinished
+    from clearhead.tasks.translate import warnings
 
-    for each in made:
-        if not each.complete:
-            note(unfinished(each))
+    for warning in (said for each in made for said in warnings(each)):
+        note(warning)
     if seconds is not None:
         parts = sum(each.parts for each in made)
         sizes = f"{plural(len(made), 'line')} · {plural(parts, 'sentence')} · {seconds:.2f} s"

@@ -10,6 +10,7 @@ A translation may be `EXTRA` tokens longer than its source, as in the paper (Vas
 
 import heapq
 import math
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -28,6 +29,7 @@ from clearhead.text.sentences import cut, sentences
 BEAMS = 4
 EXTRA = 50  # tokens by which a translation may be longer than its source
 ROWS = 64  # sentences that go through the model together
+BYTE = re.compile(r"<0x[0-9A-F]{2}>")  # how a vocabulary spells a byte
 LINES = 256  # that are read before the first is written
 WITHOUT_SPACES = frozenset({"zh", "ja", "th", "lo", "km", "my", "yue"})  # languages that put none between sentences
 
@@ -48,6 +50,7 @@ class Translation:
     alternatives: tuple[Alternative, ...]  # the best first
     parts: int  # sentences, and parts of sentences that were too long
     complete: bool  # False: the model did not end one of them in the room it had
+    strange: tuple[str, ...] = ()  # characters that its vocabulary has no piece for
 
     @property
     def text(self) -> str:
@@ -196,7 +199,16 @@ class Translator:
             alternatives=tuple(Alternative(text=text, score=total / max(1, len(said))) for text, total in ranked),
             parts=len(said),
             complete=all(made[0].end_token is not None for made in said),
+            strange=tuple(sorted({letter for letter in line.line if self.is_strange(letter)})),
         )
+
+    def is_strange(self, letter: str) -> bool:
+        """Whether a character is read byte by byte, or as the unknown one."""
+        if letter.isascii():
+            return False
+        ids = self.model.tokenizer.encode(letter, add_special_tokens=False, parse_special=False)
+        unknown = not self.model.tokenizer.special_ids.isdisjoint(ids)  # for no other special token is read in a text
+        return unknown or any(map(BYTE.fullmatch, self.model.tokenizer.pieces(ids)))
 
     def gap(self, part: Part, last: bool) -> str:
         """The spaces after a part, as its new language writes them."""

@@ -72,11 +72,11 @@ def parse(request: str | Path, catalogue: Mapping[str, Entry]) -> Path | Entry |
         )
     if MODEL_FILE.fullmatch(request) or request.count("/") > 1:  # which no name has
         return existing(Path(request))
-    raise UnknownModelError(f"no model is called {shown(request)}{near(request, catalogue)}; {LISTING}")
+    raise UnknownModelError(f"no model is called {shown(request)}{near(request, catalogue)} {LISTING}")
 
 
 def existing(path: Path) -> Path:
-    """`path`, its `~` expanded, if something is there.
+    """`path`, its `~` expanded, if something is there; of a training run its model.
 
     Raises:
         UnknownModelError: nothing is there.
@@ -91,7 +91,7 @@ def existing(path: Path) -> Path:
                 f"{path.parent} is a run without a model yet; clearhead train {path.parent} --resume"
             )
         raise UnknownModelError(f"there is no file or folder {shown(str(path))}; check the path; {LISTING}")
-    return path
+    return existing(path / "model") if exists(path / RUN) else path
 
 
 def exists(path: Path) -> bool:
@@ -117,7 +117,7 @@ def near(request: str, catalogue: Mapping[str, Entry]) -> str:
     wanted = request.casefold().rsplit("/", 1)[-1]
     alike = [name for name in catalogue if len(wanted) > 2 and wanted in name]
     alike += [n for n in difflib.get_close_matches(wanted, list(catalogue), n=3, cutoff=0.5) if n not in alike]
-    return f"; did you mean {' or '.join(alike[:3])}?" if alike else ""
+    return f"; did you mean {' or '.join(alike[:3])}?" if alike else ";"
 
 
 def shown(text: str) -> str:

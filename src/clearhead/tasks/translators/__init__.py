@@ -14,7 +14,7 @@ from typing import Any
 from clearhead.checkpoints.catalogue.entries import entries
 from clearhead.checkpoints.companions import CARD
 from clearhead.checkpoints.folder import read_json
-from clearhead.errors import CheckpointError, UnknownModelError
+from clearhead.errors import CheckpointError, OptionError, UnknownModelError
 
 HERE = Path(__file__).parent
 OTHERS = "any model that reads one text and writes another can be named instead, such as opus-mt-zh-en"
@@ -37,13 +37,17 @@ def pairs() -> list[tuple[str, str]]:
     return [(source, target) for source, _, target in (name.partition("-") for name in names)]
 
 
-def find(from_: str, to: str) -> Path:
+def find(from_: str, to: str | None) -> Path:
     """The folder of a pair.
 
     Raises:
         UnknownModelError: there is none; the message names those there are.
+        OptionError: no language to translate into.
     """
     known = pairs()
+    if known and to is None:
+        others = " or ".join(target for source, target in known if source == from_) or "fr"
+        raise OptionError(f"into which language? give to (on the command line --to), such as {others}")
     if (from_, to) in known:
         return HERE / f"{from_}-{to}"
     if not known:
@@ -53,6 +57,11 @@ def find(from_: str, to: str) -> Path:
         )
     names = ", ".join(f"{source} to {target}" for source, target in known)
     raise UnknownModelError(f"no translator from {from_} to {to} is bundled, only {names}; {OTHERS}")
+
+
+def card_of(folder: Path) -> Card | None:
+    """The card of a bundled translator, by its folder; of anything else None."""
+    return read_card(folder) if folder.parent == HERE and (folder / CARD).is_file() else None
 
 
 def name_of(folder: Path) -> str:

@@ -1,7 +1,7 @@
 """A run as it goes: a bar on a terminal, a line now and then elsewhere."""
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import Any
 
@@ -31,12 +31,13 @@ class Bar(Callback):
         self.task: Any = None
         self.said = 0.0
         self.recent: deque[tuple[int, float]] = deque(maxlen=RECENT + 1)  # tokens and seconds of steps so far
-        self.walked: deque[tuple[int, float]] = deque(maxlen=RECENT + 1)  # steps, and what a clock on the wall showed
+        self.begun = (0, 0.0)  # steps, and what a clock on the wall showed
 
     def before(self, trainer: Trainer) -> None:
         """Begin where the run is."""
         self.note(trainer)
         self.said = self.clock()
+        self.begun = trainer.progress.step, self.said
         if not self.console.is_terminal or self.console.color_system is None:
             return
         from rich.progress import BarColumn, Progress, TextColumn
@@ -60,10 +61,8 @@ class Bar(Callback):
             self.console.print(f"step {self.text(trainer)}", highlight=False, markup=False, soft_wrap=True)
 
     def note(self, trainer: Trainer) -> None:
-        """Where tokens and time are now."""
-        p = trainer.progress
-        self.recent.append((p.tokens, p.seconds))
-        self.walked.append((p.step, self.clock()))
+        """Where tokens and their time are now."""
+        self.recent.append((trainer.progress.tokens, trainer.progress.seconds))
 
     def text(self, trainer: Trainer) -> str:
         """The figures of a line."""
@@ -72,7 +71,8 @@ class Bar(Callback):
         if self.evaluate.last_step:
             parts.append(f"dev {self.evaluate.last:.3f}")
         parts += [f"{amount(speed)} tokens/s", f"MFU {self.share * speed:.0%}"]
-        if pace := rate(self.walked):
+        # Over the whole run, for it stands still now and then to evaluate and to save.
+        if pace := rate((self.begun, (p.step, self.clock()))):
             parts.append(f"{span((trainer.settings.steps - p.step) / pace)} left")
         return " · ".join(parts)
 
@@ -82,7 +82,7 @@ class Bar(Callback):
             self.bar.stop()
 
 
-def rate(points: deque[tuple[int, float]]) -> float:
+def rate(points: Sequence[tuple[int, float]]) -> float:
     """How much there was of the one for each of the other."""
     (first, then), (last, now) = points[0], points[-1]
     return (last - first) / (now - then) if now > then else 0.0

@@ -39,6 +39,7 @@ class Save(Callback):
         if self.heard:
             raise KeyboardInterrupt
         self.heard = number
+        self.warn("finishing this step and saving; a second signal ends the run at once, without its latest steps")
 
     def after(self, trainer: Trainer) -> None:
         """Save where it is due. All ranks stop after the same step, whichever of them was asked first."""

@@ -9,6 +9,22 @@ from pydantic import BaseModel, ValidationError
 
 SUBJECT = re.compile(r"^\w+ should ")  # "Input should be a valid integer", as pydantic says it
 LIKELY = 0.7  # how alike a wrong key and the one that is suggested must be, at least
+OTHER_NAMES = {  # of keys, as other trainers have them
+    "learning_rate": "training.lr",
+    "batch_size": "training.max_tokens",
+    "max_steps": "training.steps",
+    "epochs": "training.steps",
+    "warmup_steps": "training.schedule.warmup",
+    "label_smoothing": "training.smoothing",
+    "max_grad_norm": "training.clip",
+    "gradient_accumulation_steps": "training.accumulate",
+    "hidden_size": "model.d_model",
+    "intermediate_size": "model.d_ff",
+    "num_layers": "model.n_layers",
+    "num_heads": "model.n_heads",
+    "vocab_size": "vocabulary.size",
+    "vocab": "vocabulary",
+}
 LONGEST = 60  # characters of a value that are shown
 
 
@@ -59,6 +75,8 @@ def near(path: list[int | str], root: type[BaseModel], raw: Mapping[str, Any]) -
     """A key that may have been meant, with its path: one of the same group, or else one elsewhere, rather in a group
     that the recipe has and on a short path."""
     *place, wrong = map(str, path)
+    if wrong in OTHER_NAMES:
+        return f"; did you mean {OTHER_NAMES[wrong]!r}?"
     group = group_at(root, raw, path[:-1])
     if group and (alike := get_close_matches(wrong, list(group.model_fields), n=1, cutoff=LIKELY)):
         return f"; did you mean {'.'.join([*place, *alike])!r}?"
@@ -67,6 +85,12 @@ def near(path: list[int | str], root: type[BaseModel], raw: Mapping[str, Any]) -
     meant = [found for found in paths if found[-1] in names]
     best = max(meant, key=lambda found: (found[0] in raw, -len(found), -names.index(found[-1])), default=())
     return f"; did you mean {'.'.join(best)!r}?" if best else ""
+
+
+def choice(wrong: str, names: Sequence[str]) -> str:
+    """What to do where a name is not there: the one that may have been meant, or all."""
+    alike = get_close_matches(wrong, names, cutoff=LIKELY)
+    return f"did you mean {' or '.join(alike)}?" if alike else f"name a file, or one of {', '.join(names)}"
 
 
 def group_at(group: type[BaseModel], raw: Any, path: Sequence[int | str]) -> type[BaseModel] | None:

@@ -16,7 +16,7 @@ from clearhead.errors import ClearheadError, ConfigError
 from clearhead.training.data.schema import Strict
 from clearhead.training.metrics.texts import check_scores
 from clearhead.training.recipe.architectures import ModelChoice
-from clearhead.training.recipe.complaints import explained
+from clearhead.training.recipe.complaints import choice, explained
 from clearhead.training.recipe.keys import Band, Data, Evaluation, Lora, Saving, Training
 from clearhead.training.recipe.overrides import overriding, placed, put
 from clearhead.training.recipe.vocabulary_keys import VocabularyConfig
@@ -34,7 +34,7 @@ class Recipe(Strict):
     """A training run."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9.-]*$", description="What the run is called; its folder is runs/NAME.")
-    about: str = Field(description="What it is, in a sentence.")
+    about: str = Field(default="", description="What it is, in a sentence.")
     task: Task = Field(description="What a model is asked to do.")
     seed: int = Field(default=1, ge=0, description="Decides weights, order of data, dropout.")
     folder: str = Field(default="data", description="Where data lies: {folder} in a path stands for it.")
@@ -136,7 +136,7 @@ def source_of(recipe: str | Path) -> str:
         except OSError as e:
             raise ConfigError(f"{path} cannot be read: {e.strerror}") from None
     if str(recipe) not in bundled():
-        raise ConfigError(f"there is no recipe {str(recipe)!r}; name a file, or one of {', '.join(bundled())}")
+        raise ConfigError(f"there is no recipe {str(recipe)!r}; {choice(str(recipe), bundled())}")
     return files("clearhead.training.recipes").joinpath(f"{recipe}.yaml").read_text(encoding="utf-8")
 
 

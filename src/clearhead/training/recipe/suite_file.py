@@ -18,7 +18,7 @@ from yaml import YAMLError
 
 from clearhead.errors import ConfigError
 from clearhead.training.data.schema import Strict
-from clearhead.training.recipe.complaints import explained
+from clearhead.training.recipe.complaints import choice, explained
 from clearhead.training.recipe.recipe import Recipe, read_recipe
 from clearhead.training.recipe.yaml12 import explain, parse
 
@@ -61,7 +61,7 @@ def read_suite(suite: str | Path) -> Suite:
     path = Path(suite)
     if not path.is_file():
         if str(suite) not in bundled_suites():
-            raise ConfigError(f"there is no suite {str(suite)!r}; name a file, or one of {', '.join(bundled_suites())}")
+            raise ConfigError(f"there is no suite {str(suite)!r}; {choice(str(suite), bundled_suites())}")
         text = files("clearhead.training.suites").joinpath(f"{suite}.yaml").read_text(encoding="utf-8")
     else:
         text = path.read_text(encoding="utf-8")
