@@ -152,7 +152,7 @@ def described(place: Path, ranks: Ranks) -> dict[str, Any]:
         problem = str(e)
     if ranks.sums(float(bool(problem)))[0]:
         why = problem or "another rank cannot read it"
-        raise CheckpointError(f"{place} cannot be read ({why}); remove it to resume from the one before")
+        raise CheckpointError(f"{place} cannot be read ({why})")
     return values
 
 
@@ -170,4 +170,4 @@ def read(place: Path, files: list[str], trainer: Trainer) -> dict[str, Tensor]:
     except TrainingError:  # a rank was lost
         raise
     except Exception as e:  # safetensors raises a class of its own
-        raise CheckpointError(f"{place} is damaged ({e}); remove it to resume from the one before") from None
+        raise CheckpointError(f"{place} is damaged ({e})") from None

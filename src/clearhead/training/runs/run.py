@@ -153,11 +153,13 @@ def go_on(trainer: Trainer, run: Run) -> None:
             checkpoint.restore(place, trainer)
         except CheckpointError as e:
             failed = e
-            run.say(f"warning: {e}")
+            if place != places[0]:
+                run.say(f"warning: {e}; trying the one before")
         else:
             run.say(f"going on after step {trainer.progress.step}")
             return
-    raise failed
+    remedy = f"remove {run.folder / CHECKPOINTS} to begin anew"
+    raise CheckpointError(f"{failed}, and no other can be read; {remedy}") from None
 
 
 def learn(trainer: Trainer, run: Run) -> None:
