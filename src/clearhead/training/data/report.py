@@ -45,6 +45,9 @@ class FileDigest:
     bytes: int
 
 
+ROWS_OF = "rows of "  # begins the name under which examples are counted once they are token ids
+
+
 class Report:
     """Counts by source and by reason, in the order of the recipe and of the alphabet."""
 
@@ -107,18 +110,22 @@ class Report:
         from rich.table import Table
         from rich.text import Text
 
-        table = Table("source", "", "records", "of which the first", box=None, pad_edge=False, title_justify="left")
-        for name, what, count, example in self.lines():
-            table.add_row(Text(name), what, Text(count, justify="right"), Text(example, overflow="ellipsis"))
+        table = Table("source", box=None, pad_edge=False)
+        for name in ("read", "kept", "dropped"):
+            table.add_column(name, justify="right")
+        table.add_column("why, and the first of them")
+        for source, *counts, why in self.lines():
+            table.add_row(Text(source, overflow="fold"), *counts, Text(why, overflow="ellipsis"))
         return table
 
-    def lines(self) -> Iterator[tuple[str, str, str, str]]:
-        """Rows of the table: source, what became of them, how many, and an example."""
-        for name, tally in self.sources.items():
-            yield name, "read", f"{tally.read:,}", ""
-            yield "", "kept", f"{tally.kept:,}", f"each {tally.repeat} times" if tally.repeat > 1 else ""
+    def lines(self) -> Iterator[tuple[str, str, str, str, str]]:
+        """Rows of the table: source, how much was read, kept and dropped, and why; files first, then what became of
+        their records as the rows that are learnt from."""
+        for name, tally in sorted(self.sources.items(), key=lambda item: item[0].startswith(ROWS_OF)):
+            times = f"each {tally.repeat} times" if tally.repeat > 1 else ""
+            yield name, f"{tally.read:,}", f"{tally.kept:,}", "", times
             for reason, drops in sorted(tally.drops.items()):
-                yield "", f"dropped: {reason}", f"{drops.count:,}", drops.examples[0]
+                yield "", "", "", f"{drops.count:,}", f"{reason}: {drops.examples[0]}"
 
 
 def parsed(text: str) -> Report:

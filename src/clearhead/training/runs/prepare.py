@@ -16,7 +16,7 @@ from clearhead.config import SpecialTokens
 from clearhead.errors import ConfigError, DataError, TokenizerError
 from clearhead.training.data import store
 from clearhead.training.data.records import Record
-from clearhead.training.data.report import Report
+from clearhead.training.data.report import ROWS_OF, Report
 from clearhead.training.data.sources import read_all
 from clearhead.training.data.split import Split, plan
 from clearhead.training.data.store import Examples
@@ -121,7 +121,7 @@ def whole_report(folder: Path) -> Report | None:
 
 def fitting(rows: Iterable[Row], limit: int, report: Report, side: str) -> Iterator[Row]:
     """Rows no longer than `limit`; texts that are joined into one have no length of their own."""
-    tally = report.of(f"rows of {side}")
+    tally = report.of(f"{ROWS_OF}{side}")
     for row in rows:
         tally.read += 1
         longest = max((len(ids) for name, ids in row.items() if name != "text"), default=0)
