@@ -215,7 +215,7 @@ def test_models_lists_the_catalogue(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert found[0]["name"] == DEFAULT_MODEL and found[0]["installed"] is False and found[0]["licence"]
     shown, _ = on_terminal(["models"], env={"CLEARHEAD_CACHE": str(tmp_path)})
     plain = STYLE.sub("", shown)
-    assert all(f"○ {status.name}" in plain for status in known)
+    assert all(f"{'●' if status.bundled else '○'} {status.name}" in plain for status in known)
     assert max(map(len, plain.splitlines()[:-1])) <= 80
 
 

@@ -28,6 +28,7 @@ def examination() -> dict[str, Any]:
 
     known = list_models()
     here = [status for status in known if status.path is not None]
+    cached = [status for status in known if not status.bundled]
     native, torch = machine.native_facts(), machine.torch_facts()
     return {
         "clearhead": __version__,
@@ -36,9 +37,9 @@ def examination() -> dict[str, Any]:
         "processor": machine.processor(),
         "memory": available_memory(),
         "executors": {"native": native, "torch": torch},
-        "cache": {"folder": cache_root(), "bytes": sum(status.on_disk for status in known)},
+        "cache": {"folder": cache_root(), "bytes": sum(status.on_disk for status in cached)},
         "models": [status.name for status in here],
-        "missing": missing(native, torch, bool(here)),
+        "missing": missing(native, torch, any(status.path for status in cached)),
     }
 
 

@@ -7,8 +7,8 @@ stands for is their number. Made for some thousands of them, ours departs from i
 - *spelled*: behind each mark a decoder reads the word itself, in the pieces its vocabulary has for it. They are not
   chosen, since only these may come, but what decides about a bracket then sees the words around it, and attention
   finds their place in the source by what they are.
-- *numbered*: source and tree number the words, so that attention finds a word's place by a token that both have. A
-  Transformer learns to copy from few sentences only so; an RNN steps from word to word without.
+- *numbered*: source and tree number the words, so that attention finds a word's place by a token that both have:
+  of a few thousand sentences, Transformer and RNN alike learn more with numbers than without.
 - Constituents over the same words are one bracket with a joint label, `(S+VP`. Sequences are shorter, every bracket
   holds a word or two children at least, and so a sentence has finitely many trees (`automaton`).
 - *leaves*: a mark may be the word's tag, which the decoder then predicts; the sequence is no longer for it.

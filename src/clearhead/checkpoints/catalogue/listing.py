@@ -27,6 +27,7 @@ class ModelStatus:
     on_disk: int
     source: str
     path: Path | None
+    bundled: bool = False  # a part of this package, and not in the cache
 
 
 def list_models() -> list[ModelStatus]:
@@ -58,6 +59,7 @@ def status_of_entry(entry: Entry) -> ModelStatus:
         on_disk=store.bytes_taken(entry.name),
         source=pulled.manifest.source if pulled else "",
         path=pulled.path if pulled else None,
+        bundled=entry.part is not None,
     )
 
 
