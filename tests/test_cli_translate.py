@@ -119,9 +119,10 @@ def test_a_cut_translation_is_told_even_in_quiet(monkeypatch: pytest.MonkeyPatch
     ("arguments", "says"),
     [
         (("--to", "es"), "no translator from en to es is bundled, only en to de"),
+        (("--from", "fr"), "no translator from fr is bundled, only en to de"),
         (("--to", "de", "--from", "fr"), "no translator from fr to de is bundled"),
         (("--to", "German"), "give a language by its code"),
-        ((), "into which language? give to (on the command line --to), such as de"),
+        ((), "into which language? give to (on the command line --to): de"),
         (("--to", "de", "--beams", "0"), "beams is 0"),
         (("--to", "de", "--beams", "many"), "'many' is not a whole number"),
         (("--to", "de", "--beams", "2", "--alternatives", "3"), "alternatives 3 exceed beams 2"),

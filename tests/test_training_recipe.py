@@ -105,6 +105,8 @@ def test_every_key_of_every_group_is_explained() -> None:
     ("override", "said"),
     [
         ("training.stepz=3", "training.stepz: there is no such key; did you mean 'training.steps'?"),
+        ("training.learning_rate=3", "training.learning_rate: there is no such key; its name here is training.lr"),
+        ("batch_size=3", "there is no such key; its name here is training.rows or training.max_tokens"),
         ("lr=3", "lr: there is no such key; did you mean 'training.lr'?"),
         ("data.train.sources.0.path=3", "data.train.sources.0.path: there is no such key"),
         (

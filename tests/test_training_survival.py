@@ -23,6 +23,7 @@ from clearhead.errors import (
     TrainingError,
 )
 from clearhead.training.callbacks.log import JsonLog
+from clearhead.training.callbacks.saving import Save
 from clearhead.training.runs.run import Run, train
 from training_runs import after_step, carry_out, learnt, recipe, write_recipe
 
@@ -72,14 +73,27 @@ def test_a_signal_finishes_the_step_and_saves(
     before = [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)]
     with monkeypatch.context() as patch:
         after_step(patch, 6, lambda: os.kill(os.getpid(), number))
+        run = Run(folder=tmp_path / "run", threads=1)
         with pytest.raises(StoppedError, match=r"^stopped after step 7, and saved$") as stopped:
-            carry_out(path, tmp_path / "run")
+            train(recipe(path), run)
+    assert any(line.startswith("finishing this step and saving; a second signal") for line in run.said)
     assert stopped.value.exit_status == 128 + number
     assert [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)] == before
     assert sorted(p.name for p in (tmp_path / "run" / "checkpoints").iterdir()) == ["step-00000006", "step-00000007"]
     assert not (tmp_path / "run" / "results.json").exists()
     carry_out(path, tmp_path / "run", resume=True)
     assert learnt(tmp_path / "run") == learnt(whole)
+
+
+def test_a_signal_while_a_line_is_written_is_heeded_in_silence() -> None:
+    def busy(line: str) -> None:
+        raise RuntimeError(f"reentrant call, for {line}")  # as Python's streams refuse it
+
+    save = Save(Path("nowhere"), every=1, keep=1, warn=busy)
+    save.note(signal.SIGINT, None)
+    assert save.heard == signal.SIGINT
+    with pytest.raises(KeyboardInterrupt):
+        save.note(signal.SIGINT, None)
 
 
 def test_two_signals_stop_at_once_and_lose_only_the_step(

@@ -61,8 +61,7 @@ def read_pair(folder: Path) -> tuple[str, str] | None:
 
 def pair_of(checkpoint: Described) -> tuple[str, str] | None:
     """The languages of a model that names them: in an Argos package's metadata, or in translator.json."""
-    stated = getattr(checkpoint, "generation", {})
-    match [stated.get(key) for key in ("from_code", "to_code")]:
+    match [checkpoint.generation.get(key) for key in ("from_code", "to_code")]:
         case [str(source), str(target)]:
             return source, target
     return read_pair(checkpoint.source)

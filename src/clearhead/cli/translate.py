@@ -105,8 +105,8 @@ def translate(
 ) -> None:
     """Translate a text.
 
-    Lines stay lines, and each sentence is translated for itself. A bundled translator
-    needs no download; other models are named with --model.
+    Lines stay lines, and each sentence is translated for itself. A bundled translator needs no download; other models
+    are named with --model.
 
     Example: clearhead translate "A man is riding a bike." --to de
     """

@@ -5,8 +5,9 @@ errors that name them.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -35,6 +36,7 @@ class RecurrentCheckpoint:
     tokenizer: Callable[[], Tokenizer] | None = None  # None: the folder carries no vocabulary
     chat_template: None = None
     pooling: Pooling = "mean"
+    generation: Mapping[str, Any] = field(default_factory=dict)  # such a folder has no preferences
 
     def __repr__(self) -> str:
         """One line."""

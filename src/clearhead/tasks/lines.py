@@ -199,16 +199,21 @@ class Translator:
             alternatives=tuple(Alternative(text=text, score=total / max(1, len(said))) for text, total in ranked),
             parts=len(said),
             complete=all(made[0].end_token is not None for made in said),
-            strange=tuple(sorted({letter for letter in line.line if self.is_strange(letter)})),
+            strange=self.strange(line.line),
         )
 
-    def is_strange(self, letter: str) -> bool:
-        """Whether a character is read byte by byte, or as the unknown one."""
-        if letter.isascii():
-            return False
-        ids = self.model.tokenizer.encode(letter, add_special_tokens=False, parse_special=False)
-        unknown = not self.model.tokenizer.special_ids.isdisjoint(ids)  # for no other special token is read in a text
-        return unknown or any(map(BYTE.fullmatch, self.model.tokenizer.pieces(ids)))
+    def strange(self, line: str) -> tuple[str, ...]:
+        """The characters of a line that are read byte by byte, or as the unknown one."""
+        if not self.is_guessed(line):
+            return ()
+        return tuple(sorted(letter for letter in set(line) if letter.isprintable() and self.is_guessed(letter)))
+
+    def is_guessed(self, text: str) -> bool:
+        """Whether the vocabulary lacks a piece for something in a text."""
+        tokenizer = self.model.tokenizer
+        ids = tokenizer.encode(text, add_special_tokens=False, parse_special=False)
+        unknown = not tokenizer.special_ids.isdisjoint(ids)  # for no other special token is read in a text
+        return unknown or any(map(BYTE.fullmatch, tokenizer.pieces(ids)))
 
     def gap(self, part: Part, last: bool) -> str:
         """The spaces after a part, as its new language writes them."""

@@ -45,18 +45,19 @@ def find(from_: str, to: str | None) -> Path:
         OptionError: no language to translate into.
     """
     known = pairs()
-    if known and to is None:
-        others = " or ".join(target for source, target in known if source == from_) or "fr"
-        raise OptionError(f"into which language? give to (on the command line --to), such as {others}")
+    targets = [target for source, target in known if source == from_]
+    if targets and to is None:
+        raise OptionError(f"into which language? give to (on the command line --to): {' or '.join(targets)}")
     if (from_, to) in known:
         return HERE / f"{from_}-{to}"
+    wanted = from_ if to is None else f"{from_} to {to}"
     if not known:
         raise UnknownModelError(
-            f"no translator from {from_} to {to}: this installation came without any (recipes everyday-en-de and "
+            f"no translator from {wanted}: this installation came without any (recipes everyday-en-de and "
             f"everyday-en-fr make them); {OTHERS}"
         )
     names = ", ".join(f"{source} to {target}" for source, target in known)
-    raise UnknownModelError(f"no translator from {from_} to {to} is bundled, only {names}; {OTHERS}")
+    raise UnknownModelError(f"no translator from {wanted} is bundled, only {names}; {OTHERS}")
 
 
 def card_of(folder: Path) -> Card | None:

@@ -2,6 +2,7 @@
 
 import signal
 import threading
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -39,7 +40,8 @@ class Save(Callback):
         if self.heard:
             raise KeyboardInterrupt
         self.heard = number
-        self.warn("finishing this step and saving; a second signal ends the run at once, without its latest steps")
+        with suppress(RuntimeError):  # a line was being written when the signal came, and cannot be written into
+            self.warn("finishing this step and saving; a second signal ends the run at once, without its latest steps")
 
     def after(self, trainer: Trainer) -> None:
         """Save where it is due. All ranks stop after the same step, whichever of them was asked first."""

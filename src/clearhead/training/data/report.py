@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 EXAMPLES = 3  # of each reason and source that are kept
+ROWS_OF = "rows of "  # begins the name under which examples are counted once they are token ids
 
 
 @dataclass(slots=True, kw_only=True)
@@ -43,9 +44,6 @@ class FileDigest:
 
     sha256: str | None
     bytes: int
-
-
-ROWS_OF = "rows of "  # begins the name under which examples are counted once they are token ids
 
 
 class Report:

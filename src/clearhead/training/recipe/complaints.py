@@ -11,7 +11,7 @@ SUBJECT = re.compile(r"^\w+ should ")  # "Input should be a valid integer", as p
 LIKELY = 0.7  # how alike a wrong key and the one that is suggested must be, at least
 OTHER_NAMES = {  # of keys, as other trainers have them
     "learning_rate": "training.lr",
-    "batch_size": "training.max_tokens",
+    "batch_size": "training.rows or training.max_tokens",
     "max_steps": "training.steps",
     "epochs": "training.steps",
     "warmup_steps": "training.schedule.warmup",
@@ -76,7 +76,7 @@ def near(path: list[int | str], root: type[BaseModel], raw: Mapping[str, Any]) -
     that the recipe has and on a short path."""
     *place, wrong = map(str, path)
     if wrong in OTHER_NAMES:
-        return f"; did you mean {OTHER_NAMES[wrong]!r}?"
+        return f"; its name here is {OTHER_NAMES[wrong]}"
     group = group_at(root, raw, path[:-1])
     if group and (alike := get_close_matches(wrong, list(group.model_fields), n=1, cutoff=LIKELY)):
         return f"; did you mean {'.'.join([*place, *alike])!r}?"
