@@ -1,6 +1,7 @@
 """Training on several processes of this machine: what is learnt does not depend on how many they are, on how many
 wrote a checkpoint, or that one of them was lost."""
 
+import json
 import os
 import subprocess
 import sys
@@ -170,6 +171,17 @@ def test_a_run_outlives_a_process(undisturbed: tuple[Path, Weights], tmp_path: P
     lost = load_file(tmp_path / "model" / "model.safetensors")
     assert lost.keys() == whole.keys()
     assert all(torch.equal(whole[name], lost[name]) for name in whole)
+
+
+@pytest.mark.parametrize("how", ["ddp", "fsdp"])
+def test_two_processes_have_teachers_as_one_has(how: str, tmp_path: Path) -> None:
+    path, taught = write_recipe(tmp_path / "recipe"), "teachers={forward: 1, backward: 1, begin: true}"
+    carried_out(path, tmp_path / "run", taught, f"training.parallel={how}", "training.steps=3")
+    place = tmp_path / "run" / "teachers"
+    for name in ("forward-1", "backward-1"):
+        assert json.loads((place / name / "results.json").read_text())["processes"] == 2
+        assert len((place / f"{name}.jsonl").read_text().splitlines()) == 28
+    assert json.loads((tmp_path / "run" / "report.json").read_text())["sources"]["backward-1"]["kept"] == 28
 
 
 def test_one_process_starts_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

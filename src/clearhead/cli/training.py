@@ -148,9 +148,11 @@ def dry_run(job: Job, *, json: bool) -> None:
     from clearhead.cli.json_output import print_json
     from clearhead.training.runs.preview import can_score, heads, model_size
     from clearhead.training.runs.run_folder import fits
+    from clearhead.training.runs.teachers import teacher_recipes
 
     recipe = job.recipe()
     folder = job.folder(recipe)
+    teachers = teacher_recipes(recipe)
     try:
         goes_on, taken = fits(folder, recipe, resume=job.resume), ""
     except ConfigError as e:  # which is for the run itself to refuse
@@ -165,6 +167,7 @@ def dry_run(job: Job, *, json: bool) -> None:
         print_json({**keys, "recipe": recipe.model_dump(mode="json")})
         return
     rows = [[head.side, head.source, said(head.records[0])] for head in found]
+    rows += [[name, own.name, f"{own.training.steps:,} steps, before all else"] for name, own in teachers.items()]
     rows.append(["model", *sized(recipe, size)])
     plan = f"{recipe.training.steps:,} steps into {folder}" + (", going on" if goes_on else "") + taken
     show_lines([*resolved(recipe).splitlines(), "", *(f"# {line}" for line in columns([*rows, ["run", plan, ""]]))])

@@ -1,6 +1,6 @@
 """The groups of keys that a recipe is made of. Each key explains itself, and none is read that is not here."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -84,6 +84,9 @@ class Data(Strict):
         description="translation: codes of source and target; the model's folder repeats them in "
         "translator.json, and tokenised_bleu cuts words as the second does.",
     )
+    reverse: bool = Field(
+        default=False, description="translation: read the targets and say the sources, in train, dev and tests alike."
+    )
     max_length: int = Field(default=256, ge=1, description="Examples of more tokens, on either side, are dropped.")
     resegment: float = Field(
         default=0.0, ge=0, lt=1, description="BPE-dropout: the share of merges left out, anew in each epoch."
@@ -94,6 +97,13 @@ class Data(Strict):
     trees: Trees = Field(
         default=Trees(), description="parsing: how trees are written; the model's folder says it in trees.json."
     )
+
+    @property
+    def pair(self) -> tuple[str, str] | None:
+        """Codes of the language that is read and of the one that is said, where they are named."""
+        if self.languages is None:
+            return None
+        return (self.languages[1], self.languages[0]) if self.reverse else self.languages
 
     @model_validator(mode="after")
     def two(self) -> "Data":
@@ -204,3 +214,27 @@ class Lora(Strict):
     targets: tuple[str, ...] = Field(
         default=("query", "value"), strict=False, description="Ends of the names of the linear layers that are changed."
     )
+
+
+class Teachers(Strict):
+    """Models that learn first, by this recipe, and whose translations of the training text are learnt from as well
+    (data diversification, Nguyen et al. 2020, 1911.01986)."""
+
+    forward: int = Field(default=2, ge=0, description="How many read the sources and say targets.")
+    backward: int = Field(default=2, ge=0, description="How many read the targets and say sources.")
+    beams: int = Field(default=5, ge=1, description="Beam width of what they say.")
+    begin: bool = Field(
+        default=False, description="Go on with the weights of the forward one of least loss on dev, not with new ones."
+    )
+    changes: dict[str, Any] = Field(
+        default_factory=dict, description="key.sub: value, where their own runs are otherwise than this recipe."
+    )
+
+    @model_validator(mode="after")
+    def some(self) -> "Teachers":
+        """There is one, of the kind that is needed."""
+        if not self.forward + self.backward:
+            raise ValueError("forward and backward are both 0; leave teachers out")
+        if self.begin and not self.forward:
+            raise ValueError("begin goes on with a forward one, and forward is 0")
+        return self

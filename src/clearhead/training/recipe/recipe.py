@@ -17,7 +17,7 @@ from clearhead.training.data.schema import Strict
 from clearhead.training.metrics.texts import check_scores
 from clearhead.training.recipe.architectures import ModelChoice
 from clearhead.training.recipe.complaints import choice, explained
-from clearhead.training.recipe.keys import Band, Data, Evaluation, Lora, Saving, Training
+from clearhead.training.recipe.keys import Band, Data, Evaluation, Lora, Saving, Teachers, Training
 from clearhead.training.recipe.overrides import overriding, placed, put
 from clearhead.training.recipe.vocabulary_keys import VocabularyConfig
 from clearhead.training.recipe.yaml12 import explain, parse
@@ -26,7 +26,7 @@ Task = Literal["translation", "causal", "masked", "spans", "labels", "instruct",
 TWO_TEXTS = ("translation", "parsing", "spans")  # tasks in which one text is read and another is said
 
 WINDOWED = ("causal", "masked", "spans")  # tasks over one long text, cut into windows of training.context
-DECIDING = ("task", "base", "lora", "data", "vocabulary", "model", "training", "seed")
+DECIDING = ("task", "base", "lora", "data", "vocabulary", "model", "teachers", "training", "seed")
 HOW = tuple(f"training.{key}" for key in ("parallel", "recompute", "compile", "record"))
 
 
@@ -45,6 +45,9 @@ class Recipe(Strict):
     data: Data = Field(description="Where examples come from.")
     vocabulary: VocabularyConfig | None = Field(default=None, description="To be learnt from the training text.")
     model: ModelChoice | None = Field(default=None, description="To be made new; unset with base.")
+    teachers: Teachers | None = Field(
+        default=None, description="translation: models that learn first, and whose translations are learnt from too."
+    )
     training: Training = Field(description="How the model learns.")
     evaluation: Evaluation = Field(default=Evaluation(), description="What is measured, when.")
     saving: Saving = Field(default=Saving(), description="Checkpoints to resume from.")
@@ -56,7 +59,7 @@ class Recipe(Strict):
     @property
     def target_language(self) -> str:
         """The language of the targets; English unless the recipe says otherwise."""
-        return self.data.languages[1] if self.data.languages else "en"
+        return self.data.pair[1] if self.data.pair else "en"
 
     @model_validator(mode="after")
     def possible(self) -> "Recipe":
@@ -66,19 +69,32 @@ class Recipe(Strict):
         t = self.training
         if t.record and (t.compile or t.recompute):
             raise ValueError("training.record records what compile and recompute change; give one of the three")
-        if self.data.join and self.task != "translation":
-            raise ValueError(f"data.join joins pairs of sentences, and {self.task} has none; leave it out")
-        if self.data.languages and self.task != "translation":
-            raise ValueError(f"data.languages are those of translations, and the task is {self.task}; leave them out")
         if not self.data.languages and "tokenised_bleu" in (*self.evaluation.scores, *self.evaluation.dev_scores):
             raise ValueError("tokenised_bleu cuts words as their language does; give data.languages, such as [en, de]")
-        if self.evaluation.dev_scores and self.task != "translation":
-            raise ValueError(f"evaluation.dev_scores are of translations; remove them, for the task is {self.task}")
         if self.model is not None and self.task in WINDOWED and t.context > self.model.max_positions:
             raise ValueError(
                 f"training.context is {t.context}, and the model reads model.max_positions = "
                 f"{self.model.max_positions} tokens; raise that, or lower context"
             )
+        return self
+
+    @model_validator(mode="after")
+    def translating(self) -> "Recipe":
+        """What only a translator has."""
+        if self.teachers is not None and self.teachers.begin and self.base is not None:
+            raise ValueError("base and teachers.begin both say what to begin with; give one of the two")
+        if self.task == "translation":
+            return self
+        d = self.data
+        if d.join:
+            raise ValueError(f"data.join joins pairs of sentences, and {self.task} has none; leave it out")
+        if d.languages:
+            raise ValueError(f"data.languages are those of translations, and the task is {self.task}; leave them out")
+        if self.evaluation.dev_scores:
+            raise ValueError(f"evaluation.dev_scores are of translations; remove them, for the task is {self.task}")
+        for key, value in (("data.reverse", d.reverse), ("teachers", self.teachers)):
+            if value:
+                raise ValueError(f"{key} is for translations, and the task is {self.task}; leave it out")
         return self
 
     @model_validator(mode="after")

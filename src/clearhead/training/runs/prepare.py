@@ -46,6 +46,7 @@ class Sides:
 
     def __init__(self, recipe: Recipe) -> None:
         self.data = recipe.data
+        self.turn: Callable[[Iterator[Record]], Iterator[Record]] = reverse if recipe.data.reverse else iter
         self.split: Split | None = None
         if recipe.data.split is not None:
             self.split = plan(lambda: read_all(recipe.data.train, Report()), recipe.data.split)
@@ -55,22 +56,28 @@ class Sides:
         records = read_all(self.data.train, report)
         if self.data.extra is not None:
             records = chain(records, read_all(self.data.extra, report))
-        return records if self.split is None else self.split.part(records, "train", report)
+        return self.turn(records if self.split is None else self.split.part(records, "train", report))
 
     def dev(self, report: Report) -> Iterator[Record]:
         """What is chosen by."""
         if self.data.dev is not None:
-            return read_all(self.data.dev, report)
+            return self.turn(read_all(self.data.dev, report))
         if self.split is None:
             raise DataError("there is nothing to evaluate on; give data.dev, or data.split with a share for dev")
-        return self.split.part(read_all(self.data.train, Report()), "dev", report)  # `train` counts the sources
+        # `train` counts the sources.
+        return self.turn(self.split.part(read_all(self.data.train, Report()), "dev", report))
 
     def tests(self) -> dict[str, list[Record]]:
         """What is reported on, by name; what the split holds out for a test is called held-out."""
-        found = {name: list(read_all(data, Report())) for name, data in self.data.tests.items()}
+        found = {name: list(self.turn(read_all(data, Report()))) for name, data in self.data.tests.items()}
         if self.split is not None and self.data.split is not None and self.data.split.test:
-            found["held-out"] = list(self.split.part(read_all(self.data.train, Report()), "test"))
+            found["held-out"] = list(self.turn(self.split.part(read_all(self.data.train, Report()), "test")))
         return found
+
+
+def reverse(records: Iterable[Record]) -> Iterator[Record]:
+    """The same to be read in the other direction."""
+    return ({**record, "source": record["target"], "target": record["source"]} for record in records)
 
 
 def prepare(recipe: Recipe, folder: Path, base: Language | None, say: Say) -> Prepared:

@@ -10,6 +10,7 @@
       model/           what was learnt: `ch.load` opens it, and transformers does
       adapter/         with lora: what was learnt alone, which peft reads
       results.json     what it scored, and how that was counted
+      teachers/        with teachers: their runs, and what they made of the training text
 
 On several processes all ranks carry it out, and rank 0 alone writes.
 """
@@ -17,7 +18,7 @@ On several processes all ranks carry it out, and rank 0 alone writes.
 import json
 import shutil
 from contextlib import AbstractContextManager, ExitStack, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,7 @@ from clearhead.training.runs.prepare import Prepared, Sides, prepare
 from clearhead.training.runs.preview import can_score, heads
 from clearhead.training.runs.results import circumstances, expectations, parameters
 from clearhead.training.runs.run_folder import held, settle
+from clearhead.training.runs.teachers import taught, teacher_recipes
 from clearhead.training.scoring.scoring import likelihood, score
 from clearhead.training.tasks.treebanks import scheme_file
 from clearhead.training.trainer import Trainer
@@ -60,6 +62,10 @@ class Run:
     offline: bool = False
     console: Any = None  # rich's, for people; None: silent
     said: list[str] = field(default_factory=list)
+
+    def of(self, folder: Path) -> "Run":
+        """The same in another folder."""
+        return replace(self, folder=folder)
 
     def say(self, line: str) -> None:
         """Tell people what goes on."""
@@ -84,6 +90,7 @@ def train(recipe: Recipe, run: Run) -> dict[str, Any]:
             with ranks.turn() as writes:
                 if writes:
                     can_score(recipe)
+                    teacher_recipes(recipe)
                     stack.enter_context(held(run.folder))
                     settle(run.folder, recipe, resume=run.resume or ranks.restarted)
             results = carry_out(recipe, run, ranks)
@@ -98,6 +105,7 @@ def carry_out(recipe: Recipe, run: Run, ranks: Ranks) -> dict[str, Any]:
     """The run, in a folder that is its own."""
     if run.threads is not None:
         torch.set_num_threads(run.threads)
+    recipe = taught(recipe, run, ranks, carry_out)
     device = find(ranks.device(run.device))
     base = None if recipe.base is None else open_base(recipe.base, offline=run.offline)
     prepared = prepared_by_one(recipe, run, ranks, base)
@@ -230,8 +238,8 @@ def export(recipe: Recipe, trainer: Trainer, prepared: Prepared, run: Run) -> No
     it."""
     language = prepared.language
     beside = {} if language.scheme is None else scheme_file(language.scheme)
-    if recipe.data.languages:
-        beside |= pair_file(*recipe.data.languages)
+    if recipe.data.pair:
+        beside |= pair_file(*recipe.data.pair)
     for name in ("model", "adapter"):
         shutil.rmtree(run.folder / name, ignore_errors=True)
     try:

@@ -3,7 +3,7 @@
 Sentences of about one length go together, so that little is padding and none waits long for the longest.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from clearhead.config import GenerationConfig, SpecialTokens
 from clearhead.executor import Executor
@@ -22,8 +22,10 @@ def translate(
     beams: int = 1,
     length_penalty: float = 1.0,
     extra: int = 50,
+    watch: Callable[[int], None] = lambda count: None,
 ) -> list[str]:
-    """Each source's best translation, at most `extra` tokens longer than its source."""
+    """Each source's best translation, at most `extra` tokens longer than its source; `watch` is told how many more are
+    through."""
     rows = [tokenizer.encode(source) for source in sources]
     said: list[str] = [""] * len(rows)
     for some in by_length(rows):
@@ -35,6 +37,7 @@ def translate(
             some, generate(executor, start, config, special, memory=executor.encode(texts)), strict=True
         ):
             said[i] = tokenizer.decode(list(found[0].tokens))
+        watch(len(some))
     return said
 
 
