@@ -176,6 +176,12 @@ def test_overrides_set_and_make_keys(path: Path) -> None:
     assert recipe.model is not None and recipe.model.changes == {"position": "learned"}
 
 
+def test_a_count_may_be_written_as_a_power_of_ten(path: Path) -> None:
+    read = read_recipe(path, ["training.steps=1e3", "evaluation.patience=2.0", "data.train.sources.0.limit=1e2"])
+    assert (read.training.steps, read.evaluation.patience) == (1000, 2)
+    assert read.data.train.sources[0].limit == 100
+
+
 def test_the_short_form_comes_before_overrides(path: Path) -> None:
     assert read_recipe(path, short=True).training.steps == 3
     assert read_recipe(path, ["training.steps=4"], short=True).training.steps == 4
