@@ -2,12 +2,12 @@
 
 import platform
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
 from typing import Any
 
 import torch
 from torch import nn
 
+from clearhead import __version__
 from clearhead.processor import processor_name
 from clearhead.training.recipe.keys import Band
 
@@ -21,7 +21,7 @@ def circumstances(seed: int, device: torch.device, ranks: int) -> dict[str, Any]
         "device": str(device),
         "processor": processor_name(),
         "versions": {
-            "clearhead": version("clearhead"),
+            "clearhead": __version__,
             "torch": str(torch.__version__),
             "python": platform.python_version(),
         },
