@@ -146,9 +146,9 @@ def dry_run(job: Job, *, json: bool) -> None:
     """Everything that can be found out at once: all keys, then as comments the data, the model's size, the plan."""
     require("pydantic", "yaml")
     from clearhead.cli.json_output import print_json
+    from clearhead.training.recipe.teaching import teacher_recipes
     from clearhead.training.runs.preview import can_score, heads, model_size
     from clearhead.training.runs.run_folder import fits
-    from clearhead.training.runs.teachers import teacher_recipes
 
     recipe = job.recipe()
     folder = job.folder(recipe)
@@ -164,7 +164,8 @@ def dry_run(job: Job, *, json: bool) -> None:
     if json:
         sources = [{"side": h.side, "source": h.source, "records": h.records[:1]} for h in found]
         keys = {"folder": folder, "goes_on": goes_on, "parameters": size, "sources": sources}
-        print_json({**keys, "recipe": recipe.model_dump(mode="json")})
+        own = {name: each.model_dump(mode="json") for name, each in teachers.items()}
+        print_json({**keys, "recipe": recipe.model_dump(mode="json"), "teachers": own})
         return
     rows = [[head.side, head.source, said(head.records[0])] for head in found]
     rows += [[name, own.name, f"{own.training.steps:,} steps, before all else"] for name, own in teachers.items()]

@@ -1,5 +1,6 @@
 """A record, which is one example as text by field, and what a reader has to say about the place it came from."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -19,6 +20,11 @@ Reason = Literal[
     "identical",
     "duplicate",
 ]
+
+
+def reversed_pairs(records: Iterable[Record]) -> Iterator[Record]:
+    """Pairs to be read in the other direction."""
+    return ({**record, "source": record["target"], "target": record["source"]} for record in records)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """The groups of keys that a recipe is made of. Each key explains itself, and none is read that is not here."""
 
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
@@ -12,6 +13,7 @@ from clearhead.training.data.split import SplitConfig
 from clearhead.trees.automaton import Order
 from clearhead.trees.linear import Leaves, Scheme
 
+SHAPE = ("model", "vocabulary")  # what a run that goes on with a teacher's weights shares with it
 Share = Annotated[float, Field(ge=0, lt=1)]
 
 
@@ -82,7 +84,7 @@ class Data(Strict):
         default=None,
         strict=False,
         description="translation: codes of source and target; the model's folder repeats them in "
-        "translator.json, and tokenised_bleu cuts words as the second does.",
+        "translator.json, and tokenised_bleu cuts words as those of the one that is said.",
     )
     reverse: bool = Field(
         default=False, description="translation: read the targets and say the sources, in train, dev and tests alike."
@@ -224,7 +226,7 @@ class Teachers(Strict):
     backward: int = Field(default=2, ge=0, description="How many read the targets and say sources.")
     beams: int = Field(default=5, ge=1, description="Beam width of what they say.")
     begin: bool = Field(
-        default=False, description="Go on with the weights of the forward one of least loss on dev, not with new ones."
+        default=False, description="Go on from the forward one of least loss on dev, with its shape and vocabulary."
     )
     changes: dict[str, Any] = Field(
         default_factory=dict, description="key.sub: value, where their own runs are otherwise than this recipe."
@@ -237,4 +239,23 @@ class Teachers(Strict):
             raise ValueError("forward and backward are both 0; leave teachers out")
         if self.begin and not self.forward:
             raise ValueError("begin goes on with a forward one, and forward is 0")
+        may = ("training", "evaluation", "saving") if self.begin else ("training", "evaluation", "saving", *SHAPE)
+        for path, _ in self.flat:
+            if path.partition(".")[0] not in may:
+                raise ValueError(f"changes has {path}; teachers may be otherwise in {', '.join(may)}")
         return self
+
+    @property
+    def flat(self) -> list[tuple[str, Any]]:
+        """The changes in their order; those that an override put into groups of their own, by their paths."""
+        return [pair for key, value in self.changes.items() for pair in below(key, value)]
+
+
+def below(key: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """The paths with dots that a group without dots stands for."""
+    if "." in key or not isinstance(value, Mapping):
+        yield key, value
+        return
+    for name, inner in value.items():
+        for path, found in below(str(name), inner):
+            yield f"{key}.{path}", found

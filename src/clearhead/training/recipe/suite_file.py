@@ -20,6 +20,7 @@ from clearhead.errors import ConfigError
 from clearhead.training.data.schema import Strict
 from clearhead.training.recipe.complaints import choice, explained
 from clearhead.training.recipe.recipe import Recipe, read_recipe
+from clearhead.training.recipe.teaching import teacher_recipes
 from clearhead.training.recipe.yaml12 import explain, parse
 
 Changes = dict[str, Any]
@@ -80,6 +81,7 @@ def recipes(suite: Suite, overrides: Sequence[str] = ()) -> dict[str, Recipe]:
     for label, changes in suite.runs.items():
         keys = [f"{key}={json.dumps(value)}" for key, value in {**suite.overrides, **changes}.items()]
         made[label] = read_recipe(suite.recipe, [*keys, f"name={suite.name}.{slug(label)}", *overrides])
+        teacher_recipes(made[label])
     return made
 
 

@@ -15,9 +15,9 @@ from clearhead.checkpoints.folder import tokenizer_of
 from clearhead.config import SpecialTokens
 from clearhead.errors import ConfigError, DataError, TokenizerError
 from clearhead.training.data import store
-from clearhead.training.data.records import Record
+from clearhead.training.data.records import Record, reversed_pairs
 from clearhead.training.data.report import ROWS_OF, Report
-from clearhead.training.data.sources import read_all
+from clearhead.training.data.sources import DataConfig, read_all
 from clearhead.training.data.split import Split, plan
 from clearhead.training.data.store import Examples
 from clearhead.training.metrics.chunks import chunks
@@ -42,11 +42,11 @@ class Prepared:
 
 
 class Sides:
-    """The records of train, dev and tests, each time from the files: nothing is held."""
+    """The records of train (and `texts`, learnt from as well), dev and tests, each time from the files."""
 
-    def __init__(self, recipe: Recipe) -> None:
-        self.data = recipe.data
-        self.turn: Callable[[Iterator[Record]], Iterator[Record]] = reverse if recipe.data.reverse else iter
+    def __init__(self, recipe: Recipe, texts: DataConfig | None = None) -> None:
+        self.data, self.more = recipe.data, [data for data in (recipe.data.extra, texts) if data is not None]
+        self.turn: Callable[[Iterator[Record]], Iterator[Record]] = reversed_pairs if recipe.data.reverse else iter
         self.split: Split | None = None
         if recipe.data.split is not None:
             self.split = plan(lambda: read_all(recipe.data.train, Report()), recipe.data.split)
@@ -54,8 +54,7 @@ class Sides:
     def train(self, report: Report) -> Iterator[Record]:
         """What is learnt from."""
         records = read_all(self.data.train, report)
-        if self.data.extra is not None:
-            records = chain(records, read_all(self.data.extra, report))
+        records = chain(records, *(read_all(data, report) for data in self.more))
         return self.turn(records if self.split is None else self.split.part(records, "train", report))
 
     def dev(self, report: Report) -> Iterator[Record]:
@@ -75,13 +74,9 @@ class Sides:
         return found
 
 
-def reverse(records: Iterable[Record]) -> Iterator[Record]:
-    """The same to be read in the other direction."""
-    return ({**record, "source": record["target"], "target": record["source"]} for record in records)
-
-
-def prepare(recipe: Recipe, folder: Path, base: Language | None, say: Say) -> Prepared:
-    """Vocabulary and rows, made or found in `folder`. With `base`, its vocabulary is taken.
+def prepare(recipe: Recipe, folder: Path, base: Language | None, say: Say, texts: DataConfig | None = None) -> Prepared:
+    """Vocabulary and rows, made or found in `folder`. With `base`, its vocabulary is taken. `texts` are learnt from as
+    well, but for the vocabulary.
 
     Raises:
         DataError, TokenizerError, ConfigError, MissingDependencyError: see what they come from.
@@ -90,9 +85,8 @@ def prepare(recipe: Recipe, folder: Path, base: Language | None, say: Say) -> Pr
     language = base
     if language is None:
         if not (folder / "vocabulary").is_dir():
-            sides = Sides(recipe)
             say("learning the vocabulary")
-            learn_vocabulary(recipe, sides, folder / "vocabulary")
+            learn_vocabulary(recipe, Sides(recipe), folder / "vocabulary")
         language = open_language(recipe, folder / "vocabulary")
     if recipe.task == "labels":
         language = with_labels(recipe, language, folder, sides)
@@ -100,7 +94,7 @@ def prepare(recipe: Recipe, folder: Path, base: Language | None, say: Say) -> Pr
         language = with_trees(recipe, language)
     for side in ("train", "dev"):
         if not (folder / side).is_dir():
-            sides = sides or Sides(recipe)
+            sides = sides or Sides(recipe, texts)
             say(f"reading {side}")
             report = Report()
             records = sides.train(report) if side == "train" else sides.dev(report)

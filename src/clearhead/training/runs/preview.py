@@ -11,7 +11,7 @@ from clearhead.errors import DataError
 from clearhead.families.layout import layout
 from clearhead.recurrent.config import RecurrentConfig
 from clearhead.recurrent.layout import layout as recurrent_layout
-from clearhead.training.data.records import Record
+from clearhead.training.data.records import Record, reversed_pairs
 from clearhead.training.data.report import Report
 from clearhead.training.data.sources import read
 from clearhead.training.metrics.texts import SCORES
@@ -55,7 +55,7 @@ def heads(recipe: Recipe, count: int) -> Iterator[Head]:
             records = list(islice(read(source, Report(), checks=some.checks), count))
             for record in records:
                 complete(record, recipe.task, source.title)
-            yield Head(side, source.title, records)
+            yield Head(side, source.title, list(reversed_pairs(records)) if data.reverse else records)
 
 
 def complete(record: Record, task: str, source: str) -> None:

@@ -29,12 +29,14 @@ from clearhead.errors import CheckpointError, ConfigError, DivergedError, Stoppe
 from clearhead.model.devices import find
 from clearhead.training.callbacks.evaluation import Evaluate, averaged
 from clearhead.training.callbacks.saving import Save
+from clearhead.training.data.sources import DataConfig
 from clearhead.training.learning.averaging import using
 from clearhead.training.models.adapters import save_adapter
 from clearhead.training.models.bases import Base, language_of, open_base
 from clearhead.training.models.learners import save_model
 from clearhead.training.ranks.ranks import Ranks, join
 from clearhead.training.recipe.recipe import Recipe
+from clearhead.training.recipe.teaching import teacher_recipes
 from clearhead.training.runs import checkpoint
 from clearhead.training.runs.assembly import CHECKPOINTS, build_model, build_trainer, dev_scores, watchers, whole_model
 from clearhead.training.runs.files import write_whole
@@ -42,7 +44,7 @@ from clearhead.training.runs.prepare import Prepared, Sides, prepare
 from clearhead.training.runs.preview import can_score, heads
 from clearhead.training.runs.results import circumstances, expectations, parameters
 from clearhead.training.runs.run_folder import held, settle
-from clearhead.training.runs.teachers import taught, teacher_recipes
+from clearhead.training.runs.teachers import taught
 from clearhead.training.scoring.scoring import likelihood, score
 from clearhead.training.tasks.treebanks import scheme_file
 from clearhead.training.trainer import Trainer
@@ -105,10 +107,11 @@ def carry_out(recipe: Recipe, run: Run, ranks: Ranks) -> dict[str, Any]:
     """The run, in a folder that is its own."""
     if run.threads is not None:
         torch.set_num_threads(run.threads)
-    recipe = taught(recipe, run, ranks, carry_out)
     device = find(ranks.device(run.device))
+    begun = taught(recipe, run, ranks, carry_out)
+    recipe = begun.recipe
     base = None if recipe.base is None else open_base(recipe.base, offline=run.offline)
-    prepared = prepared_by_one(recipe, run, ranks, base)
+    prepared = prepared_by_one(recipe, run, ranks, base, begun.texts)
     model = build_model(recipe, prepared, base).to(device)
     trainer = build_trainer(recipe, model, prepared, ranks)
     if recipe.training.record and trainer.recorder is None:
@@ -123,7 +126,7 @@ def carry_out(recipe: Recipe, run: Run, ranks: Ranks) -> dict[str, Any]:
     return finish(recipe, trainer, prepared, run, base)
 
 
-def prepared_by_one(recipe: Recipe, run: Run, ranks: Ranks, base: Base | None) -> Prepared:
+def prepared_by_one(recipe: Recipe, run: Run, ranks: Ranks, base: Base | None, texts: DataConfig | None) -> Prepared:
     """The data, made by rank 0 where it is not there yet and found by the others."""
     language, folder = None if base is None else language_of(base), run.folder / "data"
     with ranks.turn() as writes:
@@ -132,7 +135,7 @@ def prepared_by_one(recipe: Recipe, run: Run, ranks: Ranks, base: Base | None) -
             if not known:
                 for _ in heads(recipe, 1):  # a file of a test that is missing is no surprise for the end
                     pass
-            made = prepare(recipe, folder, language, run.say)
+            made = prepare(recipe, folder, language, run.say, texts)
             if made.report is not None:
                 write_whole(run.folder / REPORT, made.report.json())
                 if run.console is not None and not known:
@@ -143,7 +146,7 @@ def prepared_by_one(recipe: Recipe, run: Run, ranks: Ranks, base: Base | None) -
         raise ConfigError(
             f"{folder} is not there for rank {ranks.rank}; give --output a folder that all machines share"
         )
-    return prepare(recipe, folder, language, run.say)
+    return prepare(recipe, folder, language, run.say, texts)
 
 
 def go_on(trainer: Trainer, run: Run) -> None:

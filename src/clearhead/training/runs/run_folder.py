@@ -23,19 +23,28 @@ FREE = (  # keys that do not change what was learnt so far
 Keys = dict[str, Any]  # by path with dots
 
 
+class BusyError(ConfigError):
+    """A folder in which another process is at work; `what` says so without a remedy."""
+
+    def __init__(self, folder: Path) -> None:
+        self.what = f"another process is at work in {folder}"
+        super().__init__(f"{self.what}; wait for it, or name another folder")
+
+
 @contextmanager
 def held(folder: Path) -> Iterator[None]:
     """The folder, made where there is none, with no other process at work in it while the block runs.
 
     Raises:
-        ConfigError: another process is, or the folder cannot be written to.
+        BusyError: another process is.
+        ConfigError: the folder cannot be written to.
     """
     lock = FileLock(folder / LOCK, timeout=0)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock.acquire()
     except Timeout:
-        raise ConfigError(f"another process is at work in {folder}; wait for it, or name another folder") from None
+        raise BusyError(folder) from None
     except OSError as e:
         raise ConfigError(f"{folder} cannot be written to ({e.strerror}); name another folder") from None
     try:

@@ -71,9 +71,12 @@ def finished(recipe: Recipe, place: Path) -> dict[str, Any] | None:
 
 
 def lend(recipe: Recipe, place: Path, known: Sequence[tuple[Recipe, Path]]) -> None:
-    """Let a run begin with the rows of an earlier one, where the same data is cut by the same vocabulary."""
+    """Let a run begin with the rows of an earlier one, where the same data is cut by the same vocabulary; what teachers
+    say is of one run alone."""
+    if recipe.teachers is not None or (place / DATA).exists():
+        return
     for other, there in known:
-        if rows_of(other) == rows_of(recipe) and (there / DATA).is_dir() and not (place / DATA).exists():
+        if other.teachers is None and rows_of(other) == rows_of(recipe) and (there / DATA).is_dir():
             place.mkdir(parents=True, exist_ok=True)
             settle(place, recipe, resume=True)
             with new_folder(place / DATA) as draft:

@@ -7,73 +7,69 @@
       backward-1/ ...    likewise, in the other direction
 
 Each teacher errs in its own way, and what it says is plainer than what people wrote: a small model that reads all of it
-comes closer to them together than to the text alone. A backward one's translations are read, and what people wrote is
-said. Whatever is there already is not done again.
+learns what they agree on sooner than from the text alone. Of a backward one, its translations are read, and what people
+wrote is said. Whatever is there already is not done again; a translation that was broken off begins anew.
 """
 
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from time import sleep
 from typing import TYPE_CHECKING, Any
 
+from clearhead.checkpoints.export import hf_config
+from clearhead.config import ModelConfig
+from clearhead.errors import ConfigError, TrainingError
 from clearhead.model.devices import find
+from clearhead.training.data.checks import Checks
 from clearhead.training.data.readers.json_lines import JsonLines
 from clearhead.training.data.report import Report
 from clearhead.training.data.sources import DataConfig
 from clearhead.training.models.bases import fine_tunable, language_of, open_base
 from clearhead.training.models.learners import executor_of
 from clearhead.training.ranks.ranks import Ranks
-from clearhead.training.recipe.overrides import put
-from clearhead.training.recipe.recipe import Recipe, checked
+from clearhead.training.recipe.architectures import configure
+from clearhead.training.recipe.recipe import Recipe, read_recipe
+from clearhead.training.recipe.teaching import teacher_recipes
 from clearhead.training.runs.files import write_whole
 from clearhead.training.runs.prepare import Sides
-from clearhead.training.runs.run_folder import RECIPE, fits, held, settle, text_of
+from clearhead.training.runs.preview import heads
+from clearhead.training.runs.run_folder import RECIPE, BusyError, fits, held, settle, text_of
 from clearhead.training.scoring.decoding import translate
 
 if TYPE_CHECKING:
     from clearhead.training.runs.run import Run
 
-FOLDER = "teachers"
+FOLDER, RESULTS = "teachers", "results.json"
+PATIENCE = 1.0  # seconds between looks at a folder that another process has
 CarryOut = Callable[[Recipe, "Run", Ranks], dict[str, Any]]
 
 
-def teacher_recipes(recipe: Recipe) -> dict[str, Recipe]:
-    """The recipe of each teacher by its name; none where the recipe has none.
+@dataclass(frozen=True, slots=True)
+class Taught:
+    """A recipe whose teachers have learnt."""
+
+    recipe: Recipe  # with the best of them as its base, where it begins with that
+    texts: DataConfig | None = None  # what they say
+
+
+def taught(recipe: Recipe, run: "Run", ranks: Ranks, carry_out: CarryOut) -> Taught:
+    """What there is to go on with once a recipe's teachers have learnt and translated. All ranks take part; rank 0
+    translates.
 
     Raises:
-        ConfigError: changes that make no recipe.
+        ConfigError: a teacher's folder holds the run of another recipe, or its model cannot be kept.
+        DataError: data of the recipe itself that cannot be read: better now than when they have learnt.
+        TrainingError: a teacher says nothing.
     """
     if recipe.teachers is None:
-        return {}
-    counts = {"forward": recipe.teachers.forward, "backward": recipe.teachers.backward}
-    names = [f"{way}-{i + 1}" for way, count in counts.items() for i in range(count)]
-    return {name: teacher(recipe, name, recipe.seed + i + 1) for i, name in enumerate(names)}
-
-
-def teacher(recipe: Recipe, name: str, seed: int) -> Recipe:
-    """The recipe of one of them."""
-    assert recipe.teachers is not None
-    raw = recipe.model_dump(mode="json", exclude_unset=True, exclude={"teachers", "expect", "short", "about"})
-    raw |= {"name": f"{recipe.name}.{name}", "seed": seed}
-    raw["data"] |= {"tests": {}, "reverse": recipe.data.reverse ^ name.startswith("backward")}
-    for path, value in recipe.teachers.changes.items():
-        put(raw, path, value)
-    return checked(raw, recipe.name, "teachers.changes, ")
-
-
-def taught(recipe: Recipe, run: "Run", ranks: Ranks, carry_out: CarryOut) -> Recipe:
-    """The recipe with what its teachers say among what it learns from, once they have learnt it. All ranks take part;
-    rank 0 translates.
-
-    Raises:
-        ConfigError: another process is at work on one of them, or its folder holds the run of another recipe.
-    """
-    if recipe.teachers is None:
-        return recipe
+        return Taught(recipe)
     recipes, place = teacher_recipes(recipe), run.folder / FOLDER
     with ranks.turn() as writes:
         if writes:
+            possible(recipe)
             lay_out(recipes, place)
     for i, (name, own) in enumerate(recipes.items()):
         told = place / f"{name}.jsonl"
@@ -82,16 +78,38 @@ def taught(recipe: Recipe, run: "Run", ranks: Ranks, carry_out: CarryOut) -> Rec
             learn(own, run.of(place / name), ranks, carry_out)
             with ranks.turn() as writes:
                 if writes:
-                    write_whole(told, "".join(f"{line}\n" for line in lines(recipe, own, place / name, run)))
-    return told_recipe(recipe, place, list(recipes))
+                    write_whole(told, "".join(lines(recipe, own, place / name, run)))
+    return gone_on(recipe, place, list(recipes))
+
+
+def possible(recipe: Recipe) -> None:
+    """Everything that would be found wrong only after the teachers have learnt."""
+    for _ in heads(recipe, 1):
+        pass
+    if recipe.model is not None and recipe.vocabulary is not None:
+        config = configure(recipe.model, recipe.vocabulary.size, seq2seq=True, labels=())
+        try:
+            if isinstance(config, ModelConfig):
+                hf_config(config)
+        except ConfigError as e:
+            raise ConfigError(f"teachers translate with the models that they leave, and {e}") from None
 
 
 def lay_out(recipes: Mapping[str, Recipe], place: Path) -> None:
-    """A folder with its recipe for each teacher that has none: other processes may carry some out meanwhile."""
+    """A folder with its recipe for each teacher that has none: other processes may carry some out meanwhile.
+
+    Raises:
+        ConfigError: one was trained by another recipe, or for another number of steps.
+    """
     for name, own in recipes.items():
-        if not fits(place / name, own, resume=True):
-            (place / name).mkdir(parents=True, exist_ok=True)
-            write_whole(place / name / RECIPE, text_of(own))
+        folder = place / name
+        if not fits(folder, own, resume=True):
+            folder.mkdir(parents=True, exist_ok=True)
+            write_whole(folder / RECIPE, text_of(own))
+        elif (folder / RESULTS).is_file():
+            did, asked = read_recipe(folder).training.steps, own.training.steps
+            if did != asked:
+                raise ConfigError(f"{folder} was trained for {did} steps, not {asked}; remove it to have it done again")
 
 
 def learn(recipe: Recipe, run: "Run", ranks: Ranks, carry_out: CarryOut) -> None:
@@ -99,23 +117,44 @@ def learn(recipe: Recipe, run: "Run", ranks: Ranks, carry_out: CarryOut) -> None
     with ExitStack() as stack:
         with ranks.turn() as writes:
             if writes:
-                stack.enter_context(held(run.folder))
+                take(run, stack)
                 run.resume = fits(run.folder, recipe, resume=True)
                 settle(run.folder, recipe, resume=True)
-        done = (run.folder / "results.json").is_file()
+        done = (run.folder / RESULTS).is_file()
         known = ranks.told("done" if done else "going on" if run.resume else "new")
         run.resume = known == "going on"
         if known != "done":
             carry_out(recipe, run, ranks)
 
 
+def take(run: "Run", stack: ExitStack) -> None:
+    """Hold a run's folder, once no other process is at work in it."""
+    told = False
+    while True:
+        try:
+            stack.enter_context(held(run.folder))
+        except BusyError as e:
+            if not told:
+                run.say(f"{e.what}; waiting for it")
+            told = True
+            sleep(PATIENCE)
+        else:
+            return
+
+
 def lines(recipe: Recipe, own: Recipe, folder: Path, run: "Run") -> Iterator[str]:
-    """Each pair of the training text with one side as the teacher says it, as an object by the recipe's own fields."""
+    """A line for each pair of the training text with one side as the teacher says it; sources that the teacher cannot
+    read whole are left out, as where it learnt.
+
+    Raises:
+        TrainingError: it says nothing.
+    """
     assert recipe.teachers is not None
-    records = list(Sides(own).train(Report()))
-    sources = [str(record["source"]) for record in records]
     base = open_base(str(folder / "model"))
     language, device = language_of(base), find(run.device)
+    encode, limit = language.tokenizer.encode, min(own.data.max_length, language.window or own.data.max_length)
+    records = Sides(own).train(Report())
+    sources = [text for text in (str(r["source"]) for r in records) if 0 < len(encode(text)) <= limit]
     with counting(run, f"{folder.name} translates", len(sources)) as watch:
         said = translate(
             executor_of(fine_tunable(own, base).to(device)),
@@ -123,33 +162,39 @@ def lines(recipe: Recipe, own: Recipe, folder: Path, run: "Run") -> Iterator[str
             language.special,
             sources,
             beams=recipe.teachers.beams,
+            length_penalty=own.evaluation.length_penalty,
             extra=own.evaluation.extra,
             watch=watch,
         )
+    if not any(text.strip() for text in said):
+        raise TrainingError(f"{folder.name} says nothing; remove {folder}, and let it learn longer (teachers.changes)")
     read, made = ("target", "source") if own.data.reverse else ("source", "target")
-    for source, text in zip(sources, said, strict=True):
-        if text.strip():
-            yield json.dumps({read: source, made: text}, ensure_ascii=False)
+    pairs = ({read: source, made: text} for source, text in zip(sources, said, strict=True))
+    return (json.dumps(pair, ensure_ascii=False) + "\n" for pair in pairs)
 
 
-def told_recipe(recipe: Recipe, place: Path, names: list[str]) -> Recipe:
-    """The recipe with the teachers' files, and with the best of them as its beginning if it says so."""
+def gone_on(recipe: Recipe, place: Path, names: list[str]) -> Taught:
+    """The recipe with the best teacher as its beginning if it says so, and what all of them say: by the checks of the
+    training text, and dropped where those refuse it."""
     assert recipe.teachers is not None
     fields = {"source": "source", "target": "target"}
     files = tuple(JsonLines(path=place / f"{name}.jsonl", fields=fields, name=name) for name in names)
-    extra = recipe.data.extra
-    sources = (*(extra.sources if extra is not None else ()), *files)
-    more = DataConfig(sources=sources) if extra is None else extra.model_copy(update={"sources": sources})
-    changes: dict[str, Any] = {"data": recipe.data.model_copy(update={"extra": more})}
-    if recipe.teachers.begin:
-        best = min((name for name in names if name.startswith("forward")), key=lambda name: loss(place / name))
-        changes |= {"base": str(place / best / "model"), "model": None, "vocabulary": None}
-    return recipe.model_copy(update=changes)
+    texts = DataConfig(sources=files, checks=dropping(recipe.data.train.checks))
+    if not recipe.teachers.begin:
+        return Taught(recipe, texts)
+    best = min((name for name in names if name.startswith("forward")), key=lambda name: loss(place / name))
+    begun = {"base": str(place / best / "model"), "model": None, "vocabulary": None}
+    return Taught(recipe.model_copy(update=begun), texts)
+
+
+def dropping(checks: Checks) -> Checks:
+    """The same, but that what would be an error is dropped."""
+    return checks.model_copy(update={name: "drop" for name, action in checks if action == "error"})
 
 
 def loss(folder: Path) -> float:
     """A finished run's on dev."""
-    return float(json.loads((folder / "results.json").read_text(encoding="utf-8"))["dev_nll"])
+    return float(json.loads((folder / RESULTS).read_text(encoding="utf-8"))["dev_nll"])
 
 
 @contextmanager
