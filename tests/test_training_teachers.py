@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 from contextlib import ExitStack
 from pathlib import Path
@@ -25,7 +26,7 @@ from clearhead.training.runs.prepare import Sides
 from clearhead.training.runs.preview import heads
 from clearhead.training.runs.run import Run, train
 from clearhead.training.runs.run_folder import held
-from clearhead.training.runs.teachers import gone_on
+from clearhead.training.runs.teachers import texts_of
 from clearhead.training.scoring.decoding import translate
 from training_runs import after_step, carry_out, learnt, recipe, write_recipe
 
@@ -178,7 +179,7 @@ def test_what_is_held_out_by_the_split_is_not_learnt_from_a_teacher(path: Path, 
     }
     for name, some in says.items():
         (place / f"{name}.jsonl").write_text("".join(f"{json.dumps(pair)}\n" for pair in some), encoding="utf-8")
-    sides = Sides(whole, gone_on(whole, place, list(says)).texts)
+    sides = Sides(whole, texts_of(whole, place, list(says)))
     assert len(list(sides.train(Report()))) == len(list(plain.train(Report()))) + 2
     assert list(sides.dev(Report())) == list(plain.dev(Report()))
     assert sides.tests() == plain.tests()
@@ -198,9 +199,7 @@ def test_what_teachers_say_is_dropped_where_the_text_would_be_an_error(path: Pat
     strict = recipe(
         path, *TWO, "data.train.checks={identical: error, too_long: error, empty: error, max_characters: 60}"
     )
-    texts = gone_on(strict, place, ["forward-1"]).texts
-    assert texts is not None
-    assert list(read_all(texts, Report())) == [pair]
+    assert list(read_all(texts_of(strict, place, ["forward-1"]), Report())) == [pair]
 
 
 def test_sources_longer_than_the_teacher_reads_are_left_out(path: Path, tmp_path: Path) -> None:
@@ -288,7 +287,7 @@ def test_a_change_by_an_override_leaves_the_others(path: Path) -> None:
         (("teachers.changes={training.step: 6}",), "teachers.changes, training.step: there is no such key; did you"),
         (("teachers.changes={training.steps.x: 6}",), "tiny: teachers.changes, training.steps.x: training.steps is 12"),
         (("data.tests={mine: {sources: [{kind: text, path: nowhere}]}}",), "nowhere: there is no such file"),
-        (("model.changes={position: learned}",), "teachers translate with the models that they leave, and"),
+        (("model.changes={position: learned}",), "teacher forward-1 translates with the model that it leaves, and"),
     ],
 )
 def test_what_cannot_be_is_said_before_a_teacher_learns(
@@ -299,14 +298,24 @@ def test_what_cannot_be_is_said_before_a_teacher_learns(
     assert not (tmp_path / "run" / "teachers").exists()
 
 
-def test_teachers_of_one_run_learn_for_equally_long(path: Path, tmp_path: Path) -> None:
+def test_a_longer_run_keeps_the_teachers_that_it_has(path: Path, tmp_path: Path) -> None:
     carry_out(path, tmp_path / "run", *TWO[:3], "training.steps=3")
-    with pytest.raises(ConfigError, match="forward-1 was trained for 3 steps, not 5; remove it"):
-        carry_out(path, tmp_path / "run", *TWO[:3], "training.steps=5", resume=True)
+    before = (tmp_path / "run" / "teachers" / "forward-1" / "recipe.yaml").read_text()
+    results = carry_out(path, tmp_path / "run", *TWO[:3], "training.steps=5", resume=True)
+    assert results["steps"] == 5
+    assert {name: each["steps"] for name, each in results["teachers"].items()} == {"forward-1": 3, "backward-1": 3}
+    assert (tmp_path / "run" / "teachers" / "forward-1" / "recipe.yaml").read_text() == before
+
+
+def test_a_teacher_that_was_removed_is_taught_again(path: Path, tmp_path: Path) -> None:
+    carry_out(path, tmp_path / "run", *TWO)
+    shutil.rmtree(tmp_path / "run" / "teachers" / "backward-1")
+    carry_out(path, tmp_path / "run", *TWO, resume=True)
+    assert (tmp_path / "run" / "teachers" / "backward-1" / "results.json").is_file()
 
 
 def test_a_stopped_teacher_says_how_far_it_came(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     after_step(monkeypatch, 4, lambda: os.kill(os.getpid(), signal.SIGTERM))
-    with pytest.raises(StoppedError, match="after step 5"):
+    with pytest.raises(StoppedError, match=r"^teacher forward-1 stopped after step 5"):
         carry_out(path, tmp_path / "run", *TWO)
     assert (tmp_path / "run" / "teachers" / "forward-1" / "checkpoints").is_dir()

@@ -76,4 +76,5 @@ class StoppedError(TrainingError):
 
     def __init__(self, message: str, signal: int) -> None:
         super().__init__(message)
+        self.signal = signal
         self.exit_status = 128 + signal  # as shells report it

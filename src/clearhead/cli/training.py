@@ -146,13 +146,12 @@ def dry_run(job: Job, *, json: bool) -> None:
     """Everything that can be found out at once: all keys, then as comments the data, the model's size, the plan."""
     require("pydantic", "yaml")
     from clearhead.cli.json_output import print_json
-    from clearhead.training.recipe.teaching import teacher_recipes
-    from clearhead.training.runs.preview import can_score, heads, model_size
+    from clearhead.training.runs.preview import can_score, heads, model_size, teachable
     from clearhead.training.runs.run_folder import fits
 
     recipe = job.recipe()
     folder = job.folder(recipe)
-    teachers = teacher_recipes(recipe)
+    teachers = teachable(recipe)
     try:
         goes_on, taken = fits(folder, recipe, resume=job.resume), ""
     except ConfigError as e:  # which is for the run itself to refuse

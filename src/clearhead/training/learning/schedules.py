@@ -1,7 +1,8 @@
 """How the learning rate changes: a factor of its peak for each step, from 0 on."""
 
 import math
-from collections.abc import Callable
+from bisect import bisect
+from collections.abc import Callable, Sequence
 
 Schedule = Callable[[int], float]
 
@@ -12,15 +13,19 @@ def inverse_square_root(warmup: int) -> Schedule:
     return lambda step: min((step + 1) / warmup, math.sqrt(warmup / (step + 1)))
 
 
-def cosine(warmup: int, steps: int, floor: float) -> Schedule:
-    """Linear up, then half a cosine down, which would come to `floor` at step `steps` (Loshchilov and Hutter 2016,
-    1608.03983)."""
+def cosine(warmup: int, steps: int, floor: float, restarts: Sequence[int] = (), again: float = 1.0) -> Schedule:
+    """Linear up, then half a cosine down, which would come to `floor` at step `steps`; at each of the steps `restarts`
+    the same begins once more, up to `again` of the peak (Loshchilov and Hutter 2016, 1608.03983)."""
+    begins, ends = (0, *restarts), (*restarts, steps)
 
     def factor(step: int) -> float:
-        if step < warmup:
-            return (step + 1) / (warmup + 1)
-        share = min((step - warmup) / max(steps - warmup, 1), 1.0)
-        return floor + (1 - floor) * (1 + math.cos(math.pi * share)) / 2
+        cycle = bisect(begins, step) - 1
+        done, whole = step - begins[cycle], ends[cycle] - begins[cycle]
+        peak = again if cycle else 1.0
+        if done < warmup:
+            return peak * (done + 1) / (warmup + 1)
+        share = min((done - warmup) / max(whole - warmup, 1), 1.0)
+        return peak * (floor + (1 - floor) * (1 + math.cos(math.pi * share)) / 2)
 
     return factor
 

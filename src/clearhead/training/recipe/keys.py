@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from clearhead.checkpoints.companions import language as plain_code
 from clearhead.errors import OptionError
@@ -133,6 +133,19 @@ class Schedule(Strict):
     warmup: int = Field(default=1000, ge=0, description="Steps of linear increase.")
     decay: int = Field(default=0, ge=0, description="warmup_stable_decay: the last steps, in which it falls.")
     floor: float = Field(default=0.0, ge=0, le=1, description="cosine and warmup_stable_decay: the share that is left.")
+    restarts: tuple[Annotated[int, Field(ge=1)], ...] = Field(
+        default=(), strict=False, description="cosine: the steps at which it begins once more."
+    )
+    again: float = Field(default=1.0, gt=0, le=1, description="cosine: the share of the peak that it comes to then.")
+
+    @model_validator(mode="after")
+    def ordered(self) -> "Schedule":
+        """Restarts are of cosines, one after the other."""
+        if self.restarts and self.kind != "cosine":
+            raise ValueError(f"restarts are of cosines, and kind is {self.kind}; leave them out")
+        if list(self.restarts) != sorted({*self.restarts}):
+            raise ValueError(f"restarts {list(self.restarts)} are out of order; name each step once, the first first")
+        return self
 
 
 class Average(Strict):
@@ -178,6 +191,15 @@ class Training(Strict):
     recompute: bool = Field(default=False, description="Activation checkpointing: memory for time.")
     mask: float = Field(default=0.15, gt=0, lt=1, description="masked and spans: the share of tokens hidden.")
     span: float = Field(default=3.0, ge=1, description="spans: the mean length of what is hidden.")
+
+    @model_validator(mode="after")
+    def long_enough(self) -> "Training":
+        """A restart comes before the end."""
+        if self.schedule.restarts and self.schedule.restarts[-1] >= self.steps:
+            raise ValueError(
+                f"schedule.restarts has {self.schedule.restarts[-1]}, and steps is {self.steps}; restart before the end"
+            )
+        return self
 
 
 class Evaluation(Strict):
@@ -240,15 +262,22 @@ class Teachers(Strict):
         if self.begin and not self.forward:
             raise ValueError("begin goes on with a forward one, and forward is 0")
         may = ("training", "evaluation", "saving") if self.begin else ("training", "evaluation", "saving", *SHAPE)
-        for path, _ in self.flat:
+        for path in self.changes:
             if path.partition(".")[0] not in may:
                 raise ValueError(f"changes has {path}; teachers may be otherwise in {', '.join(may)}")
         return self
 
-    @property
-    def flat(self) -> list[tuple[str, Any]]:
-        """The changes in their order; those that an override put into groups of their own, by their paths."""
-        return [pair for key, value in self.changes.items() for pair in below(key, value)]
+    @field_validator("changes", mode="before")
+    @classmethod
+    def flat(cls, changes: Any) -> Any:
+        """By their paths, where an override put some into groups of their own; the later of two goes behind."""
+        if not isinstance(changes, Mapping):
+            return changes
+        made: dict[str, Any] = {}
+        for path, value in (pair for key, group in changes.items() for pair in below(str(key), group)):
+            made.pop(path, None)
+            made[path] = value
+        return made
 
 
 def below(key: str, value: Any) -> Iterator[tuple[str, Any]]:

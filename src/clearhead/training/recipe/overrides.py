@@ -35,8 +35,8 @@ def put(raw: dict[str, Any], path: str, value: Any) -> None:
     place: Any = raw
     for i, group in enumerate(groups):
         key = step(place, group, ".".join(groups[:i]), path)
-        if isinstance(place, dict) and place.get(key) is None:
-            place[key] = {}
+        if isinstance(place, dict) and place.setdefault(key, {}) is None:
+            raise ConfigError(f"{path}: {'.'.join(groups[: i + 1])} is null here; give all of it, or leave it so")
         place = place[key]
     place[step(place, last, ".".join(groups), path)] = value
 

@@ -2,7 +2,7 @@
 
 from clearhead.errors import ConfigError
 from clearhead.training.recipe.overrides import put
-from clearhead.training.recipe.recipe import Recipe, checked
+from clearhead.training.recipe.recipe import Recipe, checked, copied
 
 OWN = ("teachers", "expect", "short", "about")  # keys of the recipe itself
 WAYS = ("forward", "backward")
@@ -25,10 +25,11 @@ def teacher(recipe: Recipe, name: str, seed: int) -> Recipe:
     assert recipe.teachers is not None
     raw = recipe.model_dump(mode="json", exclude_unset=True, exclude=set(OWN))
     raw |= {"name": f"{recipe.name}.{name}", "seed": seed}
+    raw["evaluation"] = {**raw.get("evaluation", {}), "scores": []}
     raw["data"] |= {"tests": {}, "reverse": recipe.data.reverse ^ name.startswith("backward")}
-    for path, value in recipe.teachers.flat:
+    for path, value in recipe.teachers.changes.items():
         try:
-            put(raw, path, value)
+            put(raw, path, copied(value))
         except ConfigError as e:
             raise ConfigError(f"{recipe.name}: teachers.changes, {e}") from None
     return checked(raw, recipe.name, "teachers.changes, ")

@@ -146,7 +146,7 @@ def settings(recipe: Recipe) -> Settings:
 def build_schedule(choice: ScheduleChoice, steps: int) -> Schedule:
     """The learning rate's factor by step."""
     if choice.kind == "cosine":
-        return cosine(choice.warmup, steps, choice.floor)
+        return cosine(choice.warmup, steps, choice.floor, choice.restarts, choice.again)
     if choice.kind == "warmup_stable_decay":
         return warmup_stable_decay(choice.warmup, steps, choice.decay, choice.floor)
     return inverse_square_root(choice.warmup) if choice.kind == "inverse_square_root" else constant(choice.warmup)

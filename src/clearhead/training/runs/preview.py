@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
+from clearhead.checkpoints.export import hf_config
 from clearhead.config import ModelConfig
-from clearhead.errors import DataError
+from clearhead.errors import ConfigError, DataError
 from clearhead.families.layout import layout
 from clearhead.recurrent.config import RecurrentConfig
 from clearhead.recurrent.layout import layout as recurrent_layout
@@ -17,6 +18,7 @@ from clearhead.training.data.sources import read
 from clearhead.training.metrics.texts import SCORES
 from clearhead.training.recipe.architectures import configure
 from clearhead.training.recipe.recipe import TWO_TEXTS, Recipe
+from clearhead.training.recipe.teaching import teacher_recipes
 
 FIELDS = {  # what a task reads of a record
     "translation": ("source", "target"),
@@ -74,6 +76,34 @@ def can_score(recipe: Recipe) -> None:
     if recipe.task == "translation" and recipe.data.tests:
         for name in recipe.evaluation.scores:
             SCORES[name](["a"], ["a"], recipe.target_language)
+
+
+def keepable(recipe: Recipe) -> None:
+    """Refuse a new model that its family's config.json cannot express, where the model must be read again.
+
+    Raises:
+        ConfigError: it cannot, or sizes that no such model can have.
+    """
+    if recipe.model is None or recipe.vocabulary is None:
+        return
+    config = configure(recipe.model, recipe.vocabulary.size, seq2seq=recipe.task in TWO_TEXTS, labels=())
+    if isinstance(config, ModelConfig):
+        hf_config(config)
+
+
+def teachable(recipe: Recipe) -> dict[str, Recipe]:
+    """The recipe of each teacher by its name.
+
+    Raises:
+        ConfigError: changes that make no recipe, or a model that could not translate, for it is not kept.
+    """
+    own = teacher_recipes(recipe)
+    for name, each in own.items():
+        try:
+            keepable(each)
+        except ConfigError as e:
+            raise ConfigError(f"teacher {name} translates with the model that it leaves, and {e}") from None
+    return own
 
 
 def model_size(recipe: Recipe, labels: tuple[str, ...] = ()) -> dict[str, Any] | None:

@@ -17,6 +17,7 @@ On several processes all ranks carry it out, and rank 0 alone writes.
 
 import json
 import shutil
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -36,12 +37,11 @@ from clearhead.training.models.bases import Base, language_of, open_base
 from clearhead.training.models.learners import save_model
 from clearhead.training.ranks.ranks import Ranks, join
 from clearhead.training.recipe.recipe import Recipe
-from clearhead.training.recipe.teaching import teacher_recipes
 from clearhead.training.runs import checkpoint
 from clearhead.training.runs.assembly import CHECKPOINTS, build_model, build_trainer, dev_scores, watchers, whole_model
 from clearhead.training.runs.files import write_whole
 from clearhead.training.runs.prepare import Prepared, Sides, prepare
-from clearhead.training.runs.preview import can_score, heads
+from clearhead.training.runs.preview import can_score, heads, teachable
 from clearhead.training.runs.results import circumstances, expectations, parameters
 from clearhead.training.runs.run_folder import held, settle
 from clearhead.training.runs.teachers import taught
@@ -92,7 +92,7 @@ def train(recipe: Recipe, run: Run) -> dict[str, Any]:
             with ranks.turn() as writes:
                 if writes:
                     can_score(recipe)
-                    teacher_recipes(recipe)
+                    teachable(recipe)
                     stack.enter_context(held(run.folder))
                     settle(run.folder, recipe, resume=run.resume or ranks.restarted)
             results = carry_out(recipe, run, ranks)
@@ -123,7 +123,7 @@ def carry_out(recipe: Recipe, run: Run, ranks: Ranks) -> dict[str, Any]:
     if run.resume or ranks.restarted:
         go_on(trainer, run)
     learn(trainer, run)
-    return finish(recipe, trainer, prepared, run, base)
+    return finish(recipe, trainer, prepared, run, base, begun.costs)
 
 
 def prepared_by_one(recipe: Recipe, run: Run, ranks: Ranks, base: Base | None, texts: DataConfig | None) -> Prepared:
@@ -196,7 +196,14 @@ def kept(folder: Path) -> str:
     return f"the weights of step {' and '.join(steps)} are kept" if steps else "there is no checkpoint yet"
 
 
-def finish(recipe: Recipe, trainer: Trainer, prepared: Prepared, run: Run, base: Base | None) -> dict[str, Any]:
+def finish(
+    recipe: Recipe,
+    trainer: Trainer,
+    prepared: Prepared,
+    run: Run,
+    base: Base | None,
+    teachers: Mapping[str, Mapping[str, float]],
+) -> dict[str, Any]:
     """Test and export what was learnt. All ranks take part; those that do not write know only the loss."""
     evaluate = next(c for c in trainer.callbacks if isinstance(c, Evaluate))
     with chosen(recipe, trainer, evaluate):
@@ -207,6 +214,8 @@ def finish(recipe: Recipe, trainer: Trainer, prepared: Prepared, run: Run, base:
             if writes:
                 scores |= score(recipe, trainer, prepared, Sides(recipe).tests(), run.say)
                 export(recipe, trainer, prepared, run)
+    if teachers:
+        results["teachers"] = teachers
     results["scores"] = scores
     results["expected"] = expectations(results, recipe.expect)
     if trainer.ranks.first:

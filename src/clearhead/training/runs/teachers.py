@@ -14,14 +14,12 @@ wrote is said. Whatever is there already is not done again; a translation that w
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from time import sleep
 from typing import TYPE_CHECKING, Any
 
-from clearhead.checkpoints.export import hf_config
-from clearhead.config import ModelConfig
-from clearhead.errors import ConfigError, TrainingError
+from clearhead.errors import StoppedError, TrainingError
 from clearhead.model.devices import find
 from clearhead.training.data.checks import Checks
 from clearhead.training.data.readers.json_lines import JsonLines
@@ -30,8 +28,7 @@ from clearhead.training.data.sources import DataConfig
 from clearhead.training.models.bases import fine_tunable, language_of, open_base
 from clearhead.training.models.learners import executor_of
 from clearhead.training.ranks.ranks import Ranks
-from clearhead.training.recipe.architectures import configure
-from clearhead.training.recipe.recipe import Recipe, read_recipe
+from clearhead.training.recipe.recipe import Recipe
 from clearhead.training.recipe.teaching import teacher_recipes
 from clearhead.training.runs.files import write_whole
 from clearhead.training.runs.prepare import Sides
@@ -53,6 +50,7 @@ class Taught:
 
     recipe: Recipe  # with the best of them as its base, where it begins with that
     texts: DataConfig | None = None  # what they say
+    costs: Mapping[str, Mapping[str, float]] = field(default_factory=dict)  # of each teacher, by its name
 
 
 def taught(recipe: Recipe, run: "Run", ranks: Ranks, carry_out: CarryOut) -> Taught:
@@ -60,7 +58,7 @@ def taught(recipe: Recipe, run: "Run", ranks: Ranks, carry_out: CarryOut) -> Tau
     translates.
 
     Raises:
-        ConfigError: a teacher's folder holds the run of another recipe, or its model cannot be kept.
+        ConfigError: a teacher's folder holds the run of another recipe.
         DataError: data of the recipe itself that cannot be read: better now than when they have learnt.
         TrainingError: a teacher says nothing.
     """
@@ -69,59 +67,48 @@ def taught(recipe: Recipe, run: "Run", ranks: Ranks, carry_out: CarryOut) -> Tau
     recipes, place = teacher_recipes(recipe), run.folder / FOLDER
     with ranks.turn() as writes:
         if writes:
-            possible(recipe)
+            for _ in heads(recipe, 1):
+                pass
             lay_out(recipes, place)
     for i, (name, own) in enumerate(recipes.items()):
         told = place / f"{name}.jsonl"
-        if ranks.told("done" if told.is_file() else "") != "done":
+        if ranks.told("done" if told.is_file() and (place / name / RESULTS).is_file() else "") != "done":
             run.say(f"== teacher {name}, {i + 1} of {len(recipes)}")
-            learn(own, run.of(place / name), ranks, carry_out)
+            try:
+                learn(own, run.of(place / name), ranks, carry_out)
+            except StoppedError as e:
+                raise StoppedError(f"teacher {name} {e}", e.signal) from None
             with ranks.turn() as writes:
                 if writes:
                     write_whole(told, "".join(lines(recipe, own, place / name, run)))
     return gone_on(recipe, place, list(recipes))
 
 
-def possible(recipe: Recipe) -> None:
-    """Everything that would be found wrong only after the teachers have learnt."""
-    for _ in heads(recipe, 1):
-        pass
-    if recipe.model is not None and recipe.vocabulary is not None:
-        config = configure(recipe.model, recipe.vocabulary.size, seq2seq=True, labels=())
-        try:
-            if isinstance(config, ModelConfig):
-                hf_config(config)
-        except ConfigError as e:
-            raise ConfigError(f"teachers translate with the models that they leave, and {e}") from None
-
-
 def lay_out(recipes: Mapping[str, Recipe], place: Path) -> None:
     """A folder with its recipe for each teacher that has none: other processes may carry some out meanwhile.
 
     Raises:
-        ConfigError: one was trained by another recipe, or for another number of steps.
+        ConfigError: one holds the run of another recipe.
     """
     for name, own in recipes.items():
-        folder = place / name
-        if not fits(folder, own, resume=True):
-            folder.mkdir(parents=True, exist_ok=True)
-            write_whole(folder / RECIPE, text_of(own))
-        elif (folder / RESULTS).is_file():
-            did, asked = read_recipe(folder).training.steps, own.training.steps
-            if did != asked:
-                raise ConfigError(f"{folder} was trained for {did} steps, not {asked}; remove it to have it done again")
+        if not fits(place / name, own, resume=True):
+            (place / name).mkdir(parents=True, exist_ok=True)
+            write_whole(place / name / RECIPE, text_of(own))
 
 
 def learn(recipe: Recipe, run: "Run", ranks: Ranks, carry_out: CarryOut) -> None:
-    """One teacher's run, from wherever it is to its end."""
+    """One teacher's run, from wherever it is to its end; nothing where it is there, whoever carried it out."""
     with ExitStack() as stack:
+        known = ""
         with ranks.turn() as writes:
             if writes:
                 take(run, stack)
-                run.resume = fits(run.folder, recipe, resume=True)
-                settle(run.folder, recipe, resume=True)
-        done = (run.folder / RESULTS).is_file()
-        known = ranks.told("done" if done else "going on" if run.resume else "new")
+                known = "done" if (run.folder / RESULTS).is_file() else "new"
+                if known == "new" and fits(run.folder, recipe, resume=True):
+                    known = "going on"
+                if known != "done":
+                    settle(run.folder, recipe, resume=True)
+        known = ranks.told(known)
         run.resume = known == "going on"
         if known != "done":
             carry_out(recipe, run, ranks)
@@ -174,17 +161,22 @@ def lines(recipe: Recipe, own: Recipe, folder: Path, run: "Run") -> Iterator[str
 
 
 def gone_on(recipe: Recipe, place: Path, names: list[str]) -> Taught:
-    """The recipe with the best teacher as its beginning if it says so, and what all of them say: by the checks of the
-    training text, and dropped where those refuse it."""
+    """The recipe with the best teacher as its beginning if it says so, and what all of them say."""
     assert recipe.teachers is not None
+    texts = texts_of(recipe, place, names)
+    costs = {name: cost(place / name) for name in names}
+    if not recipe.teachers.begin:
+        return Taught(recipe, texts, costs)
+    best = min((name for name in names if name.startswith("forward")), key=lambda name: costs[name]["dev_nll"])
+    begun = {"base": str(place / best / "model"), "model": None, "vocabulary": None}
+    return Taught(recipe.model_copy(update=begun), texts, costs)
+
+
+def texts_of(recipe: Recipe, place: Path, names: list[str]) -> DataConfig:
+    """What teachers say: by the checks of the training text, and dropped where those refuse it."""
     fields = {"source": "source", "target": "target"}
     files = tuple(JsonLines(path=place / f"{name}.jsonl", fields=fields, name=name) for name in names)
-    texts = DataConfig(sources=files, checks=dropping(recipe.data.train.checks))
-    if not recipe.teachers.begin:
-        return Taught(recipe, texts)
-    best = min((name for name in names if name.startswith("forward")), key=lambda name: loss(place / name))
-    begun = {"base": str(place / best / "model"), "model": None, "vocabulary": None}
-    return Taught(recipe.model_copy(update=begun), texts)
+    return DataConfig(sources=files, checks=dropping(recipe.data.train.checks))
 
 
 def dropping(checks: Checks) -> Checks:
@@ -192,9 +184,10 @@ def dropping(checks: Checks) -> Checks:
     return checks.model_copy(update={name: "drop" for name, action in checks if action == "error"})
 
 
-def loss(folder: Path) -> float:
-    """A finished run's on dev."""
-    return float(json.loads((folder / RESULTS).read_text(encoding="utf-8"))["dev_nll"])
+def cost(folder: Path) -> dict[str, float]:
+    """What a finished run took, and its loss on dev."""
+    results = json.loads((folder / RESULTS).read_text(encoding="utf-8"))
+    return {key: results[key] for key in ("steps", "tokens", "seconds", "dev_nll")}
 
 
 @contextmanager
