@@ -76,6 +76,8 @@ def learnt(folder: Path) -> dict[str, Any]:
     results = json.loads((folder / "results.json").read_text())
     log = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
     timed = ("seconds", "tokens_per_second")
+    for teacher in results.get("teachers", {}).values():
+        del teacher["seconds"]
     return {
         "step": newest.name,
         "state": state,

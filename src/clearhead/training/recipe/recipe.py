@@ -62,23 +62,6 @@ class Recipe(Strict):
         return self.data.pair[1] if self.data.pair else "en"
 
     @model_validator(mode="after")
-    def possible(self) -> "Recipe":
-        """Keys that one task has and another has not, or that exclude each other."""
-        if self.task == "parsing" and self.data.resegment:
-            raise ValueError("data.resegment cuts words anew, and a tree spells each in one way; leave it out")
-        t = self.training
-        if t.record and (t.compile or t.recompute):
-            raise ValueError("training.record records what compile and recompute change; give one of the three")
-        if not self.data.languages and "tokenised_bleu" in (*self.evaluation.scores, *self.evaluation.dev_scores):
-            raise ValueError("tokenised_bleu cuts words as their language does; give data.languages, such as [en, de]")
-        if self.model is not None and self.task in WINDOWED and t.context > self.model.max_positions:
-            raise ValueError(
-                f"training.context is {t.context}, and the model reads model.max_positions = "
-                f"{self.model.max_positions} tokens; raise that, or lower context"
-            )
-        return self
-
-    @model_validator(mode="after")
     def translating(self) -> "Recipe":
         """What only a translator has."""
         if self.teachers is not None and self.teachers.begin and self.base is not None:
@@ -95,6 +78,23 @@ class Recipe(Strict):
         for key, value in (("data.reverse", d.reverse), ("teachers", self.teachers)):
             if value:
                 raise ValueError(f"{key} is for translations, and the task is {self.task}; leave it out")
+        return self
+
+    @model_validator(mode="after")
+    def possible(self) -> "Recipe":
+        """Keys that one task has and another has not, or that exclude each other."""
+        if self.task == "parsing" and self.data.resegment:
+            raise ValueError("data.resegment cuts words anew, and a tree spells each in one way; leave it out")
+        t = self.training
+        if t.record and (t.compile or t.recompute):
+            raise ValueError("training.record records what compile and recompute change; give one of the three")
+        if not self.data.languages and "tokenised_bleu" in (*self.evaluation.scores, *self.evaluation.dev_scores):
+            raise ValueError("tokenised_bleu cuts words as their language does; give data.languages, such as [en, de]")
+        if self.model is not None and self.task in WINDOWED and t.context > self.model.max_positions:
+            raise ValueError(
+                f"training.context is {t.context}, and the model reads model.max_positions = "
+                f"{self.model.max_positions} tokens; raise that, or lower context"
+            )
         return self
 
     @model_validator(mode="after")

@@ -27,7 +27,8 @@ Found = dict[str, Any]
 def score(recipe: Recipe, trainer: Trainer, prepared: Prepared, tests: dict[str, list[Record]], say: Say) -> Found:
     """Every test's scores by its name."""
     found: Found = {}
-    scorer = BY_TASK.get(recipe.task) if recipe.evaluation.scores else None
+    unasked = recipe.task == "translation" and not recipe.evaluation.scores
+    scorer = None if unasked else BY_TASK.get(recipe.task)
     for name, records in tests.items() if scorer is not None else ():
         assert scorer is not None
         found[name] = scorer(recipe, trainer, prepared, records)
