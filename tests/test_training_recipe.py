@@ -144,6 +144,7 @@ def test_every_key_of_every_group_is_explained() -> None:
         ("lora={rank: 4}", "lora changes a loaded model; give base"),
         ("name=A/B", "name: must match pattern"),
         ("seed=true", "seed: must be a valid integer, not True"),
+        ("teachers=2", "teachers: must be a group of keys, not 2"),
         ("short=3", "short: must be a valid dictionary, not 3"),
     ],
 )

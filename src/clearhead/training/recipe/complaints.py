@@ -53,6 +53,8 @@ def complaint(error: Mapping[str, Any]) -> str:
         return "is missing"
     if kind == "union_tag_invalid":
         return f"must be one of {error['ctx']['expected_tags']}, not {error['ctx']['tag']!r}"
+    if kind == "model_type":
+        return f"must be a group of keys, not {shown(error['input'])}"
     if kind == "value_error":
         return str(message.removeprefix("Value error, "))
     return f"{SUBJECT.sub('must ', message).replace('tuple', 'list')}, not {shown(error['input'])}"
