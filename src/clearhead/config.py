@@ -6,7 +6,7 @@ the registry in `families/`; every other module reads only the choices below it.
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, Protocol, get_args, get_origin
 
 from clearhead.errors import ConfigError, OptionError, UnsupportedError
@@ -169,6 +169,13 @@ def transformer(config: Architecture) -> ModelConfig:
     if not isinstance(config, ModelConfig):
         raise UnsupportedError(f"this model's family is {config.family!r}; only a Transformer can be traced and edited")
     return config
+
+
+def with_head(config: ModelConfig, head: Head, labels: tuple[str, ...]) -> ModelConfig:
+    """An encoder with this head."""
+    if (config.head, config.labels) == (head, labels):
+        return config
+    return replace(config, head=head, labels=labels, head_bias=head == "mlm", pooler=False)
 
 
 def check_choices(config: Any) -> None:

@@ -117,7 +117,7 @@ def hf_config(config: ModelConfig) -> dict[str, Any]:
     """The family's config.json, proved to read back as the same configuration."""
     family = families.of(config)
     raw, names = family.to_hf(config), dict.fromkeys(hf_names(config))
-    back = family.formats["hf"].config(Fields(raw, "config.json"), names)  # type: ignore[arg-type]
+    back = families.exported(config).config(Fields(raw, "config.json"), names)  # type: ignore[arg-type]
     lost = [f.name for f in dataclass_fields(config) if getattr(config, f.name) != getattr(back, f.name)]
     if lost:
         values = ", ".join(f"{name} = {getattr(config, name)!r}" for name in lost)
@@ -127,14 +127,14 @@ def hf_config(config: ModelConfig) -> dict[str, Any]:
 
 def hf_names(config: ModelConfig) -> list[str]:
     """Names of the tensors the folder will hold."""
-    rows = expand(families.of(config).formats["hf"].keys(config), layout(config), config)
+    rows = expand(families.exported(config).keys(config), layout(config), config)
     return [row.source for row in rows.values() if not row.copy]
 
 
 def matrices(config: ModelConfig) -> list[str]:
     """Names of those tensors of the folder that hold matrices alone."""
     shapes = layout(config)
-    rows = expand(families.of(config).formats["hf"].keys(config), shapes, config)
+    rows = expand(families.exported(config).keys(config), shapes, config)
     return [row.source for row in rows.values() if not row.copy and all(is_matrix(t, shapes[t]) for t in row.targets)]
 
 
@@ -145,7 +145,7 @@ def hf_tensors(config: ModelConfig, weights: Iterable[tuple[str, Array]]) -> dic
         CheckpointError: weights that are missing or that the configuration does not have.
     """
     ours = dict(weights)
-    rows = expand(families.of(config).formats["hf"].keys(config), layout(config), config)
+    rows = expand(families.exported(config).keys(config), layout(config), config)
     tensors: dict[str, Array] = {}
     for row in rows.values():
         if row.copy:
@@ -161,7 +161,7 @@ def hf_tensors(config: ModelConfig, weights: Iterable[tuple[str, Array]]) -> dic
 
 def copies(config: ModelConfig, tensors: Mapping[str, Array]) -> dict[str, Array]:
     """Tensors that transformers reads under a second name as well."""
-    rows = expand(families.of(config).formats["hf"].keys(config), layout(config), config).values()
+    rows = expand(families.exported(config).keys(config), layout(config), config).values()
     first = {row.targets: row.source for row in rows if not row.copy}
     return {row.source: tensors[first[row.targets]] for row in rows if row.copy and row.written}
 

@@ -1,4 +1,4 @@
-"""A folder in Hugging Face layout: config.json, safetensors in one file or several, and a vocabulary.
+"""A folder in Hugging Face layout: config.json, safetensors in one file or several (or ONNX graphs), and a vocabulary.
 
 The `safetensors` library checks the headers; weights are then used where they lie in the mapped files. Pickled weights
 can run code when opened and are refused.
@@ -18,6 +18,7 @@ import numpy as np
 from clearhead.checkpoints.checkpoint import Checkpoint, Pooling
 from clearhead.checkpoints.cursor import map_file, release
 from clearhead.checkpoints.int8 import is_int8, with_matrices
+from clearhead.checkpoints.onnx import open_onnx
 from clearhead.checkpoints.stored import Array, Bytes, StoredTensor
 from clearhead.config import ModelConfig, SpecialTokens
 from clearhead.errors import CheckpointError, ConfigError
@@ -80,10 +81,10 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def read_tensors(folder: Path) -> dict[str, StoredTensor]:
-    """Every tensor of every safetensors file, by name, unread."""
+    """Every tensor of every file of weights, by name, unread."""
     tensors: dict[str, StoredTensor] = {}
     for path in weight_files(folder):
-        for stored in open_safetensors(path):
+        for stored in open_onnx(path) if path.suffix == ".onnx" else open_safetensors(path):
             if stored.name in tensors:
                 raise CheckpointError(f"{folder.name}: tensor {stored.name} is repeated in {path.name}; one must go")
             tensors[stored.name] = stored
@@ -91,7 +92,7 @@ def read_tensors(folder: Path) -> dict[str, StoredTensor]:
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """The safetensors files of a folder: those its index names, or the single one."""
+    """The safetensors files of a folder: those its index names, or the single one; without any, its ONNX graphs."""
     index = folder / "model.safetensors.index.json"
     if index.exists():
         names = read_json(index).get("weight_map")
@@ -105,6 +106,8 @@ def weight_files(folder: Path) -> list[Path]:
         return files
     if (folder / "model.safetensors").is_file():
         return [folder / "model.safetensors"]
+    if graphs := sorted(folder.glob("*.onnx")):
+        return graphs
     raise CheckpointError(no_weights(folder))
 
 
@@ -115,7 +118,7 @@ def no_weights(folder: Path) -> str:
             f"{folder.name}: {pickles[0]} is a pickle, which can run code when opened; convert it where you trust it: "
             "AutoModel.from_pretrained(folder).save_pretrained(folder) with transformers writes model.safetensors"
         )
-    return f"{folder.name}: there is no model.safetensors nor model.safetensors.index.json"
+    return f"{folder.name}: there is no model.safetensors, no model.safetensors.index.json and no .onnx"
 
 
 def open_safetensors(path: Path) -> Iterable[StoredTensor]:

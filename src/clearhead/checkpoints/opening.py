@@ -24,18 +24,32 @@ def open_checkpoint(path: Path) -> Checkpoint:
 
 def open_directory(folder: Path) -> Checkpoint:
     """A folder: Argos keeps its model in a folder inside, CTranslate2 writes model.bin, Hugging Face safetensors."""
+    from clearhead.checkpoints.adapter import is_adapter
     from clearhead.checkpoints.argos import open_argos
     from clearhead.checkpoints.ctranslate2 import is_ctranslate2, open_ctranslate2
     from clearhead.checkpoints.folder import open_folder
 
     if (folder / "metadata.json").is_file() and (folder / "model").is_dir():
         return open_argos(folder)
+    if is_adapter(folder):
+        return open_adapter(folder)
     if is_recurrent(folder):
         raise UnsupportedError(
             f"{folder.name} is a recurrent model; it can be loaded, complete texts and be verified, and has nothing "
             "else of a Transformer"
         )
     return open_ctranslate2(folder) if is_ctranslate2(folder) else open_folder(folder)
+
+
+def open_adapter(folder: Path) -> Checkpoint:
+    """An adapter over its base, which must be on this machine (`resolve` of the adapter brings it)."""
+    from clearhead.checkpoints.adapter import adapted, base_of, is_adapter
+    from clearhead.checkpoints.catalogue import resolve
+
+    base = resolve(base_of(folder), offline=True)
+    if base.is_dir() and is_adapter(base):
+        raise CheckpointError(f"{folder.name} is an adapter over an adapter ({base.name}); merge that one first")
+    return adapted(folder, open_checkpoint(base))
 
 
 def is_recurrent(path: Path) -> bool:

@@ -4,7 +4,7 @@ T tokens, V vocab_size, C d_model.
 """
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +19,7 @@ from clearhead.config import GenerationConfig, ModelConfig, SpecialTokens
 from clearhead.edits import Edit, flat
 from clearhead.engine.completion import Completion
 from clearhead.engine.context_window import Overflow, prompt_limit
+from clearhead.engine.many import complete_all
 from clearhead.engine.options import Options, read_options
 from clearhead.engine.prompt import Message, Prompt, Prompter
 from clearhead.engine.request import Request
@@ -26,6 +27,7 @@ from clearhead.engine.stream import Stream
 from clearhead.errors import OptionError, TokenizerError, UnsupportedError
 from clearhead.executor import Executor, Floats
 from clearhead.families.layout import count, layout
+from clearhead.generation.continuous import ROWS
 from clearhead.generation.fill_mask import Filling, fill_mask
 from clearhead.generation.prefill import Cancelled, never
 from clearhead.generation.prompts import check_ids, decoder_start
@@ -134,6 +136,34 @@ class Model:
             OptionError, ContextWindowError: see `complete`.
         """
         return self.chat_request(messages, options, strategy=on_overflow).complete(cancelled)
+
+    def complete_many(
+        self,
+        prompts: Iterable[str | Sequence[Message]],
+        *,
+        system: str | None = None,
+        raw: bool = False,
+        on_overflow: Overflow = "error",
+        cancelled: Cancelled = never,
+        rows: int = ROWS,
+        **options: Unpack[Options],
+    ) -> Iterator[Completion]:
+        """The completions of many prompts, or conversations, in order, `rows` of them under way at a time.
+
+        Each is the one that `complete` (or `chat`) gives; together they take a fraction of the time. Prompts are taken
+        as they are needed.
+
+        Raises:
+            OptionError, ContextWindowError, UnsupportedError, TemplateError: as `complete` and `chat`, when the prompt
+                in question is reached.
+        """
+
+        def request(prompt: str | Sequence[Message]) -> Request:
+            if isinstance(prompt, str):
+                return self.text_request(prompt, options, system=system, raw=raw, strategy=on_overflow)
+            return self.chat_request(prompt, options, strategy=on_overflow)
+
+        return complete_all(map(request, prompts), cancelled, rows=rows)
 
     def stream(
         self,

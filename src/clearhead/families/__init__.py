@@ -27,8 +27,9 @@ def find(kind: str, model_type: str) -> Format:
     """
     known: dict[str, Format] = {}
     for family in families().values():
-        if kind in family.formats:
-            known |= dict.fromkeys(family.formats[kind].types, family.formats[kind])
+        for name, form in family.formats.items():
+            if name.partition("-")[0] == kind:
+                known |= dict.fromkeys(form.types, form)
     if model_type not in known:
         raise ConfigError(f"model type {model_type!r} is not one Clearhead reads; it reads {', '.join(sorted(known))}")
     return known[model_type]
@@ -39,3 +40,9 @@ def of(config: ModelConfig) -> Family:
     if config.family not in families():
         raise ConfigError(f"family {config.family!r} is unknown; the families are {', '.join(families())}")
     return families()[config.family]
+
+
+def exported(config: ModelConfig) -> Format:
+    """How transformers stores such a model."""
+    family = of(config)
+    return family.formats[family.written(config)]

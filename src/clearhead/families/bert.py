@@ -8,6 +8,7 @@ from typing import Any
 
 from clearhead.config import Head, ModelConfig
 from clearhead.errors import ConfigError
+from clearhead.families import distilbert
 from clearhead.families.activations import ACTIVATIONS, HF_NAMES
 from clearhead.families.family import Family, Format, Tensors
 from clearhead.families.fields import Fields
@@ -61,7 +62,9 @@ def architecture(fields: Fields) -> str:
 
 
 def to_hf(config: ModelConfig) -> dict[str, Any]:
-    """Write transformers' BertConfig."""
+    """Write transformers' BertConfig, or DistilBertConfig."""
+    if written(config) == "hf-distilbert":
+        return distilbert.to_hf(config)
     return {
         "model_type": "bert",
         "architectures": [next(name for name, head in HEADS.items() if head == config.head)],
@@ -78,6 +81,11 @@ def to_hf(config: ModelConfig) -> dict[str, Any]:
         "id2label": {str(i): label for i, label in enumerate(config.labels)},
         "label2id": {label: i for i, label in enumerate(config.labels)},
     }
+
+
+def written(config: ModelConfig) -> str:
+    """A BERT without token types is what transformers calls a DistilBERT."""
+    return "hf" if config.n_token_types else "hf-distilbert"
 
 
 def keys(config: ModelConfig) -> KeyTable:
@@ -157,6 +165,7 @@ GGUF = Format(types=("bert",), config=from_gguf, keys=gguf_keys)
 FAMILY = Family(
     name="bert",
     paper="Devlin et al. 2018, BERT: Pre-training of Deep Bidirectional Transformers (1810.04805)",
-    formats={"hf": HF, "gguf": GGUF},
+    formats={"hf": HF, "hf-distilbert": distilbert.FORMAT, "gguf": GGUF},
     to_hf=to_hf,
+    written=written,
 )

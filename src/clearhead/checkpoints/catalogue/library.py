@@ -17,6 +17,8 @@ from clearhead.checkpoints.catalogue.progress import Progress, Silent
 from clearhead.checkpoints.catalogue.store import Pulled
 from clearhead.errors import DownloadError, UnknownModelError
 
+ADAPTER = "adapter_config.json"  # in the folder of what rests on another model
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FileCheck:
@@ -37,13 +39,23 @@ def resolve(model: str | Path, *, offline: bool = False, progress: Progress | No
 
     `model` is a catalogue name (in any case), a Hugging Face id (`owner/name`, `owner/name@revision`, and
     `owner/name:Q4_K_M` or `owner/name/file.gguf` for one GGUF file of several), a folder or a file. What has been
-    pulled is used as it is, without asking the network; `pull` brings it up to date.
+    pulled is used as it is, without asking the network; `pull` brings it up to date. An adapter's base comes with it.
 
     Raises:
         UnknownModelError: no such name, id or path.
         CheckpointError: a repository without weights that can be opened safely.
         DownloadError: no source could deliver it, or it is not here and `offline` (or HF_HUB_OFFLINE) forbids asking.
     """
+    path = resolve_alone(model, offline=offline, progress=progress)
+    if path.is_dir() and (path / ADAPTER).is_file() and not (path / "config.json").is_file():
+        from clearhead.checkpoints.adapter import base_of
+
+        resolve_alone(base_of(path), offline=offline, progress=progress)
+    return path
+
+
+def resolve_alone(model: str | Path, *, offline: bool, progress: Progress | None) -> Path:
+    """The same of the model itself, whatever it rests on."""
     found = parse(model, entries())
     if isinstance(found, Path):
         return found

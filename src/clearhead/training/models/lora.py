@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from clearhead.checkpoints.adapter import ends
 from clearhead.errors import ConfigError
 from clearhead.model.dropout import drop
 from clearhead.training.recipe.keys import Lora
@@ -72,11 +73,6 @@ def add_lora(model: nn.Module, lora: Lora, *, anew: Sequence[str] = ()) -> None:
             parent, _, name = path.rpartition(".")
             changed = LowRank(layer, rank=lora.rank, alpha=lora.alpha, dropout=lora.dropout)
             setattr(model.get_submodule(parent), name, changed)
-
-
-def ends(path: str, target: str) -> bool:
-    """Whether a module's path is the target or ends in it, part by part."""
-    return f".{path}".endswith(f".{target}")
 
 
 def low_rank(model: nn.Module) -> dict[str, LowRank]:
