@@ -46,6 +46,27 @@ SURFACE: dict[str, tuple[list[str], set[str]]] = {
         | {"--to", "--from", "--model/-m", "--file/-f", "--beams", "--length-penalty", "--alternatives"}
         | {"--quiet/-q", "--json"},
     ),
+    "write": (
+        ["title"],
+        MODEL
+        | {"--model/-m", "--file/-f", "--lines", "--outline", "--length", "--tone", "--temperature/-t", "--top-k"}
+        | {"--top-p", "--min-p", "--repetition-penalty", "--seed", "--quiet/-q", "--json"},
+    ),
+    "entities": (
+        ["text"],
+        MODEL
+        | {"--model/-m", "--file/-f", "--lines", "--type", "--min-score", "--html", "--open", "--quiet/-q", "--json"},
+    ),
+    "classify": (
+        ["text"],
+        MODEL | {"--model/-m", "--file/-f", "--lines", "--labels", "--about", "--quiet/-q", "--json"},
+    ),
+    "embed": (
+        ["text"],
+        MODEL | {"--model/-m", "--file/-f", "--lines", "--near", "--top", "--output/-o", "--quiet/-q", "--json"},
+    ),
+    "fill-mask": (["text"], MODEL | {"--model/-m", "--file/-f", "--lines", "--top", "--quiet/-q", "--json"}),
+    "parse": (["text"], MODEL | {"--model/-m", "--file/-f", "--beams", "--brackets", "--quiet/-q", "--json"}),
     "tokenize": (
         ["text"],
         {"--model/-m", "--file/-f", "--no-special-tokens", "--ids", "--html", "--open", "--json", "--offline"},

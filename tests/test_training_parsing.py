@@ -20,7 +20,8 @@ from clearhead.training.models.bases import language_of, open_base
 from clearhead.training.recipe.recipe import read_recipe
 from clearhead.training.runs.run import Run, train
 from clearhead.training.tasks.parsing import files_between, parse, read_treebank, tree_vocabulary
-from clearhead.training.tasks.treebanks import read_scheme, scheme_file, to_learn, tree_in
+from clearhead.training.tasks.treebanks import to_learn, tree_in
+from clearhead.trees.stored import read_scheme, scheme_file
 from clearhead.training.vocabulary.vocabulary import VocabularyConfig
 from clearhead.trees.brackets import bracketed, read_trees
 from clearhead.trees.f1 import score

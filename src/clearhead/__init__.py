@@ -25,7 +25,14 @@ if TYPE_CHECKING:
     from clearhead.errors import ClearheadError as ClearheadError
     from clearhead.lens.positions import positional_encoding as positional_encoding
     from clearhead.lens.seen import Trace as Trace
+    from clearhead.tasks.classify import classify as classify
+    from clearhead.tasks.embed import embed as embed
+    from clearhead.tasks.entities.find import entities as entities
+    from clearhead.tasks.fill import fill_mask as fill_mask
+    from clearhead.tasks.parse import parse as parse
     from clearhead.tasks.translate import translate as translate
+    from clearhead.tasks.write import write as write
+    from clearhead.tasks.writing.essay import Essay as Essay
 
 __version__ = "0.1.0"
 
@@ -33,6 +40,7 @@ PUBLIC = {
     "ClearheadError": "clearhead.errors",
     "Completion": "clearhead.engine.completion",
     "Edit": "clearhead.edits",
+    "Essay": "clearhead.tasks.writing.essay",
     "GenerationConfig": "clearhead.config",
     "Model": "clearhead.engine.model",
     "ModelConfig": "clearhead.config",
@@ -43,7 +51,13 @@ PUBLIC = {
     "patch": "clearhead.edits",
     "positional_encoding": "clearhead.lens.positions",
     "steer": "clearhead.edits",
+    "classify": "clearhead.tasks.classify",
+    "embed": "clearhead.tasks.embed",
+    "entities": "clearhead.tasks.entities.find",
+    "fill_mask": "clearhead.tasks.fill",
+    "parse": "clearhead.tasks.parse",
     "translate": "clearhead.tasks.translate",
+    "write": "clearhead.tasks.write",
 }
 __all__ = [*PUBLIC, "__version__"]  # noqa: PLE0604  every entry is a string
 

@@ -11,8 +11,9 @@ from typing import Any, Protocol
 
 from clearhead.checkpoints.folder import read_json
 from clearhead.errors import CheckpointError, OptionError
+from clearhead.trees.stored import TREES
 
-CARD, TREES = "translator.json", "trees.json"
+CARD = "translator.json"
 LANGUAGE = re.compile(r"[a-z]{2,3}")
 
 

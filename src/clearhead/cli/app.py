@@ -7,16 +7,21 @@ from typing import Annotated, Any
 import typer
 
 from clearhead.cli.chat import chat
+from clearhead.cli.classify import classify
 from clearhead.cli.compare import compare
 from clearhead.cli.complete import complete
 from clearhead.cli.curves import curves
 from clearhead.cli.doctor import doctor
+from clearhead.cli.embed import embed
+from clearhead.cli.entities import entities
 from clearhead.cli.export import export
 from clearhead.cli.failures import guarded, quiet_pipe
+from clearhead.cli.fill_mask import fill_mask
 from clearhead.cli.help import GroupHelp, VerbHelp
 from clearhead.cli.inspect import inspect
 from clearhead.cli.models import models, pull, remove
 from clearhead.cli.neighbours import neighbours
+from clearhead.cli.parse import parse
 from clearhead.cli.positions import positions
 from clearhead.cli.quantize import quantize
 from clearhead.cli.tokenize import tokenize
@@ -24,6 +29,7 @@ from clearhead.cli.trace import trace
 from clearhead.cli.train import train
 from clearhead.cli.translate import translate
 from clearhead.cli.verify import verify
+from clearhead.cli.write import write
 
 EPILOG = (
     "Each verb explains itself: clearhead complete --help. Results go to standard output, all else to standard error."
@@ -80,9 +86,10 @@ def root(
         typer.echo(context.get_help())
 
 
-WRITE, LOOK, TRAIN, KEEP = "Write", "Look inside", "Train", "Models and this machine"
+WRITE, TASKS, LOOK, TRAIN, KEEP = "Write", "Tasks", "Look inside", "Train", "Models and this machine"
 VERBS: dict[str, tuple[Callable[..., None], ...]] = {
-    WRITE: (complete, chat, translate),
+    WRITE: (complete, chat),
+    TASKS: (translate, write, entities, classify, embed, fill_mask, parse),
     LOOK: (trace, tokenize, positions, neighbours, inspect),
     TRAIN: (train, compare, curves),
     KEEP: (models, pull, remove, verify, quantize, export, doctor),

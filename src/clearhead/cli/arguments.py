@@ -60,6 +60,12 @@ File = Annotated[
     Path | None,
     typer.Option("--file", "-f", metavar="FILE", help="Read the text from a file.", rich_help_panel=CONTEXT),
 ]
+Lines = Annotated[
+    bool,
+    typer.Option(
+        "--lines", help="Each line of the input is a text of its own; results come one by one.", rich_help_panel=CONTEXT
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.", rich_help_panel=OUTPUT)]
 Quiet = Annotated[
     bool, typer.Option("--quiet", "-q", help="No line of figures on standard error.", rich_help_panel=OUTPUT)

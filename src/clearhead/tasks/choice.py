@@ -28,6 +28,20 @@ class Machine:
     threads: int | None = None
     offline: bool = False
 
+    def load(self, model: str | Path) -> Model:
+        """A model, for this machine; errors as `clearhead.load`."""
+        return load(
+            model,
+            executor=self.executor,
+            dtype=self.dtype,
+            device=self.device,
+            threads=self.threads,
+            offline=self.offline,
+        )
+
+
+ANY = Machine()  # whatever is best here
+
 
 def instruction_model_name() -> str:
     """The model that answers instructions where none is named."""
@@ -35,24 +49,15 @@ def instruction_model_name() -> str:
     return LARGER if LARGER in here else DEFAULT_MODEL
 
 
-def instruction_model(model: str | Path | Model | None = None, machine: Machine = Machine()) -> Model:
+def instruction_model(model: str | Path | Model | None = None, machine: Machine = ANY) -> Model:
     """The model that is named, or the default; one that follows instructions.
 
     Raises:
         UnsupportedError: a model without a chat template.
         UnknownModelError, DownloadError, CheckpointError: as `clearhead.load`.
     """
-    if isinstance(model, Model):
-        found = model
-    else:
-        found = load(
-            instruction_model_name() if model is None else model,
-            executor=machine.executor,
-            dtype=machine.dtype,
-            device=machine.device,
-            threads=machine.threads,
-            offline=machine.offline,
-        )
+    name = instruction_model_name() if model is None else model
+    found = name if isinstance(name, Model) else machine.load(name)
     if found.chat_template is None:
         raise UnsupportedError(
             f"{found.name} was not trained to follow instructions (it has no chat template); name one that was, such "

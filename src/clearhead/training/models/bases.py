@@ -14,7 +14,6 @@ from torch import nn
 
 from clearhead.checkpoints.catalogue import Progress, resolve
 from clearhead.checkpoints.checkpoint import Checkpoint
-from clearhead.checkpoints.companions import TREES
 from clearhead.checkpoints.opening import is_recurrent, open_checkpoint
 from clearhead.config import ModelConfig, SpecialTokens
 from clearhead.errors import ConfigError, TokenizerError
@@ -29,7 +28,7 @@ from clearhead.training.models.initial import draw
 from clearhead.training.models.lora import add_lora
 from clearhead.training.recipe.recipe import WINDOWED, Recipe
 from clearhead.training.tasks.tasks import Language
-from clearhead.training.tasks.treebanks import read_scheme
+from clearhead.trees.stored import TREES, read_scheme
 
 Weights = Iterator[tuple[str, NDArray[np.float32]]]
 

@@ -46,8 +46,8 @@ from clearhead.training.runs.results import circumstances, expectations, paramet
 from clearhead.training.runs.run_folder import held, settle
 from clearhead.training.runs.teachers import taught
 from clearhead.training.scoring.scoring import likelihood, score
-from clearhead.training.tasks.treebanks import scheme_file
 from clearhead.training.trainer import Trainer
+from clearhead.trees.stored import scheme_file
 
 REPORT, RESULTS = "report.json", "results.json"
 

@@ -13,6 +13,7 @@ import numpy as np
 from clearhead.config import SpecialTokens
 from clearhead.errors import ConfigError, DataError, OptionError
 from clearhead.text.chat_template import Message, encode_chat
+from clearhead.text.framing import frame
 from clearhead.text.tokenizer import Tokenizer
 from clearhead.training.data.joining import Ends, Joined
 from clearhead.training.data.records import Record
@@ -27,7 +28,7 @@ from clearhead.training.objectives.translation import Translation
 from clearhead.training.recipe.recipe import Recipe
 from clearhead.training.tasks.parsing import TreeVocabulary, tree_vocabulary
 from clearhead.training.tasks.treebanks import tree_in
-from clearhead.training.tasks.words import Cutter, frame
+from clearhead.training.tasks.words import Cutter
 from clearhead.trees.linear import Scheme
 
 Row = dict[str, list[int]]

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator, Sequence
 
 from clearhead.errors import ConfigError
+from clearhead.text.framing import frame, space_belongs_to_words
 from clearhead.text.tokenizer import Tokenizer
 from clearhead.training.objectives.labels import NOWHERE
 
@@ -56,16 +57,3 @@ class Cutter:
         """A row with what stands around a text."""
         around = [NOWHERE] * len(self.first), [NOWHERE] * len(self.last)
         return [*self.first, *ids, *self.last], [*around[0], *at, *around[1]]
-
-
-def frame(tokenizer: Tokenizer) -> tuple[list[int], list[int]]:
-    """The ids before and after a text, such as [CLS] and [SEP]."""
-    whole, inner = tokenizer.encode("a"), tokenizer.encode("a", add_special_tokens=False)
-    start = next(i for i in range(len(whole)) if whole[i : i + len(inner)] == inner)
-    return whole[:start], whole[start + len(inner) :]
-
-
-def space_belongs_to_words(tokenizer: Tokenizer) -> bool:
-    """Whether a word after another is spelled with the space before it (byte-level BPE), not by itself (WordPiece)."""
-    together, one, alone, spaced = (tokenizer.encode(t, add_special_tokens=False) for t in ("a b", "a", "b", " b"))
-    return together != one + alone and together == one + spaced

@@ -1,0 +1,90 @@
+"""`clearhead classify`: which of some labels fits a text."""
+
+import time
+from typing import Annotated
+
+import typer
+
+from clearhead.cli import arguments as a
+
+Text = Annotated[
+    str | None,
+    typer.Argument(metavar="TEXT|-", help="The text to label; - reads standard input.", show_default=False),
+]
+Labels = Annotated[
+    str | None,
+    typer.Option(
+        metavar="A,B,...",
+        help="The labels to choose from, with commas between; a model that has labels of its own needs none.",
+        show_default=False,
+        rich_help_panel=a.CONTEXT,
+    ),
+]
+About = Annotated[
+    str, typer.Option(metavar="QUESTION", help="What the labels are an answer to.", rich_help_panel=a.CONTEXT)
+]
+Model = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        "-m",
+        metavar="MODEL",
+        help="An instruction model, or one that labels texts. Without it qwen2.5-coder-1.5b-instruct where it has been "
+        "pulled, else the small default.",
+        autocompletion=a.model_names,
+        show_default=False,
+        rich_help_panel=a.MODEL,
+    ),
+]
+
+
+def classify(
+    text: Text = None,
+    labels: Labels = None,
+    about: About = "What is this text about?",
+    file: a.File = None,
+    lines: a.Lines = False,
+    model: Model = None,
+    quiet: a.Quiet = False,
+    json: a.Json = False,
+    dtype: a.Dtype = "auto",
+    executor: a.Executor = "auto",
+    device: a.Device = "auto",
+    threads: a.Threads = None,
+    offline: a.Offline = False,
+) -> None:
+    """Say which label fits a text, without training.
+
+    Each label is judged by how likely the model finds it as the answer, less how likely it is without the text. The
+    probabilities are shares among the labels given.
+
+    Example: clearhead classify "The match ended 2:1." --labels sport,politics
+    """
+    from clearhead.cli.json_output import print_json, print_json_line
+    from clearhead.cli.opening import load_model
+    from clearhead.cli.screen import note, show_lines
+    from clearhead.cli.sources import read_text
+    from clearhead.tasks.choice import advice, instruction_model_name
+    from clearhead.tasks.classify import check_labels, open_classifier
+
+    names = None if labels is None else check_labels([name for name in labels.split(",") if name.strip()])
+    if names is None and model is None:
+        check_labels(None)
+    whole = read_text(text, file, "text")
+    texts = [line for line in whole.split("\n") if line.strip()] if lines else [whole]
+    model = instruction_model_name() if model is None else model
+    loaded = load_model(model, executor=executor, dtype=dtype, device=device, threads=threads, offline=offline)
+    classifier = open_classifier(names, model=loaded, about=about)
+    begun = time.perf_counter()
+    for one in texts:
+        found = classifier.of(one)
+        if json:
+            (print_json_line if lines else print_json)({"model": loaded.name, "text": one, "labels": found})
+        elif lines:
+            show_lines([f"{found[0].name}\t{found[0].probability:.4f}"])
+        else:
+            show_lines([f"{label.probability:6.1%}  {label.name}" for label in found])
+    if not quiet:
+        note(f"{loaded.name} · {len(texts)} texts · {time.perf_counter() - begun:.2f} s")
+    if classifier.prior and (said := advice(loaded, "choosing labels")) is not None:
+        note(said)

@@ -1,0 +1,142 @@
+"""`clearhead embed`: texts as vectors, or the lines that are nearest in meaning to a query."""
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from clearhead.cli import arguments as a
+
+if TYPE_CHECKING:
+    from clearhead.executor import Floats
+
+Text = Annotated[
+    str | None,
+    typer.Argument(metavar="TEXT|-", help="The text to embed; - reads standard input.", show_default=False),
+]
+Model = Annotated[
+    str,
+    typer.Option(
+        "--model",
+        "-m",
+        metavar="MODEL",
+        help="An encoder: a name that `clearhead models` lists, a Hugging Face id, a folder or a file.",
+        autocompletion=a.model_names,
+        rich_help_panel=a.MODEL,
+    ),
+]
+Near = Annotated[
+    str | None,
+    typer.Option(
+        metavar="QUERY",
+        help="With --lines: show the lines nearest in meaning to this text, with their cosines.",
+        show_default=False,
+        rich_help_panel=a.OUTPUT,
+    ),
+]
+Top = Annotated[
+    int, typer.Option(metavar="N", parser=a.whole, help="With --near: how many lines.", rich_help_panel=a.OUTPUT)
+]
+Output = Annotated[
+    Path | None,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="FILE",
+        help="Write the vectors as a NumPy file (.npy), one row a text.",
+        show_default=False,
+        rich_help_panel=a.OUTPUT,
+    ),
+]
+
+
+def embed(
+    text: Text = None,
+    file: a.File = None,
+    lines: a.Lines = False,
+    model: Model = "minilm-l6-v2",
+    near: Near = None,
+    top: Top = 5,
+    output: Output = None,
+    quiet: a.Quiet = False,
+    json: a.Json = False,
+    dtype: a.Dtype = "auto",
+    executor: a.Executor = "auto",
+    device: a.Device = "auto",
+    threads: a.Threads = None,
+    offline: a.Offline = False,
+) -> None:
+    """Turn a text into a vector of meaning.
+
+    Vectors have length 1, so that the product of two is their cosine. They come as JSON, a line for each text; --near
+    compares instead.
+
+    Example: clearhead embed "A man rides a bike."
+    """
+    from clearhead.cli import pictures as p
+    from clearhead.cli.opening import load_model
+    from clearhead.cli.sources import read_text
+    from clearhead.errors import OptionError
+    from clearhead.tasks.embed import embed as embed_texts
+    from clearhead.tasks.embed import open_encoder
+
+    if near is not None and not lines:
+        raise OptionError("--near compares lines with a query; add --lines")
+    if top < 1:
+        raise OptionError(f"--top is {top}; it must be at least 1")
+    if output is not None:
+        p.check(html=output)
+    whole = read_text(text, file, "text")
+    texts = [line for line in whole.split("\n") if line.strip()] if lines else [whole]
+    encoder = open_encoder(
+        load_model(model, executor=executor, dtype=dtype, device=device, threads=threads, offline=offline)
+    )
+    begun = time.perf_counter()
+    vectors = embed_texts(texts, model=encoder)
+    if near is not None:
+        show_nearest(near, embed_texts(near, model=encoder)[0], texts, vectors, top, json=json)
+    elif output is None:
+        show_vectors(texts, vectors, encoder.name)
+    if output is not None:
+        p.write({output: as_npy(vectors)})
+    if not quiet:
+        from clearhead.cli.quantities import plural
+        from clearhead.cli.screen import note
+
+        seconds = time.perf_counter() - begun
+        note(f"{encoder.name} · {plural(len(texts), 'text')} · {vectors.shape[1]} numbers each · {seconds:.2f} s")
+
+
+def show_vectors(texts: list[str], vectors: "Floats", model: str) -> None:
+    """A JSON object a line."""
+    from clearhead.cli.json_output import print_json_line
+
+    for text, vector in zip(texts, vectors, strict=True):
+        print_json_line({"model": model, "text": text, "embedding": [round(float(x), 6) for x in vector]})
+
+
+def show_nearest(query: str, vector: "Floats", texts: list[str], vectors: "Floats", top: int, *, json: bool) -> None:
+    """The lines nearest to the query: number, cosine, line."""
+    from clearhead.cli.json_output import print_json
+    from clearhead.cli.screen import show_lines
+    from clearhead.tasks.embed import nearest
+    from clearhead.text.printable import one_line
+
+    found = nearest(vector, vectors, top)
+    if json:
+        lines = [{"line": i + 1, "cosine": cosine, "text": texts[i]} for i, cosine in found]
+        print_json({"query": query, "nearest": lines})
+    else:
+        show_lines([f"{cosine:.3f}  {one_line(texts[i])}" for i, cosine in found])
+
+
+def as_npy(vectors: "Floats") -> bytes:
+    """The vectors as NumPy keeps them."""
+    import io
+
+    import numpy as np
+
+    held = io.BytesIO()
+    np.save(held, vectors, allow_pickle=False)
+    return held.getvalue()

@@ -1,0 +1,50 @@
+"""`ch.entities`: the names in a text, or in several, by a model that labels words."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import overload
+
+from clearhead.engine.model import Model
+from clearhead.errors import OptionError
+from clearhead.tasks.choice import ANY, Machine
+from clearhead.tasks.entities.tagger import Entity, Tagger
+
+DEFAULT = "entities-en"
+
+
+@overload
+def entities(  # type: ignore[overload-overlap]  # a string is a sequence of strings too; the first fit counts
+    text: str, *, model: str | Path | Model | None = None
+) -> list[Entity]: ...
+
+
+@overload
+def entities(text: Sequence[str], *, model: str | Path | Model | None = None) -> list[list[Entity]]: ...
+
+
+def entities(
+    text: str | Sequence[str], *, model: str | Path | Model | None = None
+) -> list[Entity] | list[list[Entity]]:
+    """The names in a text, in their order: `ch.entities("Marie Curie was born in Warsaw.")`; of several texts, a list
+    for each.
+
+    A text may be of any length. Places are characters of the text as it was given, so that
+    `text[entity.start : entity.end] == entity.text`. Without `model` the one for English is used.
+
+    Raises:
+        UnsupportedError: a model without labels for words.
+        OptionError: something that is no text.
+        UnknownModelError, DownloadError, CheckpointError: as `clearhead.load`.
+    """
+    if isinstance(text, bytes | bytearray):
+        raise OptionError("text is bytes; decode it to a string first")
+    texts = [text] if isinstance(text, str) else list(text)
+    found = list(open_tagger(model).find(texts))
+    return found[0] if isinstance(text, str) else found
+
+
+def open_tagger(model: str | Path | Model | None = None, machine: Machine = ANY) -> Tagger:
+    """What finds entities; errors as `entities`."""
+    if isinstance(model, Model):
+        return Tagger(model)
+    return Tagger(machine.load(DEFAULT if model is None else model))

@@ -1,0 +1,58 @@
+"""Translation measured: BLEU and chrF of a translator over pairs of sentences."""
+
+from clearhead.engine.model import Model
+from clearhead.tasks.evaluate.asked import Asked
+from clearhead.tasks.evaluate.metrics.translation import bleu, chrf, metrics, sentence_chrf
+from clearhead.tasks.evaluate.pairs import read_pairs
+from clearhead.tasks.evaluate.report import Evaluation, Item
+from clearhead.tasks.lines import Search
+from clearhead.tasks.translate import open_translator
+
+
+def evaluate(asked: Asked) -> Evaluation:
+    """BLEU and chrF of what people would get by `clearhead translate`, line by line.
+
+    Raises:
+        DataError: data in no known form.
+        OptionError, UnknownModelError, UnsupportedError: as `clearhead.translate`.
+        MissingDependencyError: sacreBLEU is not installed.
+    """
+    metrics()
+    pairs = read_pairs(
+        asked.data, references=asked.references, fields=asked.fields, from_=asked.from_, to=asked.to
+    ).first(asked.limit)
+    machine, how = asked.machine, Search()
+    translator = open_translator(
+        asked.to,
+        from_=asked.from_,
+        model=asked.model if asked.model is None or isinstance(asked.model, Model) else asked.loaded(""),
+        executor=machine.executor,
+        dtype=machine.dtype,
+        device=machine.device,
+        threads=machine.threads,
+        offline=machine.offline,
+    )
+    made = translator.lines(pairs.inputs, how)
+    said = [each.text for each in asked.watched(made, len(pairs.inputs))]
+    by_sentence = sentence_chrf(said, pairs.expected)
+    return Evaluation(
+        task="translate",
+        model=translator.model.name,
+        executor=translator.model.executor.name,
+        dtype=translator.model.executor.dtype,
+        figures=[
+            bleu(said, pairs.expected, translator.to, asked.seed),
+            chrf(said, pairs.expected, asked.seed),
+        ],
+        items=[
+            Item(input=source, expected=expected, got=got, scores={"chrf": score})
+            for source, expected, got, score in zip(pairs.inputs, pairs.expected, said, by_sentence, strict=True)
+        ],
+        files=pairs.files,
+        settings={
+            "from": translator.from_,
+            "to": translator.to,
+            "beams": how.beams,
+            "length_penalty": how.length_penalty,
+        },
+    )

@@ -1,0 +1,69 @@
+"""Whole sentences out of a text that grows, the first paragraph of it; headings and lists are no prose."""
+
+import re
+from collections.abc import Iterator
+
+from clearhead.engine.stream import Stream
+from clearhead.text.sentences import CLOSING, sentences
+
+WHOLE = re.compile(rf"[.!?…。！？][{CLOSING}]*$")
+MARK = re.compile(r"\s*(?:[-*+#>|•`]|\d{1,3}[.)]\s|\(?[a-zA-Z]\)\s)")  # how a heading or an item of a list begins
+ABOUT_ITSELF = re.compile(
+    r"\b(?:introduction|conclusion|paragraph|essay)\s+(?:(?:of|to|for)\s+(?:the|this|an)\s+essay|is as follows)|"
+    r"\bthis (?:introduction|conclusion|paragraph)\b|\bword count\b|\b\d+ words\b",
+    re.IGNORECASE,
+)
+BOLD = re.compile(r"\*\*|__")
+LONGEST = 60  # words of a sentence; what is longer has lost its thread
+
+
+def is_whole(sentence: str) -> bool:
+    """Whether it ends as a sentence does."""
+    return WHOLE.search(sentence) is not None
+
+
+def is_prose(sentence: str) -> bool:
+    """Whether it reads as a sentence of running text: whole, with words, not endless, no heading, item or remark on
+    the text itself, and with every quotation mark closed."""
+    return (
+        is_whole(sentence)
+        and MARK.match(sentence) is None
+        and ABOUT_ITSELF.search(sentence) is None
+        and any(letter.isalpha() for letter in sentence)
+        and len(sentence.split()) <= LONGEST
+        and sentence.count('"') % 2 == 0
+        and sentence.count("“") == sentence.count("”")
+    )
+
+
+def clean(sentence: str) -> str:
+    """Without marks of emphasis, on one line."""
+    return " ".join(BOLD.sub("", sentence).split())
+
+
+def paragraph(stream: Stream) -> Iterator[str]:
+    """The sentences of the first paragraph of prose that a stream brings, each as soon as it is whole.
+
+    Lines before it that do not end as sentences do (a title, "Here is the essay:") are left out, and so is a sentence
+    that the model had no room to end. A sentence that grows beyond every measure is given out unended, for whoever
+    reads to refuse.
+    """
+    rest, begun = "", False
+    for piece in stream:
+        rest += piece
+        while "\n" in rest:
+            line, rest = rest.split("\n", 1)
+            for sentence in filter(is_whole, map(clean, sentences(line))):
+                begun = True
+                yield sentence
+            if begun:
+                return
+        *done, rest = sentences(rest) or [""]
+        for sentence in map(clean, done):
+            begun = True
+            yield sentence
+        if len(rest.split()) > LONGEST:
+            yield clean(rest)
+            return
+    if stream.completion.finish_reason == "stop":
+        yield from filter(is_whole, map(clean, sentences(rest)))
