@@ -129,6 +129,7 @@ def test_the_public_names() -> None:
         "load_tokenizer",
         "parse",
         "patch",
+        "pipeline",
         "positional_encoding",
         "steer",
         "translate",

@@ -14,10 +14,11 @@ import transformers as tf
 from safetensors.numpy import load_file, save_file
 from torch import Tensor
 
+import clearhead as ch
 from clearhead.checkpoints.export import export
 from clearhead.checkpoints.opening import open_checkpoint
 from clearhead.config import ModelConfig, SpecialTokens
-from clearhead.errors import CheckpointError, ConfigError
+from clearhead.errors import CheckpointError, ConfigError, DownloadError, UnknownModelError
 from clearhead.model.dropout import Dropout
 from clearhead.model.loading import build
 from clearhead.model.transformer import Transformer
@@ -252,6 +253,52 @@ def test_peft_loads_an_adapter_with_equal_logits(tmp_path: Path, family: str, ta
     whole = HF[family].from_pretrained(tmp_path / "whole")
     torch.testing.assert_close(theirs(whole, model.config), expected, rtol=1e-4, atol=2e-4)
     assert open_checkpoint(tmp_path / "whole").special == open_checkpoint(base).special
+
+
+@pytest.mark.parametrize("executor", ["torch", "native"])
+@pytest.mark.parametrize("family", HF)
+def test_an_adapter_opens_as_the_model_it_makes(tmp_path: Path, family: str, executor: str) -> None:
+    model, base = adapted(family, SOME), write_base(tmp_path / "base", family)
+    save_adapter(tmp_path / "adapter", model, str(base))
+    opened = ch.load(tmp_path / "adapter", executor=executor, dtype="float32")
+    merge_adapter(tmp_path / "adapter", base, tmp_path / "whole")
+    whole = ch.load(tmp_path / "whole", executor=executor, dtype="float32")
+    assert opened.config == whole.config
+    mine, merged = dict(opened.checkpoint.weights()), dict(whole.checkpoint.weights())
+    assert mine.keys() == merged.keys()
+    for name, array in merged.items():
+        np.testing.assert_array_equal(mine[name], array)
+
+
+def test_an_adapter_over_a_file_that_is_quantised(tmp_path: Path) -> None:
+    """The matrices it leaves alone keep their blocks, and the others are changed as floats."""
+    model, base = adapted("llama", ("query",)), write_base(tmp_path / "base", "llama")
+    save_adapter(tmp_path / "adapter", model, str(base))
+    checkpoint = open_checkpoint(tmp_path / "adapter")
+    kinds = {tensor.dtype for tensor in checkpoint.tensors.values()}
+    assert kinds == {"F32", "F32 + 3"}
+    opened = ch.load(tmp_path / "adapter", executor="native", dtype="int8")
+    assert opened.logits([1, 2, 3]).shape == (3, model.config.vocab_size)
+
+
+def test_the_base_of_an_adapter_is_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save_adapter(tmp_path / "adapter", adapted("bert"), str(tmp_path / "gone"))
+    with pytest.raises(UnknownModelError, match="gone"):
+        ch.load(tmp_path / "adapter")
+    settings = json.loads((tmp_path / "adapter" / "adapter_config.json").read_text())
+    (tmp_path / "adapter" / "adapter_config.json").write_text(json.dumps(settings | {"base_model_name_or_path": None}))
+    with pytest.raises(CheckpointError, match="names no base"):
+        ch.load(tmp_path / "adapter")
+    (tmp_path / "adapter" / "adapter_config.json").write_text(
+        json.dumps(settings | {"base_model_name_or_path": str(tmp_path / "adapter")})
+    )
+    with pytest.raises(CheckpointError, match="over an adapter"):
+        ch.load(tmp_path / "adapter")
+    monkeypatch.setenv("CLEARHEAD_CACHE", str(tmp_path / "cache"))
+    named = settings | {"base_model_name_or_path": "minilm-l6-v2"}
+    (tmp_path / "adapter" / "adapter_config.json").write_text(json.dumps(named))
+    with pytest.raises(DownloadError, match="minilm-l6-v2 is not in the cache"):
+        ch.load(tmp_path / "adapter", offline=True)
 
 
 def test_an_adapter_is_small_and_says_its_labels(tmp_path: Path) -> None:

@@ -21,11 +21,11 @@ from clearhead.training.recipe.recipe import read_recipe
 from clearhead.training.runs.run import Run, train
 from clearhead.training.tasks.parsing import files_between, parse, read_treebank, tree_vocabulary
 from clearhead.training.tasks.treebanks import to_learn, tree_in
-from clearhead.trees.stored import read_scheme, scheme_file
 from clearhead.training.vocabulary.vocabulary import VocabularyConfig
 from clearhead.trees.brackets import bracketed, read_trees
 from clearhead.trees.f1 import score
 from clearhead.trees.linear import Scheme
+from clearhead.trees.stored import read_scheme, scheme_file
 from clearhead.trees.tree import with_tags
 from terminal import invoke
 from trees import ANNOTATED, GOLD, as_nltk, spoiled

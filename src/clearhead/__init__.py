@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from clearhead.tasks.entities.find import entities as entities
     from clearhead.tasks.fill import fill_mask as fill_mask
     from clearhead.tasks.parse import parse as parse
+    from clearhead.tasks.pipeline import pipeline as pipeline
     from clearhead.tasks.translate import translate as translate
     from clearhead.tasks.write import write as write
     from clearhead.tasks.writing.essay import Essay as Essay
@@ -49,6 +50,7 @@ PUBLIC = {
     "load": "clearhead.engine.loading",
     "load_tokenizer": "clearhead.engine.loading",
     "patch": "clearhead.edits",
+    "pipeline": "clearhead.tasks.pipeline",
     "positional_encoding": "clearhead.lens.positions",
     "steer": "clearhead.edits",
     "classify": "clearhead.tasks.classify",

@@ -62,7 +62,8 @@ def classify(
     """
     from clearhead.cli.json_output import print_json, print_json_line
     from clearhead.cli.opening import load_model
-    from clearhead.cli.screen import note, show_lines
+    from clearhead.cli.quantities import plural
+    from clearhead.cli.screen import Writer, note, show_lines
     from clearhead.cli.sources import read_text
     from clearhead.tasks.choice import advice, instruction_model_name
     from clearhead.tasks.classify import check_labels, open_classifier
@@ -81,10 +82,10 @@ def classify(
         if json:
             (print_json_line if lines else print_json)({"model": loaded.name, "text": one, "labels": found})
         elif lines:
-            show_lines([f"{found[0].name}\t{found[0].probability:.4f}"])
+            Writer().write(f"{found[0].name}\t{found[0].probability:.4f}\n")
         else:
             show_lines([f"{label.probability:6.1%}  {label.name}" for label in found])
     if not quiet:
-        note(f"{loaded.name} · {len(texts)} texts · {time.perf_counter() - begun:.2f} s")
+        note(f"{loaded.name} · {plural(len(texts), 'text')} · {time.perf_counter() - begun:.2f} s")
     if classifier.prior and (said := advice(loaded, "choosing labels")) is not None:
         note(said)

@@ -2,8 +2,8 @@
 
 A masked language model (Devlin et al. 2018, 1810.04805) reads both sides of the blank at once. A decoder reads from
 left to right, so each word is judged by how likely the whole text is with it (Bayes' rule over the words that are
-judged). Which words those are, the decoder says itself: those that may follow what is before the blank, and, of an
-instruction model, its answers when it is shown the text and asked for the word.
+judged). Which words those are, the decoder says itself: those that may follow what is before the blank. An instruction
+model is shown the text and asked, for the word and for the whole text, which is judged as its answer.
 """
 
 import re
@@ -30,6 +30,7 @@ BEAMS = 8  # answers that may be longer than one token
 LONGEST = 6  # tokens of such an answer
 WORD = re.compile(r"[^\W_]+(?:[-'][^\W_]+)*")
 QUESTION = "One word of this text is missing, where it says ____. Which word is it? Answer with that word alone."
+REPEAT = "One word of this text is missing, where it says ____. Write the whole text with the word in its place."
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -87,7 +88,7 @@ def by_reading_on(model: Model, text: str, top: int) -> list[Candidate]:
             f"the text has {text.count(BLANK)} blanks; {model.name} reads from left to right and fills one {BLANK}"
         )
     before, after = text.split(BLANK)
-    ids = check_ids(opening(model, before.rstrip(" ")), model.config, "what stands before the blank")
+    ids = check_ids(opening(model, before, after), model.config, "text")
     words = dict.fromkeys([*following(model, ids, spaced=before.endswith(" ")), *answers(model, before, after)])
     if not words:
         raise OptionError(f"{model.name} knows no word that could stand between {before[-20:]!r} and {after[:20]!r}")
@@ -102,17 +103,27 @@ def by_reading_on(model: Model, text: str, top: int) -> list[Candidate]:
     ]
 
 
-def opening(model: Model, before: str) -> list[int]:
-    """The ids before the blank; what begins a text where nothing is.
+def opening(model: Model, before: str, after: str) -> list[int]:
+    """What the model reads before the blank: the text so far, for an instruction model as the beginning of its answer
+    when it is shown the text and asked to write it whole; and what begins a text where nothing is.
 
     Raises:
         OptionError: the model has no such token.
     """
-    ids = model.tokenizer.encode(before, parse_special=False)
+    ids = model.tokenizer.encode(
+        before.rstrip(" "), add_special_tokens=model.chat_template is None, parse_special=False
+    )
+    if model.chat_template is not None:
+        return [*model.prompter.encode_chat([{"role": "user", "content": shown(REPEAT, before, after)}]), *ids]
     start = model.special.bos if model.special.bos is not None else next(iter(model.special.eos), None)
     if not ids and start is None:
         raise OptionError(f"nothing stands before {BLANK}, and {model.name} has no token that begins a text")
     return ids or [int(start or 0)]
+
+
+def shown(question: str, before: str, after: str) -> str:
+    """A question about the text, which is quoted."""
+    return f'{question}\n\nText: """{before}____{after}"""'
 
 
 def following(model: Model, prompt: list[int], *, spaced: bool) -> list[str]:
@@ -125,8 +136,7 @@ def answers(model: Model, before: str, after: str) -> list[str]:
     """What an instruction model would answer, asked for the word; nothing of any other model."""
     if model.chat_template is None:
         return []
-    asked = f'{QUESTION}\n\nText: """{before}____{after}"""'
-    prompt = [{"role": "user", "content": asked}]
+    prompt = [{"role": "user", "content": shown(QUESTION, before, after)}]
     said = model.chat(prompt, beams=BEAMS, n=BEAMS, max_new_tokens=LONGEST).samples
     ids = check_ids(model.prompter.encode_chat(prompt), model.config, "text")
     logits = model.executor.decode([ids])[0][-1]

@@ -35,6 +35,11 @@ class Columns(FileSource):
         default="", description="What stands before every word and is left out, such as en: in WikiANN."
     )
 
+    types: dict[str, str | None] = Field(
+        default_factory=dict,
+        description="Other names for types of labels, such as {person: PER}; null leaves a type out.",
+    )
+
     def rows(self, reading: Reading) -> Iterator[Row]:
         """A record of tokens and labels for each sentence."""
         for path in self.files():
@@ -65,7 +70,14 @@ class Columns(FileSource):
             return Fault("columns", f"line {line.number} has {len(cells)} columns, too few for columns {asked}")
         if not word or not label:
             return Fault("columns", f"line {line.number} has an empty column")
-        return word.removeprefix(self.prefix) or word, label
+        return word.removeprefix(self.prefix) or word, self.renamed(label)
+
+    def renamed(self, label: str) -> str:
+        """A label by the type's other name, if it has one."""
+        if label[2:] not in self.types:
+            return label
+        other = self.types[label[2:]]
+        return "O" if other is None else f"{label[:2]}{other}"
 
 
 def is_border(text: str) -> bool:

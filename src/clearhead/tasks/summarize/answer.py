@@ -1,0 +1,77 @@
+"""From what a model said to a summary: its sentences, points or headline, without what surrounds them."""
+
+import re
+from collections.abc import Sequence
+
+from clearhead.tasks.summarize.wish import Wish
+from clearhead.tasks.writing.prose import clean, is_whole
+from clearhead.tasks.writing.repetition import Memory
+from clearhead.text.sentences import sentences
+
+PREFACE = re.compile(
+    r"^\s*(?:(?:sure|certainly|of course|okay)\b[^\n:.!]*[:.!,]\s*)?"
+    r"(?:(?:here(?:'s| is| are)|this is|the following is)\b[^\n:]{0,80}:\s*|(?:summary|headline|tl;dr)\s*:\s*)?",
+    re.IGNORECASE,
+)
+MARK = re.compile(r"^\s*(?:[-*•+–]|\(?\d{1,3}[.)])\s+")
+TAG = re.compile(r"</?text\d*>")
+ROOM = 1.3  # times the words wanted that a summary may have
+
+
+def units(said: str, wish: Wish, *, ended: bool) -> tuple[list[str], int]:
+    """The sentences (points; one headline) of an answer, and how many were left out of it.
+
+    Left out are repetitions, the last one where the model did not `end` it, and what goes far beyond the length that
+    was asked for. The first is always kept, whole or not.
+    """
+    text = PREFACE.sub("", TAG.sub("", said).strip(), count=1).strip()
+    found = split(text, wish)
+    kept = len(found)
+    if found[1:] and not ended and not is_whole(found[-1]):
+        found.pop()
+    chosen = within(new(found), wish)
+    return chosen, kept - len(chosen)
+
+
+def split(text: str, wish: Wish) -> list[str]:
+    """An answer in its units."""
+    lines = [line for line in text.splitlines() if line.strip()]
+    if wish.style == "headline":
+        return [headline(lines[0])] if lines else []
+    if wish.style == "bullets":
+        marked = [line for line in lines if MARK.match(line)]
+        points = [clean(MARK.sub("", line)) for line in marked or lines]
+        return [point for point in points if point] if marked else prose(lines)
+    return prose([MARK.sub("", line) for line in lines])
+
+
+def prose(lines: Sequence[str]) -> list[str]:
+    """The sentences of lines."""
+    return [made for line in lines for sentence in sentences(line) if (made := clean(sentence))]
+
+
+def headline(line: str) -> str:
+    """One line, without the marks around it."""
+    return clean(MARK.sub("", line)).lstrip("# ").strip("\"“”'").rstrip(".").strip()
+
+
+def new(units: Sequence[str]) -> list[str]:
+    """Those that repeat none before."""
+    memory, found = Memory(), []
+    for unit in units:
+        if memory.is_new(unit):
+            memory.add(unit)
+            found.append(unit)
+    return found
+
+
+def within(units: Sequence[str], wish: Wish) -> list[str]:
+    """The first of them, up to the length wanted, about."""
+    found: list[str] = []
+    total = 0
+    for unit in units:
+        total += len(unit.split())
+        if found and total > ROOM * wish.words:
+            break
+        found.append(unit)
+    return found

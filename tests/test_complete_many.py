@@ -1,0 +1,101 @@
+"""Many prompts at once: each gets the completion it would get alone, in order, and the batch stays full."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import clearhead as ch
+from clearhead.config import GenerationConfig, SpecialTokens
+from clearhead.errors import ContextWindowError, OptionError
+from clearhead.generation.continuous import run_all
+from clearhead.generation.decode import start
+from mock_executor import MockExecutor
+from models import BY_FAMILY
+
+PROMPTS = ["a", "The teacher taught", "b" * 60, "hello there", "x y z", "another one", "q"]
+
+
+@pytest.mark.parametrize("rows", [1, 2, 16])
+@pytest.mark.parametrize("options", [{}, {"temperature": 1.0, "seed": 5}, {"logprobs": 2}, {"stop": ["e"]}])
+def test_each_is_the_completion_it_would_be_alone(gpt2: Any, rows: int, options: dict[str, Any]) -> None:
+    alone = [gpt2.complete(prompt, max_new_tokens=9, **options) for prompt in PROMPTS]
+    together = list(gpt2.complete_many(PROMPTS, max_new_tokens=9, rows=rows, **options))
+    assert [c.samples[0].tokens for c in together] == [c.samples[0].tokens for c in alone]
+    assert [c.text for c in together] == [c.text for c in alone]
+    assert [c.finish_reason for c in together] == [c.finish_reason for c in alone]
+    if "logprobs" in options:
+        for mine, theirs in zip(together, alone, strict=True):
+            np.testing.assert_allclose(mine.logprobs, theirs.logprobs, atol=1e-5)
+
+
+@pytest.mark.parametrize("options", [{"beams": 3}, {"n": 2, "temperature": 1.0, "seed": 1}, {"draft_tokens": 3}])
+def test_what_cannot_share_a_batch_comes_one_by_one(gpt2: Any, options: dict[str, Any]) -> None:
+    alone = [gpt2.complete(prompt, max_new_tokens=5, **options) for prompt in PROMPTS[:3]]
+    together = list(gpt2.complete_many(PROMPTS[:3], max_new_tokens=5, **options))
+    assert [[s.tokens for s in c.samples] for c in together] == [[s.tokens for s in c.samples] for c in alone]
+
+
+def test_an_encoder_with_a_decoder(t5: Any) -> None:
+    alone = [t5.complete(prompt, max_new_tokens=6).text for prompt in PROMPTS]
+    assert [c.text for c in t5.complete_many(PROMPTS, max_new_tokens=6)] == alone
+
+
+def test_conversations_and_prompts_may_be_mixed(tmp_path: Path) -> None:
+    import tiny
+
+    model = ch.load(tiny.gpt2_folder(tmp_path / "chat", chat=True), executor="native")
+    talk = [{"role": "user", "content": "hi"}]
+    [one, two] = model.complete_many(["hi", talk], max_new_tokens=4)
+    assert one.tokens == two.tokens == model.chat(talk, max_new_tokens=4).tokens
+
+
+def test_prompts_are_taken_as_they_are_needed_and_bad_ones_raise_then(gpt2: Any) -> None:
+    def prompts() -> Iterator[str]:
+        yield "fine"
+        yield "x" * 10_000
+
+    with pytest.raises(ContextWindowError):
+        list(gpt2.complete_many(prompts(), max_new_tokens=2))
+    with pytest.raises(OptionError, match="prompt_logprobs"):
+        list(gpt2.complete_many(["a"], max_new_tokens=2, prompt_logprobs=True))
+    with pytest.raises(OptionError, match="at least one"):
+        list(gpt2.complete_many(["a"], max_new_tokens=2, rows=0))
+    assert list(gpt2.complete_many([], max_new_tokens=2)) == []
+
+
+def test_it_ends_when_cancelled(gpt2: Any) -> None:
+    asked = 0
+
+    def cancelled() -> bool:
+        nonlocal asked
+        asked += 1
+        return asked > 12
+
+    done = list(gpt2.complete_many(PROMPTS, max_new_tokens=5, rows=1, cancelled=cancelled))
+    alone = [gpt2.complete(prompt, max_new_tokens=5).text for prompt in PROMPTS]
+    assert 0 < len(done) < len(PROMPTS) and [c.text for c in done] == alone[: len(done)]
+
+
+def test_the_batch_stays_full_and_prompts_share_calls_with_writing() -> None:
+    """Rows end after as many tokens as their prompt says; seats are taken again in the call after one became free."""
+    config = replace(BY_FAMILY["gpt2"], vocab_size=20, max_positions=64)
+
+    def logits(seen: tuple[int, ...], _source: tuple[int, ...]) -> Any:
+        written = len(seen) - 3
+        scores = np.zeros(20, np.float32)
+        scores[19 if written >= seen[0] else 1] = 9
+        return scores
+
+    executor = MockExecutor(config, logits)
+    prompts = [[length, 1, 1] for length in (2, 8, 2, 2, 2)]
+    rows = start(executor, prompts, GenerationConfig(max_new_tokens=20), SpecialTokens(eos=(19,)))
+    done = [row.index for row in run_all(executor, rows, capacity=32, seats=2)]
+    assert done == [0, 2, 1, 3, 4] or done == [0, 2, 3, 1, 4]
+    assert [len(row.tokens) for row in rows] == [3, 9, 3, 3, 3]
+    busy = [call for call in executor.calls if len(call) == 2]
+    assert len(busy) >= len(executor.calls) - 4
+    assert any(sorted(call) == [1, 3] for call in executor.calls)  # a prompt beside a token
