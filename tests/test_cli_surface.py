@@ -67,6 +67,12 @@ SURFACE: dict[str, tuple[list[str], set[str]]] = {
     ),
     "fill-mask": (["text"], MODEL | {"--model/-m", "--file/-f", "--lines", "--top", "--quiet/-q", "--json"}),
     "parse": (["text"], MODEL | {"--model/-m", "--file/-f", "--beams", "--brackets", "--quiet/-q", "--json"}),
+    "summarize": (
+        ["text"],
+        MODEL
+        | {"--model/-m", "--file/-f", "--lines", "--part", "--length", "--style", "--links", "--sources", "--html"}
+        | {"--quiet/-q", "--json"},
+    ),
     "tokenize": (
         ["text"],
         {"--model/-m", "--file/-f", "--no-special-tokens", "--ids", "--html", "--open", "--json", "--offline"},

@@ -115,9 +115,11 @@ def test_the_public_names() -> None:
         "ClearheadError",
         "Completion",
         "Edit",
+        "Essay",
         "GenerationConfig",
         "Model",
         "ModelConfig",
+        "Summary",
         "Trace",
         "__version__",
         "ablate",
@@ -132,7 +134,9 @@ def test_the_public_names() -> None:
         "pipeline",
         "positional_encoding",
         "steer",
+        "summarize",
         "translate",
+        "write",
     ]
     assert all(getattr(clearhead, name) is not None for name in clearhead.__all__)
 

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from clearhead.tasks.fill import fill_mask as fill_mask
     from clearhead.tasks.parse import parse as parse
     from clearhead.tasks.pipeline import pipeline as pipeline
+    from clearhead.tasks.summarize.summarize import summarize as summarize
+    from clearhead.tasks.summarize.summary import Summary as Summary
     from clearhead.tasks.translate import translate as translate
     from clearhead.tasks.write import write as write
     from clearhead.tasks.writing.essay import Essay as Essay
@@ -45,6 +47,7 @@ PUBLIC = {
     "GenerationConfig": "clearhead.config",
     "Model": "clearhead.engine.model",
     "ModelConfig": "clearhead.config",
+    "Summary": "clearhead.tasks.summarize.summary",
     "Trace": "clearhead.lens.seen",
     "ablate": "clearhead.edits",
     "load": "clearhead.engine.loading",
@@ -58,6 +61,7 @@ PUBLIC = {
     "entities": "clearhead.tasks.entities.find",
     "fill_mask": "clearhead.tasks.fill",
     "parse": "clearhead.tasks.parse",
+    "summarize": "clearhead.tasks.summarize.summarize",
     "translate": "clearhead.tasks.translate",
     "write": "clearhead.tasks.write",
 }

@@ -24,6 +24,7 @@ from clearhead.cli.neighbours import neighbours
 from clearhead.cli.parse import parse
 from clearhead.cli.positions import positions
 from clearhead.cli.quantize import quantize
+from clearhead.cli.summarize import summarize
 from clearhead.cli.tokenize import tokenize
 from clearhead.cli.trace import trace
 from clearhead.cli.train import train
@@ -89,7 +90,7 @@ def root(
 WRITE, TASKS, LOOK, TRAIN, KEEP = "Write", "Tasks", "Look inside", "Train", "Models and this machine"
 VERBS: dict[str, tuple[Callable[..., None], ...]] = {
     WRITE: (complete, chat),
-    TASKS: (translate, write, entities, classify, embed, fill_mask, parse),
+    TASKS: (translate, write, summarize, entities, classify, embed, fill_mask, parse),
     LOOK: (trace, tokenize, positions, neighbours, inspect),
     TRAIN: (train, compare, curves),
     KEEP: (models, pull, remove, verify, quantize, export, doctor),

@@ -108,12 +108,12 @@ def write(
     if not quiet and (said := advice(loaded, "essays")) is not None:
         note(said)
     with interruptible() as interrupt:
-        for each in titles:
+        for number, each in enumerate(titles):
             begun = time.perf_counter()
             with working("making a plan"):
                 writing = begin(loaded, each, points, length=length, tone=tone, drawing=drawing, cancelled=interrupt)
             if lines and not json:
-                show_title(writing)
+                show_title(writing, first=number == 0)
             essay = finished(writing) if json else shown(writing)
             seconds = time.perf_counter() - begun
             if json:
@@ -146,11 +146,11 @@ def finished(writing: "Writing") -> "Essay":
     return writing.essay
 
 
-def show_title(writing: "Writing") -> None:
+def show_title(writing: "Writing", *, first: bool) -> None:
     """A heading, where there are several essays."""
     from clearhead.cli.screen import Writer
 
-    Writer().write(f"# {writing.title}\n\n", "dim")
+    Writer().write(("" if first else "\n") + f"# {writing.title}\n\n", "dim")
 
 
 def shown(writing: "Writing") -> "Essay":

@@ -98,9 +98,24 @@ class Tagger:
             for text, part in zip(some, parts, strict=True):
                 yield self.entities(text, part)
 
+    def label(self, sentences: Sequence[Sequence[str]], cancelled: Cancelled = never) -> Iterator[list[str]]:
+        """A label for each word of sentences that are cut into words already, as annotated data are."""
+        for first in range(0, len(sentences), TEXTS):
+            some = sentences[first : first + TEXTS]
+            parts = [self.part_of([Word(word, 0, 0) for word in words]) for words in some]
+            if cancelled() or not self.read(parts, cancelled):
+                return
+            for words, part in zip(some, parts, strict=True):
+                said = iter(likeliest(part.logprobs, self.labels))
+                yield [self.labels[next(said)] if self.spell(Word(w, 0, 0), i) else "O" for i, w in enumerate(words)]
+
     def part(self, text: str) -> Part:
-        """A text as words with their pieces; a word that leaves none (a control character) is no word."""
-        spelled = [(word, self.spell(word, i)) for i, word in enumerate(words_of(text))]
+        """A text as words with their pieces."""
+        return self.part_of(words_of(text))
+
+    def part_of(self, every: Sequence[Word]) -> Part:
+        """Words with their pieces; one that leaves none (a control character) is no word."""
+        spelled = [(word, self.spell(word, i)) for i, word in enumerate(every)]
         kept = [(word, pieces) for word, pieces in spelled if pieces]
         words, pieces = [word for word, _ in kept], [pieces for _, pieces in kept]
         return Part(words, pieces, np.zeros((len(words), len(self.labels)), np.float32))

@@ -21,15 +21,17 @@ ROOM = 1.3  # times the words wanted that a summary may have
 def units(said: str, wish: Wish, *, ended: bool) -> tuple[list[str], int]:
     """The sentences (points; one headline) of an answer, and how many were left out of it.
 
-    Left out are repetitions, the last one where the model did not `end` it, and what goes far beyond the length that
-    was asked for. The first is always kept, whole or not.
+    Left out are repetitions, sentences without an end (of points, the last one where the model did not come to the
+    `end` of its answer), and what goes far beyond the length that was asked for. One is always kept, whole or not.
     """
     text = PREFACE.sub("", TAG.sub("", said).strip(), count=1).strip()
     found = split(text, wish)
     kept = len(found)
-    if found[1:] and not ended and not is_whole(found[-1]):
+    if wish.style == "paragraph" and any(map(is_whole, found)):
+        found = list(filter(is_whole, found))
+    elif found[1:] and not ended and not is_whole(found[-1]):
         found.pop()
-    chosen = within(new(found), wish)
+    chosen = within(new(found) or found[:1], wish)
     return chosen, kept - len(chosen)
 
 
@@ -37,7 +39,7 @@ def split(text: str, wish: Wish) -> list[str]:
     """An answer in its units."""
     lines = [line for line in text.splitlines() if line.strip()]
     if wish.style == "headline":
-        return [headline(lines[0])] if lines else []
+        return [headline(sentences(line)[0]) for line in lines[:1]]
     if wish.style == "bullets":
         marked = [line for line in lines if MARK.match(line)]
         points = [clean(MARK.sub("", line)) for line in marked or lines]

@@ -20,7 +20,7 @@ from clearhead.tasks.embed import embed
 from clearhead.tasks.summarize.passages import Passage
 from clearhead.tasks.writing.repetition import words
 
-MEANING, WORDS = 0.45, 0.5  # the least score of a passage that a sentence may rest on (docs/tasks.md: how chosen)
+MEANING, WORDS = 0.45, 0.3  # the least score of a passage that a sentence may rest on (docs/tasks.md: how chosen)
 NEAR = 0.15  # below the best that further passages may score
 MOST = 3  # passages of one sentence
 NUMBER = re.compile(r"\d+(?:[.,:]\d+)*")

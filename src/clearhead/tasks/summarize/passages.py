@@ -67,7 +67,7 @@ def parts(text: str, room: int, tokens: Callable[[str], int]) -> list[Part]:
     total = tokens(whole)
     if total <= room:
         return [Part(start=begin, end=begin + len(whole), tokens=total)] if whole else []
-    share = total / -(-total // room)
+    share = total / -(-total // max(1, room))
     pieces = [piece for passage in passages(text) for piece in fitting(text, passage, room, tokens)]
     return packed(text, pieces, share, room, tokens)
 

@@ -6,12 +6,12 @@ from typing import get_args, overload
 
 from clearhead.config import check_number
 from clearhead.engine.model import Model
-from clearhead.errors import OptionError
+from clearhead.errors import OptionError, TemplateError
 from clearhead.tasks.choice import ANY, Machine, instruction_model
 from clearhead.tasks.embed import open_encoder
-from clearhead.tasks.summarize.summarizer import LEAST, Links, Summarizer
+from clearhead.tasks.summarize.summarizer import LEAST, Links, Summarizer, check_text
 from clearhead.tasks.summarize.summary import Summary
-from clearhead.tasks.summarize.wish import wish
+from clearhead.tasks.summarize.wish import conversation, wish
 
 
 @overload
@@ -67,6 +67,8 @@ def summarize(
     texts = [text] if isinstance(text, str) else list(text)
     if wrong := [each for each in texts if not isinstance(each, str)]:
         raise OptionError(f"text is {wrong[0]!r:.40}; give a string, or a list of strings")
+    for each in texts:
+        check_text(each)
     summarizer = open_summarizer(length=length, style=style, model=model, links=links, encoder=encoder, part=part)
     found = list(summarizer.many(texts))
     return found[0] if isinstance(text, str) else found
@@ -91,8 +93,18 @@ def open_summarizer(
         encoder=open_encoder(encoder, Machine(offline=machine.offline)) if links == "meaning" else None,
         links=links,  # type: ignore[arg-type]
         wish=wanted,
+        system=takes_system(read),
         part=part,
     )
+
+
+def takes_system(model: Model) -> bool:
+    """Whether a model's template has a place for a system message; some refuse one."""
+    try:
+        model.prompter.encode_chat(conversation("a", wish()))
+    except TemplateError:
+        return False
+    return True
 
 
 def check(links: str, part: int | None) -> None:

@@ -10,17 +10,18 @@ from typing import Literal, Protocol
 
 from clearhead.engine.completion import Completion
 from clearhead.engine.model import Model
-from clearhead.errors import ContextWindowError, OptionError
+from clearhead.errors import ContextWindowError, OptionError, UnsupportedError
 from clearhead.generation.prefill import Cancelled, never
 from clearhead.tasks.summarize.answer import units
 from clearhead.tasks.summarize.links import linked
 from clearhead.tasks.summarize.passages import Part, parts, passages
 from clearhead.tasks.summarize.summary import Summary
-from clearhead.tasks.summarize.wish import Wish, instruction
+from clearhead.tasks.summarize.wish import Wish, conversation
+from clearhead.tasks.writing.prose import is_whole
 
 READ = 3000  # tokens that are read at a time at most: small models lose the thread of more (about four pages)
-LEAST = 48  # tokens of a text that there must be room for
-NOTES = 5  # a part's summary takes at most this share of the part: 1 / NOTES
+LEAST = 128  # tokens of a text that there must be room for
+NOTES = 3  # a part's summary takes at most this share of the part: 1 / NOTES
 DOCUMENTS = 64  # that are summarized together
 Links = Literal["meaning", "words", "none"]
 
@@ -45,6 +46,7 @@ class Document:
     levels: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    unanswered: int = 0
     notes: list[str] = field(default_factory=list)
     answer: Completion | None = None
 
@@ -52,6 +54,18 @@ class Document:
         """What an answer took."""
         self.prompt_tokens += done.usage.prompt_tokens
         self.completion_tokens += done.usage.completion_tokens
+
+
+def check_text(text: str) -> None:
+    """Refuse what cannot be summarized.
+
+    Raises:
+        OptionError: it has no words, or bytes that no text has.
+    """
+    if "\0" in text:
+        raise OptionError("the text is binary (it holds zero bytes); extract its text first")
+    if not any(letter.isalnum() for letter in text):
+        raise OptionError("the text has no words; give some text to summarize")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +76,7 @@ class Summarizer:
     encoder: Model | None  # finds sources by meaning
     links: Links
     wish: Wish
+    system: bool = True  # whether the model's template takes a system message
     part: int | None = None  # tokens that are read at a time; None: `READ`, or what the context window has room for
 
     def many(self, texts: Iterable[str], watch: Watch | None = None, cancelled: Cancelled = never) -> Iterator[Summary]:
@@ -69,7 +84,9 @@ class Summarizer:
 
         Raises:
             OptionError: a text without words.
-            ContextWindowError: a context window without room for a summary of this length.
+            ContextWindowError: a context window without room for a summary of this length, or a model whose summaries
+                are no shorter than what it read.
+            UnsupportedError: a model that says nothing of a whole text.
         """
         waiting = iter(texts)
         while some := list(islice(waiting, DOCUMENTS)):
@@ -83,8 +100,7 @@ class Summarizer:
 
     def opened(self, text: str) -> Document:
         """A text to read."""
-        if not any(letter.isalnum() for letter in text):
-            raise OptionError("the text has no words; give some text to summarize")
+        check_text(text)
         return Document(text, tuple(self.parts(text)), text)
 
     def parts(self, text: str) -> list[Part]:
@@ -99,8 +115,10 @@ class Summarizer:
     def room(self) -> int:
         """Tokens of a text that are read at a time, beside the instruction and the answer; errors as `many`."""
         window = self.model.config.max_positions
-        frame = self.model.prompter.encode_chat([{"role": "user", "content": instruction("", self.wish, WHERE)}])
-        room = window - len(frame) - self.wish.new_tokens - 16  # some more where words meet what is around them
+        frame = self.model.prompter.encode_chat(conversation("", self.wish, system=self.system))
+        room = (
+            window - len(frame) - max(self.wish.new_tokens, NOTE.new_tokens) - 32
+        )  # some more where words meet what is around them
         if room < LEAST:
             raise ContextWindowError(
                 f"the context window of {self.model.name} holds {window} tokens, too few for a text and a summary of "
@@ -111,27 +129,41 @@ class Summarizer:
     def shortened(self, documents: Sequence[Document], watch: Watch | None, cancelled: Cancelled) -> bool:
         """Every document becomes the summaries of its parts, a paragraph each; False where it was cancelled."""
         owners = [(each, part) for each in documents for part in self.parts(each.now)]
-        prompts = [instruction(part.of(each.now), NOTE, WHERE) for each, part in owners]
-        most = max(24, min(NOTE.new_tokens, min(part.tokens for _each, part in owners) // NOTES))
+        prompts = [conversation(part.of(each.now), NOTE, system=self.system) for each, part in owners]
+        read = sum(part.tokens for _each, part in owners)
+        most = max(32, min(NOTE.new_tokens, read // (NOTES * len(owners))))
         if watch is not None:
             watch.begin(f"reading {len(prompts)} parts", len(prompts))
         done = self.model.complete_many(prompts, max_new_tokens=most, cancelled=cancelled)
-        for (each, part), answer in zip(owners, done, strict=False):
+        for (each, _part), answer in zip(owners, done, strict=False):
             each.count(answer)
             ended = answer.finish_reason == "stop"
             found, _left_out = units(answer.new_text, NOTE, ended=ended)
-            each.notes.append(" ".join(found) or part.of(each.now)[:200])
+            if found:
+                each.notes.append(" ".join(found))
+            else:
+                each.unanswered += 1
             if watch is not None:
                 watch.advance(1)
         if cancelled():
             return False
         for each in documents:
-            each.now, each.notes, each.levels = "\n\n".join(each.notes), [], each.levels + 1
+            joined = "\n\n".join(each.notes)
+            if not joined:
+                raise UnsupportedError(
+                    f"{self.model.name} said nothing of any part of the text; choose a model that follows instructions"
+                )
+            if self.tokens(joined) >= self.tokens(each.now):
+                raise ContextWindowError(
+                    f"the summaries by {self.model.name} of the parts of the text are not shorter than the text; read "
+                    "larger parts, or choose a model with a longer context window"
+                )
+            each.now, each.notes, each.levels = joined, [], each.levels + 1
         return True
 
     def answered(self, documents: Sequence[Document], watch: Watch | None, cancelled: Cancelled) -> bool:
         """Every document gets the answer that is its summary; False where it was cancelled."""
-        prompts = [instruction(each.now, self.wish) for each in documents]
+        prompts = [conversation(each.now, self.wish, system=self.system) for each in documents]
         if watch is not None:
             watch.begin(f"summarizing {len(prompts)} texts", len(prompts))
         done = self.model.complete_many(prompts, max_new_tokens=self.wish.new_tokens, cancelled=cancelled)
@@ -155,7 +187,8 @@ class Summarizer:
             parts=document.read,
             levels=document.levels,
             left_out=left_out,
-            complete=ended or len(found) > 1 or left_out > 0,
+            unanswered=document.unanswered,
+            complete=ended or all(map(is_whole, found)) or (self.wish.style == "bullets" and left_out > 0),
             model=self.model.name,
             links=self.encoder.name if self.encoder is not None else self.links,
             prompt_tokens=document.prompt_tokens,
@@ -163,5 +196,4 @@ class Summarizer:
         )
 
 
-WHERE = ", which is part of a longer one"
 NOTE = Wish(style="paragraph", words=80)  # what is kept of each part

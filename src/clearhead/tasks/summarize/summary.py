@@ -17,6 +17,7 @@ class Summary:
     parts: tuple[Part, ...]  # the text as it was read; more than one where it did not fit at once
     levels: int  # times that summaries were summarized: 0 for a text read in one go
     left_out: int  # sentences of the answer: repetitions, an unfinished last one, what went far beyond the length
+    unanswered: int  # parts that the model read and said nothing of
     complete: bool  # False: the only sentence is unfinished, for the model did not end it
     model: str
     links: str  # how sources were found: an encoder's name, "words", or "none"

@@ -10,7 +10,7 @@ WHOLE = re.compile(rf"[.!?…。！？][{CLOSING}]*$")
 MARK = re.compile(r"\s*(?:[-*+#>|•`]|\d{1,3}[.)]\s|\(?[a-zA-Z]\)\s)")  # how a heading or an item of a list begins
 ABOUT_ITSELF = re.compile(
     r"\b(?:introduction|conclusion|paragraph|essay)\s+(?:(?:of|to|for)\s+(?:the|this|an)\s+essay|is as follows)|"
-    r"\bthis (?:introduction|conclusion|paragraph)\b|\bword count\b|\b\d+ words\b",
+    r"\bthis (?:introduction|conclusion|paragraph)\b|\bword count\b|\b\d+ words\b|\bin plain sentences\b",
     re.IGNORECASE,
 )
 BOLD = re.compile(r"\*\*|__")
