@@ -67,6 +67,12 @@ SURFACE: dict[str, tuple[list[str], set[str]]] = {
     ),
     "fill-mask": (["text"], MODEL | {"--model/-m", "--file/-f", "--lines", "--top", "--quiet/-q", "--json"}),
     "parse": (["text"], MODEL | {"--model/-m", "--file/-f", "--beams", "--brackets", "--quiet/-q", "--json"}),
+    "evaluate": (
+        ["task"],
+        MODEL
+        | {"--data", "--references", "--fields", "--limit", "--to", "--from", "--samples", "--seed", "--model/-m"}
+        | {"--output/-o", "--failures", "--quiet/-q", "--json"},
+    ),
     "summarize": (
         ["text"],
         MODEL

@@ -32,16 +32,69 @@ def test_each_is_the_completion_it_would_be_alone(gpt2: Any, rows: int, options:
             np.testing.assert_allclose(mine.logprobs, theirs.logprobs, atol=1e-5)
 
 
-@pytest.mark.parametrize("options", [{"beams": 3}, {"n": 2, "temperature": 1.0, "seed": 1}, {"draft_tokens": 3}])
-def test_what_cannot_share_a_batch_comes_one_by_one(gpt2: Any, options: dict[str, Any]) -> None:
-    alone = [gpt2.complete(prompt, max_new_tokens=5, **options) for prompt in PROMPTS[:3]]
-    together = list(gpt2.complete_many(PROMPTS[:3], max_new_tokens=5, **options))
+WAYS: list[dict[str, Any]] = [
+    {},
+    {"beams": 3},
+    {"beams": 3, "n": 2, "logprobs": 0},
+    {"n": 2, "temperature": 1.0, "seed": 1},
+    {"draft_tokens": 3},
+    {"stop": ["e", "a"]},
+    {"prompt_logprobs": True, "n": 2, "temperature": 1.0, "seed": 3},
+]
+
+
+@pytest.mark.parametrize("options", WAYS[1:5])
+def test_beams_samples_and_guesses_go_through_in_groups(gpt2: Any, options: dict[str, Any]) -> None:
+    check_alone_and_together(gpt2, options, rows=6)
+
+
+@pytest.mark.parametrize("rows", [1, 4, 16])
+@pytest.mark.parametrize("options", WAYS)
+def test_an_encoder_with_a_decoder(t5: Any, options: dict[str, Any], rows: int) -> None:
+    check_alone_and_together(t5, options, rows)
+
+
+def check_alone_and_together(model: Any, options: dict[str, Any], rows: int) -> None:
+    alone = [model.complete(prompt, max_new_tokens=6, **options) for prompt in PROMPTS]
+    together = list(model.complete_many(PROMPTS, max_new_tokens=6, rows=rows, **options))
     assert [[s.tokens for s in c.samples] for c in together] == [[s.tokens for s in c.samples] for c in alone]
+    assert [(c.text, c.finish_reason, c.usage) for c in together] == [(c.text, c.finish_reason, c.usage) for c in alone]
 
 
-def test_an_encoder_with_a_decoder(t5: Any) -> None:
-    alone = [t5.complete(prompt, max_new_tokens=6).text for prompt in PROMPTS]
-    assert [c.text for c in t5.complete_many(PROMPTS, max_new_tokens=6)] == alone
+def test_a_batch_of_sources_is_read_and_written_together(t5: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seven prompts in two groups, the longest together: each group is one call of the encoder."""
+    calls: list[list[int]] = []
+    encode = type(t5.executor).encode
+
+    def counted(self: Any, tokens: Any, *args: Any, **options: Any) -> Any:
+        calls.append([len(row) for row in tokens])
+        return encode(self, tokens, *args, **options)
+
+    monkeypatch.setattr(type(t5.executor), "encode", counted)
+    list(t5.complete_many(PROMPTS, max_new_tokens=4, rows=4))
+    assert [len(call) for call in calls] == [4, 3]
+    assert sorted(sum(calls, []), reverse=True) == sum(calls, [])
+
+
+def test_sources_draw_by_their_own_seeds(t5: Any) -> None:
+    """Without a seed each prompt draws a fresh one, and reports it: the same draw again is the same text."""
+    done = list(t5.complete_many(["same"] * 4, max_new_tokens=8, temperature=1.5))
+    assert len({c.seed for c in done}) == 4
+    for each in done:
+        assert t5.complete("same", max_new_tokens=8, temperature=1.5, seed=each.seed).tokens == each.tokens
+
+
+def test_groups_end_when_cancelled(t5: Any) -> None:
+    asked = 0
+
+    def cancelled() -> bool:
+        nonlocal asked
+        asked += 1
+        return asked > 20
+
+    done = list(t5.complete_many(PROMPTS, max_new_tokens=5, rows=2, cancelled=cancelled))
+    alone = [t5.complete(prompt, max_new_tokens=5).text for prompt in PROMPTS]
+    assert len(done) < len(PROMPTS) and [c.text for c in done] == alone[: len(done)]
 
 
 def test_conversations_and_prompts_may_be_mixed(tmp_path: Path) -> None:

@@ -103,7 +103,7 @@ def test_a_text_cannot_close_the_mark_around_it() -> None:
     assert free_mark(text) == "text3"
     system, user = conversation(text, wish())
     assert system["role"] == "system" and text not in system["content"]
-    assert user["content"] == f"<text3>\n{text}\n</text3>"
+    assert user["content"].startswith(f"<text3>\n> {text}\n</text3>\n\nWrite a concise summary")
     [both] = conversation(text, wish(), system=False)
     assert both["content"] == f"{system['content']}\n\n{user['content']}"
 
@@ -116,6 +116,7 @@ def test_a_text_cannot_close_the_mark_around_it() -> None:
         ("It rains and", "paragraph", ["It rains and"], 0),
         ("Sure! Here are the points:\n- **It** rains\n- It snows.", "bullets", ["It rains", "It snows."], 0),
         ("1. It rains\n2. It sn", "bullets", ["It rains"], 1),
+        ("> It rains.\n> It snows.", "paragraph", ["It rains.", "It snows."], 0),
         ('# "Rain falls on all."\nMore.', "headline", ["Rain falls on all"], 0),
         ("</text>", "paragraph", [], 0),
         (f"{LONG} It rains.", "paragraph", [LONG], 1),
@@ -169,7 +170,9 @@ class Reader:
         for messages in prompts:
             if cancelled():
                 return
-            content = re.sub(r"</?text\d*>", "", messages[-1]["content"]).strip()
+            inner = re.search(r"<text>\n(.*)\n</text>", messages[-1]["content"], re.DOTALL)
+            assert inner is not None
+            content = "\n".join(line.removeprefix("> ") for line in inner[1].split("\n"))
             self.sent.append(content)
             self.limits.append(max_new_tokens)
             assert sum(count(m["content"]) for m in messages) + max_new_tokens <= self.window

@@ -98,6 +98,9 @@ def test_every_sentence_of_a_paragraph_is_whole(text: str, step: int) -> None:
         ("word " * 61 + ".", False),
         ("This paragraph has 75 words.", False),
         ("The conclusion of the essay is as follows.", False),
+        ("Shall I begin an essay on this?", False),
+        ("it rains.", False),
+        ("雨が降る。", True),
     ],
 )
 def test_what_prose_is(sentence: str, good: bool) -> None:

@@ -14,6 +14,7 @@ from clearhead.cli.curves import curves
 from clearhead.cli.doctor import doctor
 from clearhead.cli.embed import embed
 from clearhead.cli.entities import entities
+from clearhead.cli.evaluate import evaluate
 from clearhead.cli.export import export
 from clearhead.cli.failures import guarded, quiet_pipe
 from clearhead.cli.fill_mask import fill_mask
@@ -90,7 +91,7 @@ def root(
 WRITE, TASKS, LOOK, TRAIN, KEEP = "Write", "Tasks", "Look inside", "Train", "Models and this machine"
 VERBS: dict[str, tuple[Callable[..., None], ...]] = {
     WRITE: (complete, chat),
-    TASKS: (translate, write, summarize, entities, classify, embed, fill_mask, parse),
+    TASKS: (translate, write, summarize, entities, classify, embed, fill_mask, parse, evaluate),
     LOOK: (trace, tokenize, positions, neighbours, inspect),
     TRAIN: (train, compare, curves),
     KEEP: (models, pull, remove, verify, quantize, export, doctor),

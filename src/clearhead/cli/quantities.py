@@ -20,3 +20,12 @@ def short(n: int) -> str:
 def plural(n: int, word: str) -> str:
     """A count with its noun."""
     return f"{n:,} {word}" if n == 1 else f"{n:,} {word}s"
+
+
+def duration(seconds: float) -> str:
+    """How long something takes, in the two largest units that matter: 42 s, 3 min 20 s, 2 h 5 min."""
+    whole = max(0, round(seconds))
+    minutes, hours = divmod(whole, 60)[0], whole // 3600
+    if hours:
+        return f"{hours} h {minutes % 60} min"
+    return f"{minutes} min {whole % 60} s" if minutes else f"{whole} s"

@@ -2,13 +2,21 @@
 
 import time
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from itertools import islice
 
+from clearhead.config import GenerationConfig
 from clearhead.engine.completion import Completion, Timing
 from clearhead.engine.request import Request
 from clearhead.errors import OptionError
+from clearhead.executor import Memory
+from clearhead.generation import decode
 from clearhead.generation.continuous import ROWS, run_all
+from clearhead.generation.ending import Stop
+from clearhead.generation.generate import generate, proposer
 from clearhead.generation.prefill import Cancelled
+from clearhead.generation.prompts import encode_sources
+from clearhead.generation.records import Generation
 from clearhead.generation.row import Row, new_rows
 
 WINDOW = 256  # requests that are prepared before the first is answered
@@ -17,7 +25,8 @@ WINDOW = 256  # requests that are prepared before the first is answered
 def complete_all(requests: Iterable[Request], cancelled: Cancelled, *, rows: int = ROWS) -> Iterator[Completion]:
     """One completion for each request, in order; it ends early when cancelled.
 
-    A decoder's requests share a batch of `rows`; others, and those with beams or several samples, come one by one.
+    A decoder's requests share a batch of `rows`, which is kept full. Those of a model with an encoder, and those with
+    beams or several samples, go through it in groups of about one length, as many sequences at a time.
 
     Raises:
         OptionError: see `Request.complete`; or log-probabilities of the prompt.
@@ -27,14 +36,11 @@ def complete_all(requests: Iterable[Request], cancelled: Cancelled, *, rows: int
         if all(is_plain(request) for request in some):
             yield from together(some, cancelled, rows)
         else:
-            for request in some:
-                if cancelled():
-                    return
-                yield request.complete(cancelled)
+            yield from grouped(some, cancelled, rows)
 
 
 def is_plain(request: Request) -> bool:
-    """Whether this request may share a batch."""
+    """Whether this request may share a batch that is kept full."""
     config = request.config
     return request.executor.config.kind == "decoder" and config.beams == 1 and config.n == 1 and not config.draft_tokens
 
@@ -68,3 +74,70 @@ def row_of(index: int, request: Request) -> Row:
         lambda _index, sample, ids: text_stop(0, sample, ids),
     )
     return row
+
+
+def grouped(requests: list[Request], cancelled: Cancelled, rows: int) -> Iterator[Completion]:
+    """The requests' completions, in order: each is given out once it and all before it are there."""
+    done: dict[int, Completion] = {}
+    following = 0
+    for group in groups(requests, rows):
+        started = time.perf_counter()
+        made = sequences([requests[i] for i in group], cancelled)
+        if cancelled():
+            return
+        total = time.perf_counter() - started
+        for i, samples in zip(group, made, strict=True):
+            done[i] = requests[i].completion(samples, Timing(first_token=total, total=total))
+        while following in done:
+            yield done.pop(following)
+            following += 1
+
+
+def groups(requests: list[Request], rows: int) -> Iterator[list[int]]:
+    """Requests by their place, in groups of one kind and about one length, at most `rows` sequences in each."""
+    if rows < 1:
+        raise OptionError(f"rows is {rows}; at least one must be alive at a time")
+    kinds: list[tuple[GenerationConfig, list[int]]] = []
+    for i, request in enumerate(requests):
+        config = replace(request.config, seed=None)
+        members = next((members for known, members in kinds if known == config), None)
+        if members is None:
+            kinds.append((config, members := []))
+        members.append(i)
+    for config, members in kinds:
+        members.sort(key=lambda i: -len(requests[i].prompt.ids))
+        size = max(1, rows // max(config.beams, config.n))
+        yield from (members[first : first + size] for first in range(0, len(members), size))
+
+
+def sequences(group: list[Request], cancelled: Cancelled) -> list[list[Generation]]:
+    """What becomes of each request of a group, all of them at once; their options differ by the seed alone."""
+    first, config = group[0], group[0].config
+    stops = [request.stop() for request in group]
+
+    def stop(index: int, sample: int, ids: list[int]) -> bool:
+        return stops[index](0, sample, ids)
+
+    prompts: list[list[int]] = [request.prompt.ids for request in group]
+    memory = None
+    if first.executor.config.kind == "encoder-decoder":
+        prompts, memory = encode_sources(first.executor, prompts, first.special)
+    if config.beams > 1:
+        return generate(first.executor, prompts, config, first.special, memory=memory, stop=stop, cancelled=cancelled)
+    return sampled(group, prompts, memory, stop, cancelled)
+
+
+def sampled(
+    group: list[Request], prompts: list[list[int]], memory: Memory | None, stop: Stop, cancelled: Cancelled
+) -> list[list[Generation]]:
+    """The same without beams: every request draws by its own seed."""
+    first, config = group[0], group[0].config
+    rows = [
+        row
+        for i, (request, ids) in enumerate(zip(group, prompts, strict=True))
+        for row in new_rows(i, ids, request.config, request.special, request.executor.config, stop)
+    ]
+    for _ in decode.run(first.executor, rows, memory=memory, cancelled=cancelled, propose=proposer(config)):
+        pass
+    made = [row.generation() for row in rows]
+    return [made[i : i + config.n] for i in range(0, len(made), config.n)]

@@ -48,6 +48,16 @@ KNOWN: dict[str, dict[str, str]] = {
         "source": "sentences by the contributors of tatoeba.org, as collected by manythings.org/anki",
         "licence": "CC-BY 2.0",
     },
+    "wikiann": {
+        "name": "WikiANN, English",
+        "source": "sentences of Wikipedia, annotated by Pan et al. 2017; split by Rahimi et al. 2019",
+        "licence": "none stated; Wikipedia's text is CC-BY-SA 3.0",
+    },
+    "wnut17": {
+        "name": "WNUT-17, emerging entities",
+        "source": "github.com/leondz/emerging_entities_17 (Derczynski et al. 2017)",
+        "licence": "CC-BY 4.0",
+    },
     "multi30k": {
         "name": "Multi30k",
         "source": "github.com/multi30k/dataset (Elliott et al. 2016, 2017)",

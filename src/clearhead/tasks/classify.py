@@ -23,6 +23,7 @@ from clearhead.generation.score import score_continuations
 from clearhead.tasks.choice import ANY, Machine, instruction_model
 
 Doubles = NDArray[np.float64]
+ABOUT = "What is this text about?"
 UNKNOWN = "(the text is not shown)"  # what stands for a text when labels are weighed by themselves
 
 
@@ -70,7 +71,7 @@ def classify(
     labels: Sequence[str] | None = None,
     *,
     model: str | Path | Model | None = None,
-    about: str = "What is this text about?",
+    about: str = ABOUT,
 ) -> list[Label] | list[list[Label]]:
     """The labels of a text, the likeliest first: `ch.classify("The match ended 2:1.", ["sport", "politics"])`; of
     several texts, a list for each. `about` is the question that the labels answer.
@@ -90,7 +91,7 @@ def open_classifier(
     labels: Sequence[str] | None,
     *,
     model: str | Path | Model | None = None,
-    about: str = "What is this text about?",
+    about: str = ABOUT,
     machine: Machine = ANY,
 ) -> Classifier:
     """What classifies; errors as `classify`."""

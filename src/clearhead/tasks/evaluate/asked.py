@@ -1,14 +1,13 @@
 """What an evaluation is asked to do, the same for every task, and how it says that it is under way."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from clearhead.engine.loading import load
 from clearhead.engine.model import Model
 from clearhead.errors import OptionError
-from clearhead.tasks.choice import Machine
+from clearhead.tasks.choice import ANY, Machine
 
 Row = TypeVar("Row")
 Progress = Callable[[int, int], None]  # items that are done, of how many
@@ -24,7 +23,7 @@ class Asked:
 
     data: Path
     model: str | Path | Model | None = None  # None: the task's own default
-    machine: Machine = field(default_factory=Machine)
+    machine: Machine = ANY
     references: Path | None = None  # a second file, for data that comes in two
     fields: Sequence[str] | None = None  # which keys of JSON Lines are input and expected
     from_: str | None = None  # languages, for translation
@@ -44,15 +43,7 @@ class Asked:
         """The model, loaded; `default` where none is named."""
         if isinstance(self.model, Model):
             return self.model
-        machine = self.machine
-        return load(
-            default if self.model is None else self.model,
-            executor=machine.executor,
-            dtype=machine.dtype,
-            device=machine.device,
-            threads=machine.threads,
-            offline=machine.offline,
-        )
+        return self.machine.load(default if self.model is None else self.model)
 
     def watched(self, rows: Iterable[Row], of: int) -> Iterator[Row]:
         """The same rows, each counted as it passes."""

@@ -33,7 +33,7 @@ def evaluate(asked: Asked) -> Evaluation:
     ids = model.tokenizer.encode(text.text, add_special_tokens=False)
     window = min(WINDOW, model.config.max_positions)
     most = None if asked.limit is None else asked.limit * window
-    of = math.ceil(len(ids[:most]) / window)
+    of = len(range(0, len(ids[:most]) - 1, window))
     found = list(asked.watched(windows(model, ids[:most], window), of))
     size = len((text.text if most is None or most >= len(ids) else model.tokenizer.decode(ids[:most])).encode())
     return Evaluation(
@@ -43,7 +43,7 @@ def evaluate(asked: Asked) -> Evaluation:
         dtype=model.executor.dtype,
         figures=figures(found, len(ids[:most]) / size, window, asked.seed),
         items=[item(each, model) for each in found],
-        files=[text.file(of)],
+        files=[text.file(len(text.lines()))],
         settings={"window": window, "tokens": sum(len(each.logprobs) for each in found), "bytes": size},
     )
 

@@ -14,6 +14,7 @@ PREFACE = re.compile(
     re.IGNORECASE,
 )
 MARK = re.compile(r"^\s*(?:[-*•+–]|\(?\d{1,3}[.)])\s+")
+QUOTE = re.compile(r"^(?:\s*>)+\s?")  # which the model may take over from how it reads the text
 TAG = re.compile(r"</?text\d*>")
 ROOM = 1.3  # times the words wanted that a summary may have
 
@@ -37,7 +38,7 @@ def units(said: str, wish: Wish, *, ended: bool) -> tuple[list[str], int]:
 
 def split(text: str, wish: Wish) -> list[str]:
     """An answer in its units."""
-    lines = [line for line in text.splitlines() if line.strip()]
+    lines = [line for row in text.splitlines() if (line := QUOTE.sub("", row)).strip()]
     if wish.style == "headline":
         return [headline(sentences(line)[0]) for line in lines[:1]]
     if wish.style == "bullets":

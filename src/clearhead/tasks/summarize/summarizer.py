@@ -16,7 +16,7 @@ from clearhead.tasks.summarize.answer import units
 from clearhead.tasks.summarize.links import linked
 from clearhead.tasks.summarize.passages import Part, parts, passages
 from clearhead.tasks.summarize.summary import Summary
-from clearhead.tasks.summarize.wish import Wish, conversation
+from clearhead.tasks.summarize.wish import Wish, conversation, quoted
 from clearhead.tasks.writing.prose import is_whole
 
 READ = 3000  # tokens that are read at a time at most: small models lose the thread of more (about four pages)
@@ -108,8 +108,8 @@ class Summarizer:
         return parts(text, self.room, self.tokens)
 
     def tokens(self, text: str) -> int:
-        """How many a text takes."""
-        return len(self.model.tokenizer.encode(text, add_special_tokens=False, parse_special=False))
+        """How many a text takes, as the model reads it."""
+        return len(self.model.tokenizer.encode(quoted(text), add_special_tokens=False, parse_special=False))
 
     @property
     def room(self) -> int:

@@ -61,17 +61,22 @@ def words_of(length: str | int | None) -> int:
 
 
 def conversation(text: str, wish: Wish, *, system: bool = True) -> list[dict[str, str]]:
-    """What the model is sent: the task, and the text between two marks that the text does not hold.
+    """What the model is sent: the task, the text as data, and what is to be written once more.
 
-    The task is a `system` message where the model takes one, so that it and the text cannot be taken for each other; a
-    text may hold a command. Held against the task before or after the text in one message, this also made the best
-    summaries (docs/tasks.md).
+    A text may hold a command. So the task is a `system` message where the model takes one; the text stands between two
+    marks that it does not hold, each line marked as a quotation (Hines et al. 2024, 2403.14720, mark data throughout
+    for the same reason); and the last thing read is the task. docs/tasks.md says how often commands are obeyed still.
     """
     mark = free_mark(text)
-    marked = f"<{mark}>\n{text}\n</{mark}>"
+    body = f"<{mark}>\n{quoted(text)}\n</{mark}>\n\n{form(wish)}."
     if not system:
-        return [{"role": "user", "content": f"{task(wish)}\n\n{marked}"}]
-    return [{"role": "system", "content": task(wish)}, {"role": "user", "content": marked}]
+        return [{"role": "user", "content": f"{task(wish)}\n\n{body}"}]
+    return [{"role": "system", "content": task(wish)}, {"role": "user", "content": body}]
+
+
+def quoted(text: str) -> str:
+    """A text as the model reads it."""
+    return "\n".join(f"> {line}" for line in text.split("\n"))
 
 
 def task(wish: Wish) -> str:

@@ -102,7 +102,7 @@ def again(options: Options, attempt: int) -> Options:
     """The options of another attempt: other draws, and each more daring than the one before."""
     made: Options = {**options, "seed": (options.get("seed") or 0) + attempt}
     if attempt:
-        made["temperature"] = max(0.7, options.get("temperature", 0.0)) + 0.1 * min(attempt, 5)
+        made["temperature"] = max(0.7, options.get("temperature", 0.0)) + 0.05 * min(attempt, 10)
     return made
 
 

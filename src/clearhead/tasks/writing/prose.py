@@ -10,7 +10,8 @@ WHOLE = re.compile(rf"[.!?…。！？][{CLOSING}]*$")
 MARK = re.compile(r"\s*(?:[-*+#>|•`]|\d{1,3}[.)]\s|\(?[a-zA-Z]\)\s)")  # how a heading or an item of a list begins
 ABOUT_ITSELF = re.compile(
     r"\b(?:introduction|conclusion|paragraph|essay)\s+(?:(?:of|to|for)\s+(?:the|this|an)\s+essay|is as follows)|"
-    r"\bthis (?:introduction|conclusion|paragraph)\b|\bword count\b|\b\d+ words\b|\bin plain sentences\b",
+    r"\bthis (?:introduction|conclusion|paragraph)\b|\bword count\b|\b\d+ words\b|\bin plain sentences\b|"
+    r"\b(?:your|the|an)\s+(?:\w+\s+)?essay\b",
     re.IGNORECASE,
 )
 BOLD = re.compile(r"\*\*|__")
@@ -23,13 +24,17 @@ def is_whole(sentence: str) -> bool:
 
 
 def is_prose(sentence: str) -> bool:
-    """Whether it reads as a sentence of running text: whole, with words, not endless, no heading, item or remark on
-    the text itself, and with every quotation mark closed."""
+    """Whether it reads as a sentence of running text.
+
+    It is whole from its beginning on, has words, is not endless, is no heading, item or remark on
+    the text itself, and every quotation mark in it is closed.
+    """
     return (
         is_whole(sentence)
         and MARK.match(sentence) is None
         and ABOUT_ITSELF.search(sentence) is None
         and any(letter.isalpha() for letter in sentence)
+        and not sentence[0].islower()
         and len(sentence.split()) <= LONGEST
         and sentence.count('"') % 2 == 0
         and sentence.count("“") == sentence.count("”")

@@ -13,12 +13,12 @@ from clearhead.engine.model import Model
 from clearhead.engine.options import Options
 from clearhead.generation.prefill import Cancelled
 from clearhead.tasks.writing.asking import request
-from clearhead.tasks.writing.essay import Essay, Paragraph
+from clearhead.tasks.writing.essay import TOLERANCE, Essay, Paragraph
 from clearhead.tasks.writing.plan import Role, Section, again
 from clearhead.tasks.writing.prose import is_prose, paragraph
 from clearhead.tasks.writing.repetition import Memory
 
-TRIES = 8  # draws for a paragraph, the first included
+TRIES = 10  # draws for a paragraph, the first included
 MORE = 4  # paragraphs beyond the plan at most, where those of the plan turn out short
 CROWDED = 1.6  # times its usual words that a conclusion may have to make up for
 SHORT = 15  # words that may be missing from a paragraph before the model is asked to go on with it
@@ -63,6 +63,13 @@ class Writing:
             if section.role == "conclusion" and more and target > CROWDED * self.usual(section):
                 section, target, more = self.extra(waiting, section), self.usual(section), more - 1
             yield from self.section(section, target)
+            if not waiting and more and self.missing > TOLERANCE / 2 * self.length:
+                waiting, more = [section], more - 1
+
+    @property
+    def missing(self) -> int:
+        """The words that are still to be written."""
+        return self.length - sum(len(each.text.split()) for each in self.paragraphs)
 
     def extra(self, waiting: list[Section], conclusion: Section) -> Section:
         """One more paragraph before the conclusion, on a point of the plan."""
@@ -76,8 +83,7 @@ class Writing:
 
     def share(self, section: Section, waiting: list[Section]) -> int:
         """The words for a section: its part of what is left."""
-        left = self.length - sum(len(each.text.split()) for each in self.paragraphs)
-        return max(0, round(left * section.share / sum(each.share for each in (section, *waiting))))
+        return max(0, round(self.missing * section.share / sum(each.share for each in (section, *waiting))))
 
     def section(self, section: Section, target: int) -> Iterator[str]:
         """One paragraph."""

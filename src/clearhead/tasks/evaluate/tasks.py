@@ -1,0 +1,68 @@
+"""The tasks that `clearhead evaluate` knows, what data each reads, and where its page is.
+
+A task is a page beside this one with a function `evaluate`. Pages are imported when they are asked for.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from clearhead.errors import OptionError
+from clearhead.tasks.evaluate.asked import Asked
+from clearhead.tasks.evaluate.report import Evaluation
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One of them."""
+
+    run: Callable[[Asked], Evaluation]
+    data: str  # what its examples are
+    figures: str  # what is counted
+
+
+def translate(asked: Asked) -> Evaluation:
+    """See `translations`."""
+    from clearhead.tasks.evaluate.translations import evaluate
+
+    return evaluate(asked)
+
+
+def summarize(asked: Asked) -> Evaluation:
+    """See `summaries`."""
+    from clearhead.tasks.evaluate.summaries import evaluate
+
+    return evaluate(asked)
+
+
+def entities(asked: Asked) -> Evaluation:
+    """See `entities`."""
+    from clearhead.tasks.evaluate.entities import evaluate
+
+    return evaluate(asked)
+
+
+def perplexity(asked: Asked) -> Evaluation:
+    """See `perplexities`."""
+    from clearhead.tasks.evaluate.perplexities import evaluate
+
+    return evaluate(asked)
+
+
+PAIRS = "two files line by line, a table with tabs, or JSON Lines"
+TASKS: Mapping[str, Task] = {
+    "translate": Task(translate, PAIRS, "BLEU, chrF"),
+    "summarize": Task(summarize, PAIRS, "ROUGE-1, -2, -L"),
+    "entities": Task(entities, "columns of CoNLL, a word and its label on each line", "F1 of spans"),
+    "perplexity": Task(perplexity, "plain text", "perplexity, bits per byte"),
+}
+
+
+def task(name: str) -> Task:
+    """A task by its name.
+
+    Raises:
+        OptionError: there is none.
+    """
+    if name not in TASKS:
+        raise OptionError(f"there is no evaluation of {name!r}; choose from {', '.join(TASKS)}")
+    return TASKS[name]
