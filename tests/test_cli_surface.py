@@ -65,8 +65,21 @@ SURFACE: dict[str, tuple[list[str], set[str]]] = {
         ["text"],
         MODEL | {"--model/-m", "--file/-f", "--lines", "--near", "--top", "--output/-o", "--quiet/-q", "--json"},
     ),
+    "code": (
+        ["request"],
+        MODEL
+        | {"--model/-m", "--file/-f", "--lines", "--language/-l", "--run-tests", "--hide-tests", "--time-limit"}
+        | {"--memory-limit", "--unconfined", "--max-new-tokens", "--temperature/-t", "--seed", "--output/-o", "--force"}
+        | {"--quiet/-q", "--json"},
+    ),
     "fill-mask": (["text"], MODEL | {"--model/-m", "--file/-f", "--lines", "--top", "--quiet/-q", "--json"}),
     "parse": (["text"], MODEL | {"--model/-m", "--file/-f", "--beams", "--brackets", "--quiet/-q", "--json"}),
+    "batch": (
+        ["task"],
+        MODEL
+        | {"--input/-i", "--output/-o", "--field", "--part", "--ray", "--to", "--from", "--labels", "--about"}
+        | {"--length", "--system", "--max-new-tokens", "--model/-m", "--quiet/-q", "--json"},
+    ),
     "evaluate": (
         ["task"],
         MODEL

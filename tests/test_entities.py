@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 import clearhead as ch
 import labeller
+import real
 from clearhead.errors import OptionError, UnsupportedError
 from clearhead.tasks.entities.tagger import Entity, Tagger
 from clearhead.tasks.entities.windows import SHARE, windows
@@ -152,3 +153,17 @@ def test_the_example_of_the_help_works(folder: Path) -> None:
     match = re.search(r"Example: clearhead (entities .*)", invoke("entities", "--help").stdout)
     assert match is not None
     assert invoke(*shlex.split(match[1]), "-m", folder).exit_code == 0
+
+
+@pytest.mark.weights
+def test_the_bundled_model_finds_who_where_and_what() -> None:
+    real.find("distilbert-grammar")
+    text = "Marie Curie was born in Warsaw and worked at the University of Paris."
+    model = ch.load("entities-en", executor="native")
+    assert named(ch.entities(text, model=model)) == [
+        ("PER", "Marie Curie"),
+        ("LOC", "Warsaw"),
+        ("ORG", "University of Paris"),
+    ]
+    page = "\n".join([text] * 400)  # 5,000 words
+    assert len(ch.entities(page, model=model)) == 1200

@@ -113,6 +113,7 @@ def test_the_public_names() -> None:
     """A change of surface is a decision: make it here as well."""
     assert sorted(clearhead.__all__) == [
         "ClearheadError",
+        "Code",
         "Completion",
         "Edit",
         "Essay",
@@ -124,6 +125,7 @@ def test_the_public_names() -> None:
         "__version__",
         "ablate",
         "classify",
+        "code",
         "embed",
         "entities",
         "fill_mask",

@@ -239,6 +239,14 @@ def test_what_cannot_be_written_goes_elsewhere(
     assert "held in memory" in caplog.text
 
 
+def test_nothing_is_put_beside_a_model_that_is_part_of_the_package(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "PACKAGE", tmp_path)
+    open_packed(open_checkpoint(folder), "int8")
+    assert not (folder / ".clearhead").exists() and len(packed_files(tmp_path / "cache")) == 1
+
+
 TWO = """
 import sys
 from clearhead.checkpoints.opening import open_checkpoint

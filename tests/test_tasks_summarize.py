@@ -269,3 +269,20 @@ def test_the_page_marks_passages_and_forbids_every_connection() -> None:
     assert '<mark id="p0">Cracks &quot;were&quot; found in two pillars &amp; more.</mark>' in shown
     assert "main:has(#s0:hover) :is(#p0)" in shown and 'class="wrong" title="not in the text: 1999"' in shown
     assert "&lt;script&gt;dance" in shown and "The &lt;b&gt;bridge&lt;/b&gt; was closed." in shown
+
+
+def test_in_a_browser_a_sentence_lights_its_passages(open_page: Any) -> None:
+    text = "The bridge was closed.\n\nCracks were found in two pillars."
+    reader = Reader(say=lambda _content: "Cracks were found in two pillars.")
+    [made] = Summarizer(model=reader, encoder=None, links="words", wish=wish(60)).many([text])  # type: ignore[arg-type]
+    opened = open_page(page(made, text, "bridge"))
+
+    def colour() -> str:
+        return str(opened.evaluate("getComputedStyle(document.querySelector('#p0')).backgroundColor"))
+
+    assert colour() == "rgba(0, 0, 0, 0)"
+    opened.hover("#s0")
+    assert colour() != "rgba(0, 0, 0, 0)"
+    opened.mouse.move(0, 0)
+    opened.focus("#s0")
+    assert colour() != "rgba(0, 0, 0, 0)"

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from clearhead.lens.positions import positional_encoding as positional_encoding
     from clearhead.lens.seen import Trace as Trace
     from clearhead.tasks.classify import classify as classify
+    from clearhead.tasks.code.coder import Code as Code
+    from clearhead.tasks.code.coder import code as code
     from clearhead.tasks.embed import embed as embed
     from clearhead.tasks.entities.find import entities as entities
     from clearhead.tasks.fill import fill_mask as fill_mask
@@ -41,6 +43,7 @@ __version__ = "0.1.0"
 
 PUBLIC = {
     "ClearheadError": "clearhead.errors",
+    "Code": "clearhead.tasks.code.coder",
     "Completion": "clearhead.engine.completion",
     "Edit": "clearhead.edits",
     "Essay": "clearhead.tasks.writing.essay",
@@ -57,6 +60,7 @@ PUBLIC = {
     "positional_encoding": "clearhead.lens.positions",
     "steer": "clearhead.edits",
     "classify": "clearhead.tasks.classify",
+    "code": "clearhead.tasks.code.coder",
     "embed": "clearhead.tasks.embed",
     "entities": "clearhead.tasks.entities.find",
     "fill_mask": "clearhead.tasks.fill",

@@ -78,3 +78,9 @@ class StoppedError(TrainingError):
         super().__init__(message)
         self.signal = signal
         self.exit_status = 128 + signal  # as shells report it
+
+
+class OutputError(ClearheadError):
+    """A result that cannot be written: a disk that is full, a folder that was taken away."""
+
+    exit_status = 1

@@ -6,8 +6,10 @@ from typing import Annotated, Any
 
 import typer
 
+from clearhead.cli.batch import batch
 from clearhead.cli.chat import chat
 from clearhead.cli.classify import classify
+from clearhead.cli.code import code
 from clearhead.cli.compare import compare
 from clearhead.cli.complete import complete
 from clearhead.cli.curves import curves
@@ -91,7 +93,7 @@ def root(
 WRITE, TASKS, LOOK, TRAIN, KEEP = "Write", "Tasks", "Look inside", "Train", "Models and this machine"
 VERBS: dict[str, tuple[Callable[..., None], ...]] = {
     WRITE: (complete, chat),
-    TASKS: (translate, write, summarize, entities, classify, embed, fill_mask, parse, evaluate),
+    TASKS: (translate, write, summarize, code, entities, classify, embed, fill_mask, parse, evaluate, batch),
     LOOK: (trace, tokenize, positions, neighbours, inspect),
     TRAIN: (train, compare, curves),
     KEEP: (models, pull, remove, verify, quantize, export, doctor),

@@ -70,6 +70,7 @@ def entities(
     from clearhead.cli.opening import load_model
     from clearhead.cli.sources import read_text
     from clearhead.config import check_number
+    from clearhead.tasks.entities.find import numbers
     from clearhead.tasks.entities.tagger import Tagger
 
     check_number("min_score", min_score, 0, 1, whole=False)

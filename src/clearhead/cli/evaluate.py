@@ -55,9 +55,7 @@ Fields = Annotated[
 ]
 Limit = Annotated[
     int | None,
-    typer.Option(
-        metavar="N", parser=a.whole, help="Only the first N rows.", show_default=False, rich_help_panel=DATA
-    ),
+    typer.Option(metavar="N", parser=a.whole, help="Only the first N rows.", show_default=False, rich_help_panel=DATA),
 ]
 To = Annotated[
     str | None,
@@ -93,9 +91,7 @@ Samples = Annotated[
 ]
 Seed = Annotated[
     int,
-    typer.Option(
-        metavar="S", parser=a.whole, help="Of the intervals, and of whatever is drawn.", rich_help_panel=DATA
-    ),
+    typer.Option(metavar="S", parser=a.whole, help="Of the intervals, and of whatever is drawn.", rich_help_panel=DATA),
 ]
 Output = Annotated[
     Path | None,
@@ -140,7 +136,7 @@ def evaluate(
     Figures come with the interval of 95 % that drawing the items again gives (bootstrap), and with all that two of them
     must share to be compared. --failures shows the worst items; --output keeps everything.
 
-    Example: clearhead evaluate translate --data test.en --references test.de --to de
+    Example: clearhead evaluate translate --data test.en --to de
     """
     from clearhead.cli import pictures as p
     from clearhead.cli.opening import find, load_model
@@ -195,7 +191,8 @@ def evaluate(
 
         from clearhead.cli.json_output import plain
 
-        p.write({output: (dumps(plain(whole), ensure_ascii=False, indent=1) + "\n").encode("utf-8", "backslashreplace")})
+        text = dumps(plain(whole), ensure_ascii=False, indent=1) + "\n"
+        p.write({output: text.encode("utf-8", "backslashreplace")})
     if not quiet and not json:
         report(found, asked, seconds)
 
@@ -204,7 +201,8 @@ def show(found: "Evaluation", failures: int) -> None:
     """The figures as a table, what they were counted by, and the worst items."""
     from clearhead.cli.screen import columns, show_lines
 
-    rows = [("figure", "value", "95 % interval"), *((f.name, value(f, f.value), interval(f)) for f in found.figures)]
+    rows = [("figure", "value", "", "95 % interval")]
+    rows += [(figure.name, f"{figure.value:.2f}", figure.unit, interval(figure)) for figure in found.figures]
     show_lines(columns(rows, right=frozenset({1})), heading=True)
     for how in dict.fromkeys(figure.how for figure in found.figures if figure.how):
         names = ", ".join(figure.name for figure in found.figures if figure.how == how)
@@ -214,11 +212,6 @@ def show(found: "Evaluation", failures: int) -> None:
         show_lines(["", f"[{number}] {scores}{f' ({item.note})' if item.note else ''}"])
         for name, text in (("input", item.input), ("expected", item.expected), ("got", item.got)):
             show_lines([f"  {name + ':':<10}{line}" for line in shown(text)])
-
-
-def value(figure: "Figure", number: float) -> str:
-    """A number of a figure with its unit."""
-    return f"{number:.2f}{f' {figure.unit}' if figure.unit else ''}"
 
 
 def interval(figure: "Figure") -> str:

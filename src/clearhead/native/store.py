@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from clearhead.checkpoints.catalogue.entries import PACKAGE
 from clearhead.checkpoints.catalogue.store import cache_root
 from clearhead.checkpoints.checkpoint import Checkpoint
 from clearhead.checkpoints.stored import Array, Blocks
@@ -112,6 +113,7 @@ def places(checkpoint: Checkpoint, dtype: str) -> Iterator[Path]:
     """Where a packed file may be kept, the best first."""
     source = checkpoint.source.absolute()
     folder = source if source.is_dir() else source.parent
-    yield folder / FOLDER / f"{source.name}.{dtype}.packed"
+    if not folder.is_relative_to(PACKAGE):  # what is bundled is pip's to keep and to remove
+        yield folder / FOLDER / f"{source.name}.{dtype}.packed"
     digest = hashlib.sha256(str(source).encode()).hexdigest()[:16]
     yield cache_root() / "packed" / f"{source.name}-{digest}.{dtype}.packed"

@@ -35,6 +35,7 @@ LICENCE = "Apache-2.0"
 NEEDED = ("model/config.json", "recipe.yaml", "report.json", "results.json", "data/dev/about.json")
 PAIR = re.compile(r"[a-z]{2,3}-[a-z]{2,3}")
 COUNTED = ("bleu", "chrf")
+WHOLE = ("translations", "predictions")  # of a test: what was said, sentence by sentence
 
 # What is known of the sets that recipes name, by the folder in which they expect them.
 KNOWN: dict[str, dict[str, str]] = {
@@ -140,9 +141,9 @@ def learnt_from(run: Path) -> list[dict[str, Any]]:
 
 
 def results(run: Path) -> dict[str, Any]:
-    """What the run scored, without the translations themselves."""
+    """What the run scored, without what was said."""
     scores = read_json(run / "results.json")["scores"]
-    return {test: {key: v for key, v in found.items() if key != "translations"} for test, found in scores.items()}
+    return {test: {key: v for key, v in found.items() if key not in WHOLE} for test, found in scores.items()}
 
 
 def cost(run: Path, made: Path, tokenizer: Tokenizer, pair: str, sentences: int) -> dict[str, Any]:

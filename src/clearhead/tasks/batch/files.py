@@ -3,13 +3,9 @@
 import os
 from pathlib import Path
 
-from clearhead.errors import TrainingError
+from clearhead.errors import OutputError
 
 UNFINISHED = ".unfinished"
-
-
-class OutputError(TrainingError):
-    """A disk that refuses."""
 
 
 def replace(path: Path, content: bytes) -> None:

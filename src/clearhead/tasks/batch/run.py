@@ -114,7 +114,10 @@ def locked(
     sweep(output)
     options = wish.options() | {"field": field, "part": part}
     known = manifests.read(output)
-    manifest = manifests.begin(files, options, part) if known is None else manifests.go_on(output, known, files, options)
+    if known is None:
+        manifest = manifests.begin(files, options, part)
+    else:
+        manifest = manifests.go_on(output, known, files, options)
     reader = Reader(manifest.sources)
     pending = [each for each in manifest.parts if not (output / manifest.output(each)).is_file()]
     before = manifest.rows - sum(each.rows for each in pending)

@@ -8,9 +8,10 @@ import io
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from clearhead.errors import ClearheadError
+from clearhead.errors import ClearheadError, MissingDependencyError
 from clearhead.tasks.batch.manifest import Manifest
 from clearhead.tasks.batch.rows import Part, Reader, Row, parquet
 from clearhead.tasks.batch.tasks import Each, Fields, Opened
@@ -85,7 +86,7 @@ def computed(texts: Sequence[str], each: Each) -> Iterator[Fields | Failure]:
                 got += 1
             if got < len(some):
                 raise RuntimeError(f"the task gave {got} results for {len(some)} texts")
-        except (MemoryError, GeneratorExit):
+        except (MemoryError, MissingDependencyError):  # no row is to blame
             raise
         except Exception as error:  # whatever a row provokes, the rows beside it are sound
             rest = some[got:]
@@ -114,19 +115,12 @@ def encoded(rows: Sequence[Fields], manifest: Manifest, part: Part, opened: Open
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    schema = parquet_schema(manifest.sources[part.source].path)
+    schema = parquet(Path(manifest.sources[part.source].path)).schema_arrow
     for name, value in opened.example.items():
         schema = schema.append(pa.field(name, pa.array([value]).type))
     held = io.BytesIO()
     pq.write_table(pa.Table.from_pylist(list(rows), schema=schema), held)
     return held.getvalue()
-
-
-def parquet_schema(path: str) -> Any:
-    """The columns of a Parquet file."""
-    from pathlib import Path
-
-    return parquet(Path(path)).schema_arrow
 
 
 def lines(rows: Sequence[Fields]) -> bytes:

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from clearhead.tasks.code.languages import named
 
 OPENING = re.compile(r"^(?P<indent>[ \t]*)(?P<mark>`{3,}|~{3,})[ \t]*(?P<label>[^`\n]*)$")
-DEFINES = re.compile(r"^[ \t]*(?:async[ \t]+def|def|class|function|fn|func|public|private|#include|import|from)\b", re.M)
+DEFINES = re.compile(
+    r"^[ \t]*(?:async[ \t]+def|def|class|function|fn|func|public|private|#include|import|from)\b", re.M
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,9 @@ def failure_message(why: str, details: str, language: Language) -> Message:
     told = f"That code failed its tests: {why}."
     if details.strip():
         told += f"\n\n{fenced(shortened(details.strip()), Language('', ''))}"
-    content = f"{told}\n\nFind the mistake, and answer with the complete corrected code in one {language.title} code block."
+    content = (
+        f"{told}\n\nFind the mistake, and answer with the complete corrected code in one {language.title} code block."
+    )
     return {"role": "user", "content": content}
 
 

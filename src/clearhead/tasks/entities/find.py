@@ -1,6 +1,7 @@
 """`ch.entities`: the names in a text, or in several, by a model that labels words."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import overload
 
@@ -47,4 +48,12 @@ def open_tagger(model: str | Path | Model | None = None, machine: Machine = ANY)
     """What finds entities; errors as `entities`."""
     if isinstance(model, Model):
         return Tagger(model)
-    return Tagger(machine.load(DEFAULT if model is None else model))
+    name = DEFAULT if model is None else model
+    return Tagger(replace(machine, dtype=numbers(name, machine.dtype, machine.executor)).load(name))
+
+
+def numbers(model: str | Path, dtype: str, executor: str) -> str:
+    """The dtype to compute in where none is named: the bundled model finds in int8 what it finds in float32
+    (docs/tasks.md), in less than half of the time.
+    """
+    return "int8" if (str(model), dtype) == (DEFAULT, "auto") and executor != "torch" else dtype

@@ -41,6 +41,13 @@ def entities(asked: Asked) -> Evaluation:
     return evaluate(asked)
 
 
+def code(asked: Asked) -> Evaluation:
+    """See `code`."""
+    from clearhead.tasks.evaluate.code import evaluate
+
+    return evaluate(asked)
+
+
 def perplexity(asked: Asked) -> Evaluation:
     """See `perplexities`."""
     from clearhead.tasks.evaluate.perplexities import evaluate
@@ -53,6 +60,7 @@ TASKS: Mapping[str, Task] = {
     "translate": Task(translate, PAIRS, "BLEU, chrF"),
     "summarize": Task(summarize, PAIRS, "ROUGE-1, -2, -L"),
     "entities": Task(entities, "columns of CoNLL, a word and its label on each line", "F1 of spans"),
+    "code": Task(code, "problems with tests, in MBPP's format", "pass@1, pass@k"),
     "perplexity": Task(perplexity, "plain text", "perplexity, bits per byte"),
 }
 

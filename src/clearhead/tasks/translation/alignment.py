@@ -1,8 +1,10 @@
 """Which words of the source each word of a translation comes from, read off the decoder's attention to the encoder.
 
-The translation is read once more with its source, and the weights of one layer are averaged over its heads (Garg et
-al. 2019, 1909.02074, section 3). A word's weights are those of the step at which it is the decoder's input, not of the
-step that writes it (Chen et al. 2020, 2004.14837, section 3.1): by then the model knows which word it is.
+The translation is read once more with its source. A token's weights are those of the step that writes it, in the last
+two layers, averaged over their heads (Garg et al. 2019, 1909.02074, section 3, take the layer before the last). What
+all tokens look at, the end of the source above all, says little of any: each token of the source is divided by all it
+is given. The step at which a word is the decoder's input (Chen et al. 2020, 2004.14837, section 3.1) says as much in the
+first layers of deep models, but in none of the bundled ones alike (docs/log.md).
 
 T tokens said, S tokens of the source, N words of the translation, M of the source.
 """
@@ -21,6 +23,8 @@ from clearhead.tasks.translation.places import places_of, words_and_owners
 from clearhead.trace import Trace
 
 LEAST = 0.1  # of a word's weight: what is below is left out
+LAYERS = 2  # the last ones
+SMOOTH = 0.3  # so that a token nobody looks at does not become important
 WEIGHTS = "decoder.layers.{}.cross_attention.weights"
 
 
@@ -50,42 +54,40 @@ class Aligned:
 
 
 def align(
-    model: Model, source: str, said: str, *, ids: Sequence[int], tokens: Sequence[int], prefix: int = 0
+    model: Model, source: str, said: str, *, ids: Sequence[int], tokens: Sequence[int], skip: int = 0
 ) -> tuple[Aligned, ...]:
     """The words of a translation with their origins.
 
-    `ids` are the source's, of which the first `prefix` are no text of it; `tokens` those of the translation, its end
-    left out.
+    `ids` are those of `source`, whose first `skip` characters are no text to translate, and are not counted; `tokens`
+    those of the translation, its end left out.
     """
     if not tokens:
         return ()
-    weights = attention(model, ids, tokens)[:, prefix:]
-    return aligned(model, source, said, weights, ids[prefix:], tokens)
+    found = aligned(model, source, said, attention(model, ids, tokens), ids, tokens, skip)
+    return tuple(word.moved(0, -skip) for word in found) if skip else found
 
 
 def attention(model: Model, ids: Sequence[int], tokens: Sequence[int]) -> Floats:
-    """How much each token said looks at each of the source [T, S], its end and the model's other marks included."""
-    layer = layer_of(model)
-    trace = Trace(transformer(model.config), layers=[layer], kinds=[WEIGHTS.format(layer)])
+    """How much each token said comes from each of the source [T, S], its end and the model's other marks included."""
+    config = transformer(model.config)
+    paths = [WEIGHTS.format(layer) for layer in range(config.n_decoder_layers)[-LAYERS:]]
+    trace = Trace(config, kinds=paths)
     watching = WatchedExecutor(model.executor, trace)
     [start], memory = encode_sources(watching, [list(ids)], model.special)
     watching.decode([[*start, *tokens]], memory=memory)
-    found: Floats = trace[WEIGHTS.format(layer)].mean(axis=0)[len(start) :]
+    weights = np.mean([trace[path].mean(axis=0) for path in paths], axis=0)[len(start) - 1 : -1]
+    found: Floats = weights / (weights.sum(axis=0, keepdims=True) + SMOOTH)
     return found
 
 
-def layer_of(model: Model) -> int:
-    """The layer whose attention says most of where words come from: the one before the last, where there are two."""
-    return max(0, transformer(model.config).n_decoder_layers - 2)
-
-
 def aligned(
-    model: Model, source: str, said: str, weights: Floats, ids: Sequence[int], tokens: Sequence[int]
+    model: Model, source: str, said: str, weights: Floats, ids: Sequence[int], tokens: Sequence[int], skip: int
 ) -> tuple[Aligned, ...]:
-    """Words and origins from the weights [T, S] of tokens."""
+    """Words and origins from the weights [T, S] of tokens; words of the source before `skip` are none."""
     there, theirs = words_and_owners(source, places_of(ids, source, model.tokenizer))
     here, ours = words_and_owners(said, places_of(tokens, said, model.tokenizer))
     table = gathered(gathered(weights, ours, len(here)).T, theirs, len(there)).T  # [N, M]
+    table *= np.array([word.start >= skip for word in there], dtype=np.float32)
     table /= np.maximum(table.sum(axis=1, keepdims=True), 1e-9)
     found = []
     for word, row in zip(here, table, strict=True):

@@ -166,8 +166,10 @@ def limit(plan: Plan, report: Report, *, counted: bool) -> None:
         failed = lowered(kind, soft, hard)
         report.note(what, "a limit of the process", failed)
     if counted:
-        most = plan["processes"] + 1  # the process that waits is counted as well
-        report.note("processes", f"at most {plan['processes']}, threads counted", lowered(resource.RLIMIT_NPROC, most, most))
+        most = plan["processes"] + 2  # the two processes around it are counted as well
+        report.note(
+            "processes", f"at most {plan['processes']}, threads counted", lowered(resource.RLIMIT_NPROC, most, most)
+        )
     signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
 
 
@@ -185,7 +187,12 @@ def lowered(kind: int, soft: int, hard: int) -> str | None:
 
 def confine(plan: Plan, report: Report, *, apart: bool, files_apart: bool, counted: bool) -> None:
     """Files by Landlock, system calls by seccomp."""
-    seccomp.give_up_privileges()
+    try:
+        seccomp.give_up_privileges()
+    except OSError as error:
+        for what in ("network", "writing", "reading", "processes"):
+            report.note(what, "", f"no_new_privs: {error.strerror or error}")
+        return
     readable = [*SYSTEM, *SYSTEM_FILES, *RANDOM, *plan["readable"]]
     version, failed = 0, None
     try:

@@ -2,7 +2,6 @@
 
 import json
 import os
-import secrets
 import selectors
 import shutil
 import signal
@@ -10,7 +9,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -22,6 +22,7 @@ from clearhead.tasks.code.sandbox.namespaces import NOBODY
 
 PACKAGES = str(Path(clearhead.__file__).parents[1])
 START = f"import sys; sys.path.append({PACKAGES!r}); from clearhead.tasks.code.sandbox.inside import main; main()"
+DEFAULT = Limits()
 GRACE = 5.0  # seconds beyond a program's limit for the processes around it to start and to end
 
 
@@ -30,14 +31,14 @@ def run(
     script: str,
     *,
     secret: str = "",
-    limits: Limits = Limits(),  # noqa: B008  frozen
+    limits: Limits = DEFAULT,
     unconfined: bool = False,
 ) -> Ran:
-    """Run Python file `script` of `files` (name: text), which lie in an empty folder of their own; nothing else is kept.
+    """Run Python file `script` of `files` (name: text) in an empty folder of their own, which is removed afterwards.
 
-    The program sees Python's standard library, none of the packages of this environment and no variable of it. The first
-    line of its standard input is `secret`, the rest is empty. `unconfined` runs it even where the network or writing
-    outside its folder cannot be cut off.
+    The program sees Python's standard library, none of the packages of this environment and no variable of it. The
+    first line of its standard input is `secret`, the rest is empty. `unconfined` runs it even where the network or
+    writing outside its folder cannot be cut off.
 
     Raises:
         UnsupportedError: they cannot be cut off here, or this system has no such limits at all.
@@ -66,7 +67,7 @@ def plan(
         "files": dict(files),
         "command": [python, "-s", "-S", "-P", "-B", "-X", "utf8", script],
         "environment": environment,
-        "readable": [python, *{os.path.realpath(p) for p in (os.path.dirname(os.__file__), sys.base_exec_prefix + "/lib")}],
+        "readable": [python, str(Path(os.__file__).resolve().parent), f"{sys.base_exec_prefix}/lib"],
         "secret": secret,
         "work": str(work),
         "unconfined": unconfined,
@@ -124,7 +125,7 @@ def started(what: dict[str, Any], limits: Limits) -> Ran:
     )
     os.close(writing)
     try:
-        with open(reading, "rb", buffering=0) as report:
+        with os.fdopen(reading, "rb", buffering=0) as report:
             seen = watch(process, report, json.dumps({**what, "report": writing}).encode(), limits, begun)
     finally:
         kill(process)
@@ -141,20 +142,16 @@ class Seen:
     timed_out: bool = False
 
 
-def watch(
-    process: subprocess.Popen[bytes], report: IO[bytes], plan_text: bytes, limits: Limits, begun: float
-) -> Seen:
+def watch(process: subprocess.Popen[bytes], report: IO[bytes], plan_text: bytes, limits: Limits, begun: float) -> Seen:
     """Read all that comes until it has ended or its time is over.
 
     The limit of time begins with the program itself, when the first line of the report is there.
     """
     assert process.stdin is not None and process.stdout is not None and process.stderr is not None
     seen = Seen(Kept(limits.output), Kept(limits.output), Kept(2**20))
-    try:
+    with suppress(BrokenPipeError):
         process.stdin.write(plan_text)
         process.stdin.close()
-    except BrokenPipeError:
-        pass
     deadline = begun + limits.seconds + GRACE
     running = False
     with selectors.DefaultSelector() as selector:
@@ -180,10 +177,8 @@ def watch(
 def kill(process: subprocess.Popen[bytes]) -> None:
     """End a process with all of its session, and bury it; its namespaces end with it."""
     if process.returncode is None:
-        try:
+        with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
         process.wait()
     for stream in (process.stdin, process.stdout, process.stderr):
         if stream is not None:
@@ -203,8 +198,8 @@ def outcome(seen: Seen, limits: Limits, seconds: float) -> Ran:
     if "refused" in said:
         reasons = "; ".join(f"{what}: {missing.get(what, 'unknown')}" for what in said["refused"])
         raise UnsupportedError(
-            f"a program cannot be kept from the network and from other files on this machine ({reasons}); run the tests "
-            "elsewhere, or accept that with --unconfined"
+            f"a program cannot be kept from the network and from other files on this machine ({reasons}); run the "
+            "tests elsewhere, or accept that with --unconfined"
         )
     if "error" in said or ("held" not in said and not seen.timed_out):
         raise UnsupportedError(f"the sandbox did not start: {said.get('error') or seen.stderr.text.strip()[-300:]}")
@@ -222,8 +217,3 @@ def outcome(seen: Seen, limits: Limits, seconds: float) -> Ran:
         limits=limits,
         cut=seen.stdout.cut + seen.stderr.cut,
     )
-
-
-def describe(held: Mapping[str, str], order: Sequence[str] = ()) -> str:
-    """What is held, in one line."""
-    return "; ".join(f"{what}: {how}" for what, how in held.items() if not order or what in order)

@@ -1,0 +1,315 @@
+"""`clearhead code`: a request in, code out; tests are run only where they are given, and apart from this machine."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from clearhead.cli import arguments as a
+from clearhead.cli.failures import INTERRUPTED
+
+if TYPE_CHECKING:
+    from clearhead.tasks.code.coder import Code, Coder
+    from clearhead.tasks.code.sandbox.limits import Limits
+
+CODE, TESTS = "Code", "Tests"
+FAILED = 1
+Request = Annotated[
+    str | None,
+    typer.Argument(metavar="REQUEST|-", help="What the code is to do; - reads standard input.", show_default=False),
+]
+LanguageOption = Annotated[
+    str,
+    typer.Option("--language", "-l", metavar="NAME", help="The programming language.", rich_help_panel=CODE),
+]
+Output = Annotated[
+    Path | None,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="FILE",
+        help="Write the code to a file, not to standard output.",
+        show_default=False,
+        rich_help_panel=a.OUTPUT,
+    ),
+]
+Force = Annotated[
+    bool, typer.Option("--force", help="With --output: overwrite a file that is there.", rich_help_panel=a.OUTPUT)
+]
+RunTests = Annotated[
+    Path | None,
+    typer.Option(
+        "--run-tests",
+        metavar="FILE",
+        help="Run the code, followed by the Python tests of a file: asserts, test functions or unittest cases. It runs "
+        "shut in, without a network. Where it fails, the model is told and tries once more.",
+        show_default=False,
+        rich_help_panel=TESTS,
+    ),
+]
+HideTests = Annotated[
+    bool,
+    typer.Option("--hide-tests", help="Do not show the tests to the model.", rich_help_panel=TESTS),
+]
+TimeLimit = Annotated[
+    float,
+    typer.Option(
+        "--time-limit", metavar="S", parser=a.number, help="Stop the tests after S seconds.", rich_help_panel=TESTS
+    ),
+]
+MemoryLimit = Annotated[
+    int,
+    typer.Option(
+        "--memory-limit",
+        metavar="MIB",
+        parser=a.whole,
+        help="The memory of each process of the tests, in MiB.",
+        rich_help_panel=TESTS,
+    ),
+]
+Unconfined = Annotated[
+    bool,
+    typer.Option(
+        "--unconfined",
+        help="Run the tests even where this machine cannot cut off the network and other files.",
+        rich_help_panel=TESTS,
+    ),
+]
+Model = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        "-m",
+        metavar="MODEL",
+        help="A model that follows instructions: a name that `clearhead models` lists, a Hugging Face id, a folder or "
+        "a file.",
+        autocompletion=a.model_names,
+        show_default=False,
+        rich_help_panel=a.MODEL,
+    ),
+]
+
+
+def code(
+    request: Request = None,
+    file: a.File = None,
+    lines: a.Lines = False,
+    language: LanguageOption = "python",
+    run_tests: RunTests = None,
+    hide_tests: HideTests = False,
+    time_limit: TimeLimit = 10.0,
+    memory_limit: MemoryLimit = 512,
+    unconfined: Unconfined = False,
+    max_new_tokens: a.MaxNewTokens = 1024,
+    temperature: a.Temperature = 0.0,
+    seed: a.Seed = None,
+    model: Model = None,
+    output: Output = None,
+    force: Force = False,
+    quiet: a.Quiet = False,
+    json: a.Json = False,
+    dtype: a.Dtype = "auto",
+    executor: a.Executor = "auto",
+    device: a.Device = "auto",
+    threads: a.Threads = None,
+    offline: a.Offline = False,
+) -> None:
+    """Write code from a description.
+
+    Standard output is the code alone; what the model says of it goes to standard error. Nothing is run unless tests are
+    given. The exit status is 1 where they fail, or where there is no code.
+
+    Example: clearhead code "a function add(a, b) that returns the sum of two numbers"
+    """
+    from clearhead.cli.interrupt import interruptible
+    from clearhead.cli.opening import load_model, working
+    from clearhead.cli.screen import note
+    from clearhead.tasks import choice
+    from clearhead.tasks.code.coder import check_options, check_request, open_coder
+
+    requests = read_requests(request, file, lines=lines, json=json, output=output, run_tests=run_tests)
+    for each in requests:
+        check_request(each)
+    check_options(language, max_new_tokens)
+    tests, limits = read_tests(run_tests, language, time_limit, memory_limit)
+    if output is not None:
+        check_output(output, force=force)
+    loaded = load_model(
+        model or choice.instruction_model_name(),
+        executor=executor,
+        dtype=dtype,
+        device=device,
+        threads=threads,
+        offline=offline,
+    )
+    coder = open_coder(language, model=loaded, max_new_tokens=max_new_tokens, temperature=temperature, seed=seed)
+    if not quiet and (said := choice.advice(loaded, "writing code")) is not None:
+        note(said)
+    begun = time.perf_counter()
+    with interruptible() as interrupt:
+        if lines:
+            made = show_many(coder, requests, interrupt)
+        else:
+            with working("writing code"):
+                one = coder.write(
+                    requests[0],
+                    tests,
+                    show_tests=not hide_tests,
+                    limits=limits,
+                    unconfined=unconfined,
+                    cancelled=interrupt,
+                )
+            made = [one]
+            show(one, json=json, output=output, force=force)
+    report(made, None if quiet or json else time.perf_counter() - begun, json=json)
+    if interrupt.pressed:
+        raise typer.Exit(INTERRUPTED)
+    if any(not each.text or each.passed is False for each in made):
+        raise typer.Exit(FAILED)
+
+
+def read_requests(
+    request: str | None, file: Path | None, *, lines: bool, json: bool, output: Path | None, run_tests: Path | None
+) -> list[str]:
+    """The request, or one of every line that is not empty.
+
+    Raises:
+        OptionError: none, or many where there can be one.
+    """
+    from clearhead.cli.sources import read_text
+    from clearhead.errors import OptionError
+
+    if lines and not json:
+        raise OptionError("--lines makes many programs, which have lines of their own; add --json")
+    if lines and (output is not None or run_tests is not None):
+        raise OptionError(f"{'--output' if output is not None else '--run-tests'} is for one request; drop --lines")
+    whole = read_text(request, file, "request")
+    return [line for line in whole.splitlines() if line.strip()] if lines else [whole]
+
+
+def read_tests(file: Path | None, language: str, seconds: float, memory: int) -> tuple[str | None, "Limits"]:
+    """The tests, if there are any, and the limits of their run.
+
+    Raises:
+        OptionError, DataError: tests that cannot be run, or an impossible limit.
+    """
+    from clearhead.cli.sources import read_stream
+    from clearhead.config import check_number
+    from clearhead.tasks.code.coder import check_testable
+    from clearhead.tasks.code.sandbox.limits import MIB, Limits
+
+    check_number("time_limit", seconds, 0.1, 3600, whole=False)
+    check_number("memory_limit", memory, 64, 2**20, whole=True)
+    limits = Limits(seconds=seconds, processor_seconds=max(1, round(seconds)), memory=memory * MIB)
+    if file is None:
+        return None, limits
+    tests = read_stream(file, "file of tests")
+    check_testable(language, tests, str(file))
+    return tests, limits
+
+
+def check_output(file: Path, *, force: bool) -> None:
+    """Refuse a file that cannot be written, before the work is done.
+
+    Raises:
+        OptionError: it is there already, or its folder is not.
+    """
+    from clearhead.errors import OptionError
+
+    if file.is_dir() or not file.parent.is_dir():
+        raise OptionError(f"{file} cannot be written: " + ("it is a folder" if file.is_dir() else "it has no folder"))
+    if file.exists() and not force:
+        raise OptionError(f"{file} is there already; give another name, or --force to overwrite it")
+
+
+def save(file: Path, text: str, *, force: bool) -> None:
+    """Write a file whole or not at all, and over another only with `force`; errors as `check_output`."""
+    import os
+    import tempfile
+
+    from clearhead.errors import OptionError
+
+    handle, name = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace", newline="") as stream:
+            stream.write(text)
+        umask = os.umask(0)
+        os.umask(umask)
+        Path(name).chmod(0o666 & ~umask)
+        if force:
+            Path(name).replace(file)
+        else:
+            try:
+                file.hardlink_to(name)
+            except FileExistsError:
+                raise OptionError(f"{file} is there already; give another name, or --force to overwrite it") from None
+    finally:
+        Path(name).unlink(missing_ok=True)
+
+
+def show(made: "Code", *, json: bool, output: Path | None, force: bool) -> None:
+    """The code, where it is wanted."""
+    from clearhead.cli.json_output import print_json
+    from clearhead.cli.screen import Writer
+
+    if output is not None and made.text:
+        save(output, made.text, force=force)
+    if json:
+        print_json(plain(made))
+    elif output is None and made.text:
+        Writer().write(made.text, "bold")
+
+
+def show_many(coder: "Coder", requests: list[str], interrupt: Callable[[], bool]) -> list["Code"]:
+    """The code of each request, a line of JSON each, as they are ready."""
+    from clearhead.cli.json_output import print_json_line
+
+    made = []
+    for each in coder.many(requests, interrupt):
+        print_json_line(plain(each))
+        made.append(each)
+    return made
+
+
+def plain(made: "Code") -> dict[str, object]:
+    """Everything, for JSON."""
+    from clearhead.cli.json_output import plain as fields
+    from clearhead.tasks.code.coder import remarks
+
+    head = {"code": made.text, "complete": made.complete, "passed": made.passed, "explanation": made.explanation}
+    return {**head, **fields(made), "remarks": list(remarks(made))}
+
+
+def report(made: list["Code"], seconds: float | None, *, json: bool) -> None:
+    """On standard error: what the model says of its code, what came of the tests, and in any case what is wrong."""
+    from clearhead.cli.quantities import plural
+    from clearhead.cli.screen import messages, note
+    from clearhead.tasks.code.coder import remarks
+    from clearhead.text.printable import printable
+
+    for each in made if not json else []:
+        if seconds is not None and each.explanation:
+            messages().print(printable(each.explanation), soft_wrap=True)
+        for said in (*remarks(each), *tried(each)):
+            note(said)
+    if seconds is not None and made:
+        tokens = sum(attempt.new_tokens for each in made for attempt in each.attempts)
+        note(f"{made[0].model} · {made[0].language} · {plural(tokens, 'token')} · {seconds:.2f} s")
+
+
+def tried(made: "Code") -> list[str]:
+    """What came of the tests, attempt by attempt, and what the program could not be kept from."""
+    found = []
+    for number, attempt in enumerate(made.attempts, start=1):
+        trial = attempt.trial
+        if trial is None:
+            continue
+        which = f"attempt {number}: " if len(made.attempts) > 1 else ""
+        what = "the tests passed" if trial.passed else f"the tests failed: {trial.why}"
+        found.append(f"{which}{what} ({trial.seconds:.2f} s, shut in: {', '.join(sorted(trial.held))})")
+        if trial.skipped:
+            found.append(f"not run, for they need parameters: {', '.join(trial.skipped)}")
+        found += [f"not held on this machine: {what} ({why})" for what, why in trial.missing.items()]
+    return found

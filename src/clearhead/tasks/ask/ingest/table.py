@@ -1,0 +1,47 @@
+"""Tables of values (CSV, TSV): every row is a passage, spoken with the names of its columns."""
+
+import csv
+import io
+from collections.abc import Iterator, Sequence
+from itertools import zip_longest
+
+from clearhead.errors import DataError
+from clearhead.tasks.ask.ingest.block import Block, text_of, tidy
+
+FIELD = 2**20  # characters of one value
+DELIMITERS = ",;\t|"
+
+
+def blocks(data: bytes) -> Iterator[Block]:
+    """The rows of a table whose first row names the columns.
+
+    Raises:
+        DataError: no text, or no table.
+    """
+    text = text_of(data)
+    reader = csv.reader(io.StringIO(text), delimiter=delimiter(text), strict=True)
+    csv.field_size_limit(FIELD)
+    columns: list[str] | None = None
+    try:
+        line = 1
+        for row in reader:
+            values = [tidy(value) for value in row]
+            if columns is None and any(values):
+                columns = values
+            elif columns is not None and (said := spoken_row(columns, values)):
+                yield Block(text=said, line=line, alone=True)
+            line = reader.line_num + 1
+    except csv.Error as error:
+        raise DataError(f"it is no table from line {reader.line_num} on: {error}") from None
+
+
+def delimiter(text: str) -> str:
+    """What stands between the values: of those that are usual, the one that the first row has most of."""
+    first = next((line for line in text.split("\n") if line.strip()), "")
+    return max(DELIMITERS, key=first.count)
+
+
+def spoken_row(columns: Sequence[str], row: Sequence[str]) -> str:
+    """A row in words: `name: value; name: value`. Empty values are left out, values without a name kept."""
+    pairs = [(name, value) for name, value in zip_longest(columns, row, fillvalue="") if value]
+    return "; ".join(f"{name}: {value}" if name else value for name, value in pairs)

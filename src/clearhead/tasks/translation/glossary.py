@@ -1,0 +1,204 @@
+"""A glossary: terms of the source, and what the translation is to call them.
+
+The model translates as it would; then the words that come from a term (by the decoder's attention, `alignment`) give way
+to what the glossary says. So the rest of the sentence stays as it is: a term is not inflected, and an article or an
+adjective beside it does not follow its gender. Where no word clearly comes from a term, nothing is replaced, and that
+is told.
+"""
+
+import csv
+import io
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from clearhead.errors import DataError
+from clearhead.tasks.translation.alignment import Aligned, Origin
+from clearhead.tasks.translation.places import UNSPACED
+from clearhead.tasks.translation.records import Said, Term
+from clearhead.text.words import words_of
+
+LARGEST = 8 * 2**20  # bytes
+ENOUGH = 0.5  # of a word's weight must come from a term for the word to give way to it
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One term and its translation."""
+
+    source: str
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
+class Occurrence:
+    """A term in a text, at its characters [start, end)."""
+
+    entry: Entry
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Glossary:
+    """Terms with their translations. Made by `read_glossary` or `glossary_of`."""
+
+    entries: tuple[Entry, ...]
+    pattern: re.Pattern[str]
+
+    def occurrences(self, text: str) -> list[Occurrence]:
+        """The terms in a text, in order; where several fit, the longest. None lies inside a word."""
+        by_name = {key(entry.source): entry for entry in self.entries}
+        found = []
+        for match in self.pattern.finditer(text):
+            entry = by_name.get(match[0]) or by_name.get(match[0].casefold())
+            if entry is not None:
+                found.append(Occurrence(entry, match.start(), match.end()))
+        return found
+
+
+def key(term: str) -> str:
+    """A term as it is looked up: one in small letters is found in any, one with capitals as it is written."""
+    return term if term != term.casefold() else term.casefold()
+
+
+def glossary_of(terms: Sequence[tuple[str, str]], where: str = "the glossary") -> Glossary:
+    """A glossary of pairs.
+
+    Raises:
+        DataError: none, an empty term, or one that is to be translated in two ways.
+    """
+    known: dict[str, Entry] = {}
+    for source, target in terms:
+        entry = Entry(" ".join(source.split()), " ".join(target.split()))
+        if not entry.source or not entry.target:
+            raise DataError(f"{where} has the pair {source!r:.40} and {target!r:.40}; both need a text")
+        if known.setdefault(key(entry.source), entry).target != entry.target:
+            other = known[key(entry.source)].target
+            raise DataError(f"{where} translates {source!r:.40} as {other!r} and as {entry.target!r}; keep one of them")
+    if not known:
+        raise DataError(f"{where} holds no terms; give one a line: the term, a tab, its translation")
+    longest_first = sorted(known.values(), key=lambda entry: -len(entry.source))
+    return Glossary(tuple(known.values()), re.compile("|".join(map(searched, longest_first)), re.IGNORECASE))
+
+
+def searched(entry: Entry) -> str:
+    """The pattern of a term: whole words, where its script has spaces between words."""
+    words = r"\s+".join(map(re.escape, entry.source.split()))
+    before = r"(?<!\w)" if re.match(r"\w", entry.source) and not UNSPACED.match(entry.source[0]) else ""
+    after = r"(?!\w)" if re.search(r"\w$", entry.source) and not UNSPACED.match(entry.source[-1]) else ""
+    return f"{before}{words}{after}"
+
+
+def read_glossary(path: Path) -> Glossary:
+    """A file of two columns with tabs (TSV) or commas (CSV) between them; empty lines and lines with # are left out.
+
+    Raises:
+        DataError: it cannot be read, is no text, or a line has other than two columns.
+    """
+    try:
+        data = path.read_bytes()[: LARGEST + 1]
+        text = data.decode("utf-8-sig")
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}") from None
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not UTF-8 (byte {error.start}); convert it first") from None
+    if len(data) > LARGEST:
+        raise DataError(f"{path} is longer than {LARGEST} bytes; a glossary holds terms, one a line")
+    return glossary_of(list(rows(text, path)), str(path))
+
+
+def rows(text: str, path: Path) -> Iterator[tuple[str, str]]:
+    """The pairs of a file's text."""
+    tabs = "\t" in text
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter="\t" if tabs else ",", quoting=quoting(tabs))
+    try:
+        for row in reader:
+            cells = [cell.strip() for cell in row]
+            if not any(cells) or cells[0].startswith("#"):
+                continue
+            if len(cells) != 2:
+                raise DataError(
+                    f"{path} line {reader.line_num} has {len(cells)} columns, not 2: a term and its translation"
+                )
+            yield cells[0], cells[1]
+    except csv.Error as error:
+        raise DataError(f"{path} line {reader.line_num} is no table ({error})") from None
+
+
+def quoting(tabs: bool) -> int:
+    """Quotes are text between tabs, and hold a cell together between commas."""
+    return csv.QUOTE_NONE if tabs else csv.QUOTE_MINIMAL
+
+
+def applied(glossary: Glossary, source: str, said: Said) -> Said:
+    """A translation with its terms as the glossary has them; `said.alignment` must be there."""
+    found, free = list[tuple[Occurrence, tuple[int, int] | None]](), list(mentions(said, glossary))
+    for occurrence in glossary.occurrences(source):
+        if occurrence.entry.target.casefold() in free:
+            free.remove(occurrence.entry.target.casefold())
+            found.append((occurrence, (0, 0)))
+        else:
+            found.append((occurrence, place_of(occurrence, said.alignment)))
+    for occurrence, run in reversed(sorted(found, key=lambda each: each[1] or (0, 0))):
+        if run is not None and run != (0, 0):
+            said = replaced(said, occurrence, run)
+    terms = tuple(
+        Term(source=source[o.start : o.end], target=o.entry.target, placed=run is not None) for o, run in found
+    )
+    return replace(said, terms=terms)
+
+
+def mentions(said: Said, glossary: Glossary) -> Iterator[str]:
+    """The glossary's translations that a text holds already, each as often as it does."""
+    for target in {entry.target.casefold() for entry in glossary.entries}:
+        pattern = searched(Entry(target, target))
+        yield from [target] * len(re.findall(pattern, said.text, re.IGNORECASE))
+
+
+def place_of(occurrence: Occurrence, alignment: Sequence[Aligned]) -> tuple[int, int] | None:
+    """The words [first, last) of the translation that come from a term: the run of most weight; None without any."""
+    weights = [weight_from(word, occurrence) for word in alignment]
+    best, first = (0.0, None), 0
+    for last in range(len(weights) + 1):
+        if last == len(weights) or weights[last] < ENOUGH:
+            if last > first:
+                best = max(best, (sum(weights[first:last]), (first, last)), key=lambda each: each[0])
+            first = last + 1
+    return best[1]
+
+
+def weight_from(word: Aligned, occurrence: Occurrence) -> float:
+    """How much of a word comes from a term; nothing of a mark between words."""
+    if not any(map(str.isalnum, word.text)):
+        return 0.0
+    return sum(o.weight for o in word.sources if occurrence.start <= o.start < occurrence.end)
+
+
+def replaced(said: Said, occurrence: Occurrence, run: tuple[int, int]) -> Said:
+    """A translation with some of its words replaced by a term's, and their alignment with them."""
+    first, last = run
+    words, target = said.alignment, occurrence.entry.target
+    start, end = words[first].start, words[last - 1].end
+    if not any(map(str.isalnum, said.text[:start])) and said.text[start].isupper():
+        target = target[0].upper() + target[1:]
+    origins = unique(origin for word in words[first:last] for origin in word.sources)
+    inside = [o for o in origins if occurrence.start <= o.start < occurrence.end]
+    new = tuple(
+        Aligned(text=word.text, start=start + word.start, end=start + word.end, sources=shared(inside))
+        for word in words_of(target)
+    )
+    by = len(target) - (end - start)
+    after = tuple(word.moved(by, 0) for word in words[last:])
+    return replace(said, text=said.text[:start] + target + said.text[end:], alignment=(*words[:first], *new, *after))
+
+
+def unique(origins: Iterator[Origin]) -> list[Origin]:
+    """Words of the source, each once."""
+    return list({origin.start: origin for origin in origins}.values())
+
+
+def shared(origins: Sequence[Origin]) -> tuple[Origin, ...]:
+    """The same words with equal weights: a term comes from all of its words."""
+    return tuple(replace(origin, weight=round(1 / len(origins), 4)) for origin in origins)
