@@ -133,7 +133,9 @@ else:
     print("a child")
 """
     made = run({"orphan_5512.py": text}, "orphan_5512.py", limits=SHORT)
-    assert made.stdout in ("a child\n", "no child\n") and (made.stdout == "a child\n") == ("none" not in made.held["processes"])
+    assert made.stdout in ("a child\n", "no child\n") and (made.stdout == "a child\n") == (
+        "none" not in made.held["processes"]
+    )
     assert made.seconds < 4 and processes("orphan_5512.py") == []
 
 
@@ -214,7 +216,9 @@ def test_the_environment_is_empty_of_ours(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_no_package_of_this_environment_is_there() -> None:
-    made = program("attempt(lambda: __import__('numpy'))\nattempt(lambda: __import__('clearhead'))\nimport json, unittest")
+    made = program(
+        "attempt(lambda: __import__('numpy'))\nattempt(lambda: __import__('clearhead'))\nimport json, unittest"
+    )
     assert made.stdout == "refused ModuleNotFoundError\n" * 2 and made.status == 0
 
 

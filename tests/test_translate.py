@@ -194,7 +194,7 @@ def test_ctrl_c_ends_before_a_line_that_is_unfinished(german: Translator) -> Non
     def cancelled() -> bool:
         nonlocal asked
         asked += 1
-        return asked > 90
+        return asked > 30
 
     texts = list(PAIRS) * 200
     made = [each.text for each in german.lines(texts, Search(beams=1), cancelled)]

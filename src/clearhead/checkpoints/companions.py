@@ -1,6 +1,9 @@
 """Small files beside a model's weights that say what it is for, and that a copy of the model keeps.
 
-translator.json names the languages of a translator, {"pair": ["en", "de"]}, and trees.json how a parser writes trees.
+translator.json names the languages of a translator, {"pair": ["en", "de"]}, trees.json how a parser writes trees, and
+prefixes.json what a model that does several things is told before a text, {"translation_en_to_de": "translate ..."}. The
+last stands in config.json too, as `task_specific_params`, in folders of the family that began it (Raffel et al. 2020,
+1910.10683, section 2.4).
 """
 
 import json
@@ -14,6 +17,8 @@ from clearhead.errors import CheckpointError, OptionError
 from clearhead.trees.stored import TREES
 
 CARD = "translator.json"
+PREFIXES = "prefixes.json"
+TRANSLATION = re.compile(r"translation_([a-z]{2,3})_to_([a-z]{2,3})")
 LANGUAGE = re.compile(r"[a-z]{2,3}")
 
 
@@ -68,10 +73,38 @@ def pair_of(checkpoint: Described) -> tuple[str, str] | None:
     return read_pair(checkpoint.source)
 
 
+def prefixes_of(checkpoint: Described) -> dict[str, str]:
+    """What a model was trained to find before a text, by the name of the task, such as `summarization`.
+
+    Raises:
+        CheckpointError: the file is damaged.
+    """
+    folder = checkpoint.source
+    if (folder / PREFIXES).is_file():
+        found: Any = read_json(folder / PREFIXES)
+    elif (folder / "config.json").is_file():
+        tasks = read_json(folder / "config.json").get("task_specific_params")
+        given = tasks.items() if isinstance(tasks, dict) else ()
+        found = {name: task["prefix"] for name, task in given if isinstance(task, dict) and task.get("prefix")}
+    else:
+        found = {}
+    if not all(isinstance(prefix, str) for prefix in found.values()):
+        raise CheckpointError(f"{folder.name} names prefixes that are no texts; they should be, by the task's name")
+    return dict(found)
+
+
+def translation_prefixes(checkpoint: Described) -> dict[tuple[str, str], str]:
+    """The prefixes for translation, by source and target; errors as `prefixes_of`."""
+    matches = ((TRANSLATION.fullmatch(name), prefix) for name, prefix in prefixes_of(checkpoint).items())
+    return {(match[1], match[2]): prefix for match, prefix in matches if match}
+
+
 def companions(checkpoint: Described) -> dict[str, str]:
     """The files by name, as a copy of the model should have them."""
     found = {
         name: path.read_text(encoding="utf-8") for name in (CARD, TREES) if (path := checkpoint.source / name).is_file()
     }
+    if prefixes := prefixes_of(checkpoint):
+        found[PREFIXES] = json.dumps(prefixes) + "\n"
     pair = pair_of(checkpoint)
     return found if pair is None else pair_file(*pair) | found

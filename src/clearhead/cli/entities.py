@@ -70,14 +70,26 @@ def entities(
     from clearhead.cli.opening import load_model
     from clearhead.cli.sources import read_text
     from clearhead.config import check_number
-    from clearhead.tasks.entities.find import numbers
+    from clearhead.tasks.choice import Machine
+    from clearhead.tasks.entities.find import on_processor
     from clearhead.tasks.entities.tagger import Tagger
 
     check_number("min_score", min_score, 0, 1, whole=False)
     p.check(html=html, open=open)
     whole = read_text(text, file, "text")
     texts = whole.split("\n") if lines else [whole]
-    tagger = Tagger(load_model(model, executor=executor, dtype=dtype, device=device, threads=threads, offline=offline))
+    asked = Machine(executor=executor, dtype=dtype, device=device, threads=threads, offline=offline)
+    machine = on_processor(model, asked)
+    tagger = Tagger(
+        load_model(
+            model,
+            executor=machine.executor,
+            dtype=machine.dtype,
+            device=device,
+            threads=threads,
+            offline=offline,
+        )
+    )
     wanted = chosen(tagger, type)
     begun = time.perf_counter()
     found: list[list[Entity]] = []

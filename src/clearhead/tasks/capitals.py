@@ -4,6 +4,10 @@ They are read as any other sentence, and their translation is put in capitals.
 """
 
 import re
+from dataclasses import replace
+
+from clearhead.tasks.translation.alignment import Aligned
+from clearhead.tasks.translation.records import Said
 
 WORDS = 2  # a single word in capitals may well be a name, such as NATO
 PRONOUN = re.compile(r"\bi\b")
@@ -20,3 +24,14 @@ def calmed(text: str, language: str | None) -> str:
     start = next((i for i, letter in enumerate(small) if letter.isalpha()), 0)
     small = small[:start] + small[start].upper() + small[start + 1 :]
     return PRONOUN.sub("I", small) if language == "en" else small
+
+
+def in_capitals(said: Said) -> Said:
+    """A translation in capitals, with its words where they then are."""
+    text = said.text
+
+    def moved(word: Aligned) -> Aligned:
+        start, end = len(text[: word.start].upper()), len(text[: word.end].upper())
+        return replace(word, text=text[word.start : word.end].upper(), start=start, end=end)
+
+    return replace(said, text=text.upper(), alignment=tuple(map(moved, said.alignment)))

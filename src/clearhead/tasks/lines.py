@@ -3,7 +3,8 @@
 Every sentence of a line is translated for itself: such models learn from single sentences. What is still too long for
 the context window is cut between clauses, and all parts are translated. Spaces around sentences stay, and so do empty
 lines. The translators included here read a sentence in capitals in small letters, and its translation is put in
-capitals. Sentences of about one length go through the model together, whatever lines they come from.
+capitals. Sentences of about one length go through the model together, whatever lines they come from, and one that
+comes again is translated once.
 
 A translation may be `EXTRA` tokens longer than its source, as in the paper (Vaswani et al. 2017, section 6.1).
 """
@@ -12,7 +13,7 @@ import heapq
 import math
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
 from clearhead.config import GenerationConfig, check_number
@@ -22,7 +23,10 @@ from clearhead.generation.generate import generate
 from clearhead.generation.prefill import Cancelled, never
 from clearhead.generation.prompts import encode_sources
 from clearhead.generation.records import Generation
-from clearhead.tasks.capitals import calmed, is_shouted
+from clearhead.tasks.capitals import calmed, in_capitals, is_shouted
+from clearhead.tasks.translation.alignment import Aligned, align
+from clearhead.tasks.translation.glossary import Glossary, applied
+from clearhead.tasks.translation.records import Alternative, Part, Parts, Said, Translation
 from clearhead.tasks.translators import Card
 from clearhead.text.sentences import cut, sentences
 
@@ -35,36 +39,14 @@ WITHOUT_SPACES = frozenset({"zh", "ja", "th", "lo", "km", "my", "yue"})  # langu
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Alternative:
-    """One way to translate a line."""
-
-    text: str
-    score: float  # the mean of its sentences' scores, each a log-probability over length ** length_penalty
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Translation:
-    """One line, translated."""
-
-    source: str
-    alternatives: tuple[Alternative, ...]  # the best first
-    parts: int  # sentences, and parts of sentences that were too long
-    complete: bool  # False: the model did not end one of them in the room it had
-    strange: tuple[str, ...] = ()  # characters that its vocabulary has no piece for
-
-    @property
-    def text(self) -> str:
-        """The best translation."""
-        return self.alternatives[0].text
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class Search:
     """How translations are looked for; `n` is how many of each line are wanted."""
 
     beams: int = BEAMS
     length_penalty: float = 1.0
     n: int = 1
+    aligned: bool = False  # whether to say which words of the source each word comes from
+    glossary: Glossary | None = None
 
     def config(self, max_new_tokens: int) -> GenerationConfig:
         """As generation takes it; errors as `search`."""
@@ -73,39 +55,32 @@ class Search:
         )
 
 
-def search(beams: int | None = None, length_penalty: float = 1.0, alternatives: int = 1) -> Search:
-    """How to look: with as many beams as alternatives at least, unless a number is given.
+def search(
+    beams: int | None = None,
+    length_penalty: float = 1.0,
+    alternatives: int = 1,
+    *,
+    aligned: bool = False,
+    glossary: Glossary | None = None,
+    usual: int = BEAMS,
+) -> Search:
+    """How to look: with `usual` beams, and as many as alternatives at least, unless a number is given.
 
     Raises:
         OptionError: an impossible number, or more alternatives than beams.
     """
     check_number("alternatives", alternatives, 1, 256, whole=True)
     made = Search(
-        beams=max(BEAMS, alternatives) if beams is None else beams, length_penalty=length_penalty, n=alternatives
+        beams=max(usual, alternatives) if beams is None else beams,
+        length_penalty=length_penalty,
+        n=alternatives,
+        aligned=aligned,
+        glossary=glossary,
     )
     if beams is not None and alternatives > beams >= 1:
         raise OptionError(f"alternatives {alternatives} exceed beams {beams}; the search keeps as many as beams")
     made.config(1)
     return made
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """What the model reads at a time, and the spaces after it."""
-
-    text: str
-    ids: list[int]
-    gap: str
-    shouted: bool = False  # it was in capitals
-
-
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """A line, taken apart."""
-
-    line: str
-    before: str
-    parts: list[Part]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -116,6 +91,15 @@ class Translator:
     from_: str | None  # None: the model does not say
     to: str
     card: Card | None = None  # of a bundled translator
+    prefix: str = ""  # what the model was trained to find before a text, such as "translate English to German: "
+
+    @property
+    def beams(self) -> int:
+        """How many hypotheses are kept, unless asked otherwise."""
+        return BEAMS
+
+    def check(self, how: Search) -> None:
+        """Refuse what this kind of model cannot do; an encoder and a decoder can do all."""
 
     def lines(
         self,
@@ -124,6 +108,7 @@ class Translator:
         cancelled: Cancelled = never,
     ) -> Iterator[Translation]:
         """Each line's translation, in order, as they are ready; none that is unfinished when `cancelled` says so."""
+        self.check(how)
         waiting = iter(lines)
         while some := list(islice(waiting, LINES)):
             apart = [self.apart(line) for line in some]
@@ -138,43 +123,46 @@ class Translator:
         """A line as the parts that the model reads."""
         core = line.strip()
         if not core:
-            return Parts(line, line, [])
-        start = line.index(core[0])
-        found = []
-        for sentence in sentences(line[start:]):
-            shouted = self.card is not None and is_shouted(sentence)
+            return Parts(line, line, [], 0)
+        at = line.index(core[0])
+        found, whole = list[Part](), sentences(line[at:])
+        for sentence in whole:
+            shouted = self.card is not None and is_shouted(sentence) and len(sentence.lower()) == len(sentence)
             for text in cut(calmed(sentence, self.from_) if shouted else sentence, self.fits):
                 kept = text.strip()
                 if kept:
-                    found.append(Part(kept, self.encode(kept), text[len(text.rstrip()) :], shouted))
-        return Parts(line, line[:start], found)
+                    gap, start = text[len(text.rstrip()) :], at + len(text) - len(text.lstrip())
+                    found.append(Part(kept, self.encode(kept), gap, shouted, start))
+                at += len(text)
+        return Parts(line, line[: line.index(core[0])], found, len(whole))
 
     def encode(self, text: str) -> list[int]:
-        """Ids of a text; what looks like a special token in it is text."""
-        return self.model.tokenizer.encode(text, parse_special=False)
+        """Ids of a text as the model reads it; what looks like a special token in it is text."""
+        return self.model.tokenizer.encode(self.prefix + text, parse_special=False)
 
     def fits(self, text: str) -> bool:
         """Whether the model has room for a text and for a translation twice as long."""
         return len(self.encode(text.strip())) <= max(1, self.model.config.max_positions // 2)
 
-    def said(self, parts: list[Part], how: Search, cancelled: Cancelled) -> list[list[Generation]] | None:
-        """What the model makes of each part, the best first; None where it was cancelled."""
-        order = sorted(range(len(parts)), key=lambda i: -len(parts[i].ids))
-        found: list[list[Generation]] = [[] for _ in parts]
+    def said(self, parts: list[Part], how: Search, cancelled: Cancelled) -> list[list[Said]] | None:
+        """What the model makes of each part, the best first; None where it was cancelled. Equal parts are read once."""
+        different = list({(part.text, part.shouted): part for part in parts}.values())
+        order = sorted(different, key=lambda part: -len(part.ids))
+        found: dict[tuple[str, bool], list[Said]] = {}
         for first in range(0, len(order), ROWS):
             some = order[first : first + ROWS]
             if cancelled():
                 return None
-            for i, made in zip(some, self.batch([parts[i].ids for i in some], how, cancelled), strict=True):
-                found[i] = made
-        return None if cancelled() else found
+            for part, made in zip(some, self.batch(some, how, cancelled), strict=True):
+                found[part.text, part.shouted] = made
+        return None if cancelled() else [found[part.text, part.shouted] for part in parts]
 
-    def batch(self, sources: list[list[int]], how: Search, cancelled: Cancelled) -> list[list[Generation]]:
-        """What the model makes of a few sources at once, each with room by its own length."""
+    def batch(self, parts: list[Part], how: Search, cancelled: Cancelled) -> list[list[Said]]:
+        """What the model makes of a few parts at once, each with room by its own length."""
         model = self.model
-        room = [min(len(ids) + EXTRA, model.config.max_positions - 1) for ids in sources]
-        starts, memory = encode_sources(model.executor, sources, model.special)
-        return generate(
+        room = [min(len(part.ids) + EXTRA, model.config.max_positions - 1) for part in parts]
+        starts, memory = encode_sources(model.executor, [part.ids for part in parts], model.special)
+        made = generate(
             model.executor,
             starts,
             how.config(max(room)),
@@ -183,13 +171,38 @@ class Translator:
             stop=lambda row, _sample, ids: len(ids) >= room[row],
             cancelled=cancelled,
         )
+        if cancelled():
+            return [[] for _ in parts]
+        return [
+            [self.finished(self.one(each, how), part, how, best=i == 0) for i, each in enumerate(ways)]
+            for part, ways in zip(parts, made, strict=True)
+        ]
 
-    def together(self, line: Parts, said: list[list[Generation]], how: Search) -> Translation:
+    def one(self, made: Generation, how: Search) -> Said:
+        """One sequence of the search, its words on one line whatever the model says."""
+        tokens = made.text_tokens
+        text = " ".join(self.model.tokenizer.decode(list(tokens)).split("\n")).strip()
+        complete = made.end_token is not None
+        return Said(text=text, score=score(made, how.length_penalty), complete=complete, tokens=tuple(tokens))
+
+    def finished(self, said: Said, part: Part, how: Search, *, best: bool) -> Said:
+        """What the model said with the glossary's terms in it, and in capitals where the source was."""
+        terms = how.glossary is not None and bool(how.glossary.occurrences(part.text))
+        if terms or (best and how.aligned):
+            skip = len(self.prefix)
+            source = self.prefix + part.text
+            alignment = align(self.model, source, said.text, ids=part.ids, tokens=said.tokens, skip=skip)
+            said = replace(said, alignment=alignment)
+        if terms and how.glossary is not None:
+            said = applied(how.glossary, part.text, said)
+        return in_capitals(said) if part.shouted else said
+
+    def together(self, line: Parts, said: list[list[Said]], how: Search) -> Translation:
         """A line's translations from those of its parts: the best of each, then with the least loss others."""
         ways = [(0.0, line.before)]
         for part, made in zip(line.parts, said, strict=True):
             gap = self.gap(part, part is line.parts[-1])
-            options = [(score(each, how.length_penalty), self.text(each, part) + gap) for each in made]
+            options = [(each.score, each.text + gap) for each in made]
             joined = ((a + b, before + after) for a, before in ways for b, after in options)
             ways = heapq.nlargest(how.n, joined, key=lambda way: way[0])
         different = {text: total for total, text in reversed(ways)}
@@ -197,10 +210,20 @@ class Translator:
         return Translation(
             source=line.line,
             alternatives=tuple(Alternative(text=text, score=total / max(1, len(said))) for text, total in ranked),
+            sentences=line.sentences,
             parts=len(said),
-            complete=all(made[0].end_token is not None for made in said),
+            complete=all(made[0].complete for made in said),
             strange=self.strange(line.line),
+            terms=tuple(term for made in said for term in made[0].terms),
+            alignment=tuple(self.alignment(line, said)) if how.aligned else None,
         )
+
+    def alignment(self, line: Parts, said: list[list[Said]]) -> Iterator[Aligned]:
+        """The words of the best translation of a line, with their places in it and in the line."""
+        at = len(line.before)
+        for part, made in zip(line.parts, said, strict=True):
+            yield from (word.moved(at, part.start) for word in made[0].alignment)
+            at += len(made[0].text) + len(self.gap(part, part is line.parts[-1]))
 
     def strange(self, line: str) -> tuple[str, ...]:
         """The characters of a line that are read byte by byte, or as the unknown one."""
@@ -220,11 +243,6 @@ class Translator:
         if last:
             return part.gap
         return ("" if part.gap == " " else part.gap) if self.to in WITHOUT_SPACES else part.gap or " "
-
-    def text(self, made: Generation, part: Part) -> str:
-        """The words of one translation, on one line whatever the model says."""
-        text = " ".join(self.model.tokenizer.decode(list(made.text_tokens)).split("\n")).strip()
-        return text.upper() if part.shouted else text
 
 
 def score(made: Generation, length_penalty: float) -> float:

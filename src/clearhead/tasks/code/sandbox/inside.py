@@ -69,7 +69,7 @@ def begin(plan: Plan, report: Report) -> None:
         report.note("writing", "", "only Linux can forbid it for one process")
         second(plan, report, apart=False, counted=False)
     namespaces.die_with_parent()
-    dropped = namespaces.drop_root()
+    dropped = namespaces.drop_root(plan["work"])
     failed = namespaces.enter()
     report.note("network", "a network namespace without one", failed)
     report.note("other processes", "a process namespace", failed)

@@ -19,13 +19,17 @@ MOUNT_SETATTR = 442
 AT_FDCWD, AT_RECURSIVE, READ_ONLY = -100, 0x8000, 1
 
 
-def drop_root() -> bool:
-    """Become `nobody` where this is root and `nobody` may read the interpreter; whether this is root no longer."""
+def drop_root(work: str) -> bool:
+    """Become `nobody`, and the owner of `work`, where this is root and `nobody` may come to all that is needed.
+
+    Whether this is root no longer.
+    """
     if os.getuid() != 0:
         return True
-    if not all(is_open(path) for path in (Path(sys.executable), Path(os.__file__))):
+    if not all(is_open(path) for path in (Path(sys.executable), Path(os.__file__), Path(work).parent)):
         return False
     try:
+        os.chown(work, NOBODY, NOBODY)
         os.setgroups([])
         os.setresgid(NOBODY, NOBODY, NOBODY)
         os.setresuid(NOBODY, NOBODY, NOBODY)

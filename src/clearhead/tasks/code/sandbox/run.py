@@ -18,7 +18,6 @@ from typing import IO, Any
 import clearhead
 from clearhead.errors import OptionError, UnsupportedError
 from clearhead.tasks.code.sandbox.limits import Limits, Ran
-from clearhead.tasks.code.sandbox.namespaces import NOBODY
 
 PACKAGES = str(Path(clearhead.__file__).parents[1])
 START = f"import sys; sys.path.append({PACKAGES!r}); from clearhead.tasks.code.sandbox.inside import main; main()"
@@ -50,8 +49,6 @@ def run(
         raise OptionError(f"{wrong[0]!r} is no plain file name")
     work = Path(tempfile.mkdtemp(prefix="clearhead-")).resolve()
     try:
-        if os.geteuid() == 0:
-            os.chown(work, NOBODY, NOBODY)
         return started(plan(files, script, secret, limits, work, unconfined=unconfined), limits)
     finally:
         shutil.rmtree(work, ignore_errors=True)

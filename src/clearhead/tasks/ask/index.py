@@ -1,0 +1,185 @@
+"""A store kept in step with folders: what is new or changed is read, what is gone leaves, the rest is not touched.
+
+A file with the size and time it had is taken as unchanged; with another time its SHA-256 decides. Each file enters
+whole, so an index that was interrupted is gone on with by asking again.
+"""
+
+import hashlib
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from clearhead.engine.model import Model
+from clearhead.errors import DataError, OptionError
+from clearhead.executor import Floats
+from clearhead.generation.prefill import Cancelled, never
+from clearhead.tasks.ask.ingest import FORMATS, read
+from clearhead.tasks.ask.passages import SIZE, Passage, passages
+from clearhead.tasks.ask.store import File, Kind, Store
+from clearhead.tasks.ask.watch import Watch, silent
+from clearhead.tasks.embed import embed
+
+
+@dataclass(kw_only=True, slots=True)
+class Indexed:
+    """What became of the files that an index was asked to hold."""
+
+    new: int = 0
+    changed: int = 0
+    unchanged: int = 0
+    removed: int = 0
+    passed_over: int = 0  # files in folders, of kinds that are not read
+    failed: list[str] = field(default_factory=list)  # why files in folders could not be read, each with its path
+    passages: int = 0  # in the store now
+    complete: bool = True  # False: it was interrupted
+
+    @property
+    def files(self) -> int:
+        """Those that the store holds of what was asked."""
+        return self.new + self.changed + self.unchanged
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A file to hold, and whether a person named it."""
+
+    path: Path
+    named: bool
+
+
+def update(
+    store: Store,
+    encoder: Model,
+    documents: Sequence[Path],
+    *,
+    size: int = SIZE,
+    watch: Watch = silent,
+    cancelled: Cancelled = never,
+) -> Indexed:
+    """Bring a store in step with files and folders; of other files that it holds nothing changes.
+
+    Raises:
+        OptionError: no documents, none that exist, or a store made with another model or size of passages.
+        DataError: a named file that cannot be read, or none at all in the folders.
+    """
+    found, passed_over = gather(documents)
+    check_kind(store, Kind(encoder=encoder.name, width=encoder.config.d_model, size=size))
+    known, done = store.files(), Indexed(passed_over=passed_over)
+    gone = [path for path in known if is_under(path, documents) and path not in {str(each.path) for each in found}]
+    store.remove(gone)
+    done.removed = len(gone)
+    watch.begin("reading documents", len(found))
+    for each in found:
+        if cancelled():
+            done.complete = False
+            break
+        enter(store, encoder, each, known.get(str(each.path)), size, done)
+        watch.advance(1)
+    done.passages = store.count()
+    if not done.passages and not done.failed and done.complete:
+        raise DataError(f"there is no text in {', '.join(map(str, documents))}")
+    return done
+
+
+def check_kind(store: Store, wanted: Kind) -> None:
+    """Fix what a new store is made with; refuse another kind than it has."""
+    store.begin(wanted)
+    kind = store.kind()
+    if kind is not None and kind != wanted:
+        raise OptionError(
+            f"{store.name} was made with {kind.encoder} and passages of {kind.size} tokens, not {wanted.encoder} and "
+            f"{wanted.size}; ask in the same way, or index into another store"
+        )
+
+
+def gather(documents: Sequence[Path]) -> tuple[list[Found], int]:
+    """Every file of the kinds that are read, and how many others lie beside them in folders.
+
+    Raises:
+        OptionError: no documents, or a path that does not exist.
+        DataError: folders without any document.
+    """
+    if not documents:
+        raise OptionError("no documents; give files or folders")
+    found: dict[Path, bool] = {}
+    others = 0
+    for given in documents:
+        path = Path(os.path.abspath(given))  # noqa: PTH100  as a person knows it: links are not followed
+        if not path.exists():
+            raise OptionError(f"{given}: there is no such file or folder")
+        if path.is_dir():
+            for file in walk(path):
+                if file.suffix.lower() in FORMATS:
+                    found.setdefault(file, False)
+                else:
+                    others += 1
+        else:
+            found[path] = True
+    if not found:
+        raise DataError(f"there is no document in {', '.join(map(str, documents))}; these are read: {', '.join(FORMATS)}")
+    return [Found(path, named) for path, named in found.items()], others
+
+
+def walk(folder: Path) -> Iterator[Path]:
+    """The files of a folder and those below it, in order; hidden ones and links to folders are left alone."""
+    for where, folders, files in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        yield from (Path(where, name) for name in sorted(files) if not name.startswith("."))
+
+
+def is_under(path: str, documents: Iterable[Path]) -> bool:
+    """Whether a path is one of these, or lies in one of them."""
+    return any(Path(path).is_relative_to(os.path.abspath(each)) for each in documents)  # noqa: PTH100
+
+
+def enter(store: Store, encoder: Model, found: Found, known: File | None, size: int, done: Indexed) -> None:
+    """One file into the store, unless it is there as it is; counted in `done`. Errors as `update`."""
+    try:
+        status = found.path.stat()
+        if known is not None and (known.size, known.mtime_ns) == (status.st_size, status.st_mtime_ns):
+            done.unchanged += 1
+            return
+        data = found.path.read_bytes()
+        file = File(
+            path=str(found.path),
+            size=status.st_size,
+            mtime_ns=status.st_mtime_ns,
+            sha256=hashlib.sha256(data).hexdigest(),
+        )
+        if known is not None and known.sha256 == file.sha256:
+            store.touch(file)
+            done.unchanged += 1
+            return
+        cut = list(passages(file.path, read(found.path, data), lambda text: tokens(encoder, text), size))
+    except OSError as error:
+        fail(store, found, known, f"{found.path} cannot be read: {error.strerror or error}", done)
+        return
+    except DataError as error:
+        fail(store, found, known, str(error), done)
+        return
+    store.replace(file, cut, meanings(encoder, cut))
+    done.new, done.changed = done.new + (known is None), done.changed + (known is not None)
+
+
+def fail(store: Store, found: Found, known: File | None, why: str, done: Indexed) -> None:
+    """A file that cannot be read: an error where a person named it, otherwise remembered; its old text goes."""
+    if found.named:
+        raise DataError(why)
+    if known is not None:
+        store.remove([str(found.path)])
+    done.failed.append(why)
+
+
+def tokens(encoder: Model, text: str) -> int:
+    """How long a text is for the model of meanings, without what frames it."""
+    return len(encoder.tokenizer.encode(text, add_special_tokens=False, parse_special=False))
+
+
+def meanings(encoder: Model, cut: Sequence[Passage]) -> Floats:
+    """The unit vectors [N, C] of passages with their headings; without, where those make them too long."""
+    room = encoder.config.max_positions - 2
+    texts = [each.whole if tokens(encoder, each.whole) <= room else each.text for each in cut]
+    return embed(texts, model=encoder) if texts else np.zeros((0, encoder.config.d_model), np.float32)
