@@ -2,9 +2,9 @@
 
     python benchmarks/batch.py SENTENCES.en --rows 20000
 
-Both take turns, part by part, in one process, so that a machine with other work slows both. The time of the batch is all
-that it takes beside those turns: counting, opening the model, reading, writing, making sure of the disk. Seconds
-of the processor stand beside those of the clock, since on a shared machine the clock measures its other work as well.
+Both take turns, part by part, in one process, so that a machine with other work slows both. The time of the batch is
+all that it takes beside those turns: counting, opening the model, reading, writing, making sure of the disk. Seconds of
+the processor stand beside those of the clock, since on a shared machine the clock measures its other work as well.
 """
 
 import argparse

@@ -81,5 +81,5 @@ def test_what_was_begun_here_can_be_gone_on_with_there(cluster: Any, folders: di
 def test_a_cluster_that_is_not_there_is_told(folders: dict[str, Path], tmp_path: Path) -> None:
     wish = Wish(task="embed", model=str(folders["bert_folder"]))
     file = write_rows(tmp_path / "rows.jsonl")
-    with pytest.raises(OptionError, match="there is no Ray cluster at '127.0.0.1:1'"):
+    with pytest.raises(OptionError, match=r"there is no Ray cluster at '127\.0\.0\.1:1'"):
         run(wish, [str(file)], tmp_path / "out", part=50, workers=on_cluster("127.0.0.1:1"))

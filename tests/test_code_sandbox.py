@@ -252,8 +252,8 @@ from clearhead.tasks.code.sandbox.run import run
 from clearhead.errors import UnsupportedError
 seccomp.give_up_privileges()
 seccomp.restrict({denied!r})
-program = {TRY!r} + "import socket\\nattempt(lambda: socket.socket().fileno() > 0)\\nattempt(lambda: open('/tmp/../tmp/no','r+'))"
-program += "\\nimport os\\nattempt(lambda: os.kill({os.getpid()}, 0))"
+program = {TRY!r} + "import os, socket\\nattempt(lambda: socket.socket().fileno() > 0)"
+program += "\\nattempt(lambda: open('/etc/passwd'))\\nattempt(lambda: os.kill({os.getpid()}, 0))"
 try:
     made = run({{"a.py": program}}, "a.py", unconfined={unconfined})
     print(made.stdout, sorted(made.held), sorted(made.missing))

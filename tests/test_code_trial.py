@@ -25,7 +25,7 @@ def tried(code: str, tests: str) -> Trial:
         "assert add(1, 2) == 3",
         "def test_add():\n    assert add(1, 2) == 3",
         "class TestAdd:\n    def test_add(self):\n        assert add(1, 2) == 3",
-        "import unittest\nclass Case(unittest.TestCase):\n    def test_add(self):\n        self.assertEqual(add(1, 2), 3)",
+        "import unittest as u\nclass Case(u.TestCase):\n    def test_a(self):\n        self.assertEqual(add(1, 2), 3)",
         "from solution import add as plus\nassert plus(1, 2) == 3",
         "import solution\ndef test_add():\n    assert solution.add(1, 2) == 3",
         "if add(1, 2) != 3: raise ValueError(add(1, 2))",

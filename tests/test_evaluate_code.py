@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 import clearhead as ch
 from clearhead.errors import DataError, OptionError
 from clearhead.tasks.evaluate.asked import Asked
-from clearhead.tasks.evaluate.code import Problem, evaluate, problems, prompt, tested_part
+from clearhead.tasks.evaluate.code import Problem, evaluate, mbpp_part, problems, prompt
 from clearhead.tasks.evaluate.files import read
 from clearhead.tasks.evaluate.metrics.code import pass_at_k
 from code_answers import chat_folder, scripted
@@ -87,9 +87,9 @@ def test_both_editions_are_read(tmp_path: Path) -> None:
 
 def test_of_the_whole_of_mbpp_its_test_part_is_taken() -> None:
     every = [Problem(number, "", ("assert 1",), "", "") for number in range(1, 975)]
-    part = tested_part(every)
+    part = mbpp_part(every)
     assert (len(part), part[0].number, part[-1].number) == (500, 11, 510)
-    assert tested_part(every[:20]) == every[:20]
+    assert mbpp_part(every[:20]) == every[:20]
 
 
 def test_the_prompt_is_that_of_evalplus() -> None:

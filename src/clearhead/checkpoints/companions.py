@@ -1,9 +1,8 @@
 """Small files beside a model's weights that say what it is for, and that a copy of the model keeps.
 
 translator.json names the languages of a translator, {"pair": ["en", "de"]}, trees.json how a parser writes trees, and
-prefixes.json what a model that does several things is told before a text, {"translation_en_to_de": "translate ..."}. The
-last stands in config.json too, as `task_specific_params`, in folders of the family that began it (Raffel et al. 2020,
-1910.10683, section 2.4).
+prefixes.json what a model of several tasks is told before a text, {"translation_en_to_de": "translate ..."}. The last
+stands in config.json too, as `task_specific_params`, where the model came so (Raffel et al. 2020, 1910.10683, 2.4).
 """
 
 import json

@@ -132,7 +132,7 @@ def code(
     requests = read_requests(request, file, lines=lines, json=json, output=output, run_tests=run_tests)
     for each in requests:
         check_request(each)
-    check_options(language, max_new_tokens)
+    check_options(language, max_new_tokens, temperature, seed)
     tests, limits = read_tests(run_tests, language, time_limit, memory_limit)
     if output is not None:
         check_output(output, force=force)

@@ -5,6 +5,8 @@ may be computed twice by that, but it is written once, here. The input files mus
 machine, and so must Clearhead and its models, or be downloaded there.
 """
 
+import logging
+import socket
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -15,6 +17,8 @@ from clearhead.tasks.batch.rows import Part, Reader
 from clearhead.tasks.batch.run import Workers
 from clearhead.tasks.batch.tasks import Wish, open_task
 from clearhead.tasks.batch.work import Done, do
+
+PATIENCE = 10.0  # seconds to wait for a cluster to answer
 
 
 class Worker:
@@ -53,12 +57,8 @@ def compute(ray: Any, address: str, parts: Sequence[Part], manifest: Manifest, w
         OutputError: the cluster gave up.
     """
     mine = not ray.is_initialized()
-    try:
-        if mine:
-            ray.init(address=address, log_to_driver=False, logging_level="error", configure_logging=False)
-    except (ConnectionError, ValueError, RuntimeError) as error:
-        reason = " ".join(str(error).split())[:160]
-        raise OptionError(f"there is no Ray cluster at {address!r} ({reason}); start one: ray start --head") from None
+    if mine:
+        connect(ray, address)
     try:
         yield from streamed(ray, parts, manifest, wish)
     except ray.exceptions.RayError as error:
@@ -70,6 +70,24 @@ def compute(ray: Any, address: str, parts: Sequence[Part], manifest: Manifest, w
     finally:
         if mine:
             ray.shutdown()
+
+
+def connect(ray: Any, address: str) -> None:
+    """Join a cluster; where nobody listens Ray would end this process, so that is found out first.
+
+    Raises:
+        OptionError: no cluster at that address.
+    """
+    try:
+        if ":" in address:
+            host, _, port = address.removeprefix("ray://").rpartition(":")
+            socket.create_connection((host.strip("[]"), int(port)), timeout=PATIENCE).close()
+        for name in ("ray", "ray.data"):
+            logging.getLogger(name).setLevel(logging.ERROR)  # its progress is no part of our messages
+        ray.init(address=address, log_to_driver=False, logging_level="error")
+    except (OSError, ValueError, RuntimeError) as error:  # a ConnectionError is an OSError
+        reason = " ".join(str(error).split())[:160]
+        raise OptionError(f"there is no Ray cluster at {address!r} ({reason}); start one: ray start --head") from None
 
 
 def streamed(ray: Any, parts: Sequence[Part], manifest: Manifest, wish: Wish) -> Iterator[Done]:

@@ -4,6 +4,7 @@ What a model writes is never run unless tests for it are given, and then only in
 """
 
 import ast
+import sys
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from pathlib import Path
 from clearhead.config import check_number
 from clearhead.engine.completion import Completion
 from clearhead.engine.model import Model
-from clearhead.engine.options import Options
+from clearhead.engine.options import Options, read_options
 from clearhead.engine.prompt import Message
 from clearhead.errors import OptionError
 from clearhead.generation.prefill import Cancelled, never
@@ -126,15 +127,17 @@ def open_coder(
     machine: Machine = ANY,
 ) -> "Coder":
     """What writes code; options and errors as `code`."""
-    check_options(language_name, max_new_tokens)
-    options: Options = {"max_new_tokens": max_new_tokens, "temperature": temperature, "seed": seed}
+    options = check_options(language_name, max_new_tokens, temperature, seed)
     return Coder(model=instruction_model(model, machine), language=language(language_name), options=options)
 
 
-def check_options(language_name: str, max_new_tokens: int) -> None:
-    """Refuse what cannot be before a model is loaded; errors as `code`."""
+def check_options(language_name: str, max_new_tokens: int, temperature: float, seed: int | None) -> Options:
+    """The options of generation; what cannot be is refused before a model is loaded. Errors as `code`."""
     language(language_name)
-    check_number("max_new_tokens", max_new_tokens, 1, 2**31 - 1, whole=True)
+    options: Options = {"max_new_tokens": max_new_tokens, "temperature": temperature, "seed": seed}
+    read_options(options)
+    check_number("max_new_tokens", max_new_tokens, 1, sys.maxsize, whole=True)
+    return options
 
 
 def check_request(request: str) -> None:

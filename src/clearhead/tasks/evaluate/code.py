@@ -59,7 +59,7 @@ def evaluate(asked: Asked) -> Evaluation:
     """
     text = read(asked.data)
     every = problems(text)
-    some = tested_part(every)[: asked.limit]
+    some = mbpp_part(every)[: asked.limit]
     probe = try_out("", "assert True")  # what cannot be is refused before a model is loaded
     model = instruction_model(asked.model, asked.machine)
     counts = [0] * len(some)
@@ -177,7 +177,7 @@ def problem(row: dict[str, Any], place: str) -> Problem:
     return Problem(row.get("task_id", place), said, lines, setup.replace("\r\n", "\n"), solution)
 
 
-def tested_part(every: Sequence[Problem]) -> list[Problem]:
+def mbpp_part(every: Sequence[Problem]) -> list[Problem]:
     """MBPP's test part where this is the whole of it; otherwise all."""
     whole = [each.number for each in every] == list(ALL)
     return [each for each in every if not whole or each.number in TEST_PART]

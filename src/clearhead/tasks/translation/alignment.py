@@ -2,9 +2,9 @@
 
 The translation is read once more with its source. A token's weights are those of the step that writes it, in the last
 two layers, averaged over their heads (Garg et al. 2019, 1909.02074, section 3, take the layer before the last). What
-all tokens look at, the end of the source above all, says little of any: each token of the source is divided by all it
-is given. The step at which a word is the decoder's input (Chen et al. 2020, 2004.14837, section 3.1) says as much in the
-first layers of deep models, but in none of the bundled ones alike (docs/log.md).
+all tokens look at says little of any: each token of the source is divided by all it is given. The step at which a word
+is the decoder's input (Chen et al. 2020, 2004.14837, section 3.1) says as much in the first layers of deep models, but
+in none of the bundled ones alike (docs/log.md).
 
 T tokens said, S tokens of the source, N words of the translation, M of the source.
 """

@@ -1,9 +1,9 @@
 """A glossary: terms of the source, and what the translation is to call them.
 
-The model translates as it would; then the words that come from a term (by the decoder's attention, `alignment`) give way
-to what the glossary says. So the rest of the sentence stays as it is: a term is not inflected, and an article or an
+The model translates as it would; then the words that come from a term (by the decoder's attention, `alignment`) give
+way to what the glossary says. So the rest of the sentence stays as it is: a term is not inflected, and an article or an
 adjective beside it does not follow its gender. Where no word clearly comes from a term, nothing is replaced, and that
-is told.
+is told. A model without an encoder is told the terms in its request instead (`prompted`).
 """
 
 import csv

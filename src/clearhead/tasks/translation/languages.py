@@ -16,7 +16,27 @@ ADDRESS = re.compile(r"\S+@\S+|\b(?:https?://|www\.)\S+")
 WORD = re.compile(r"[^\W\d_]+")
 
 # Words of a language that no other one writes often: two of them, a tenth of all words, and nothing need be loaded.
-EVIDENT = {"en": frozenset("the and are were with this that you she they his your not from which their".split())}
+EVIDENT = {
+    "en": frozenset(
+        {
+            "the",
+            "and",
+            "are",
+            "were",
+            "with",
+            "this",
+            "that",
+            "you",
+            "she",
+            "they",
+            "his",
+            "your",
+            "not",
+            "from",
+            "which",
+        }
+    )
+}
 
 # Languages that are told apart with difficulty, or by their names alone.
 RELATED = (

@@ -7,6 +7,7 @@ spell: its letters are those of the text in the same order, and where they diffe
 import re
 from collections.abc import Sequence
 from difflib import SequenceMatcher
+from itertools import pairwise
 
 from clearhead.text.tokenizer import Tokenizer
 from clearhead.text.words import Word, words_of
@@ -79,6 +80,4 @@ def apart(word: Word, places: Sequence[tuple[int, int]]) -> list[Word]:
         return [word]
     cuts = sorted({start for start, end in places if word.start < start < word.end and end > start})
     bounds = [word.start, *cuts, word.end]
-    return [
-        Word(word.text[a - word.start : b - word.start], a, b) for a, b in zip(bounds, bounds[1:], strict=False)
-    ]
+    return [Word(word.text[a - word.start : b - word.start], a, b) for a, b in pairwise(bounds)]
