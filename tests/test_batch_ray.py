@@ -20,7 +20,7 @@ from clearhead.tasks.batch.run import run
 from clearhead.tasks.batch.tasks import Wish
 
 pytest.importorskip("ray", reason="Ray is not installed; pip install 'clearhead[scale]' makes this test run")
-ROWS, PART = 600, 5
+ROWS, PART = 800, 5
 
 
 @pytest.fixture
@@ -49,18 +49,18 @@ def write_rows(path: Path) -> Path:
 def test_a_node_is_lost_and_every_row_is_there_once(cluster: Any, folders: dict[str, Path], tmp_path: Path) -> None:
     import ray
 
-    nodes: set[int] = set()
+    killed: list[int] = []
 
     def progress(done: int, _of: int) -> None:
-        nodes.add(sum(node["Alive"] for node in ray.nodes()))
-        if done >= ROWS // 6 and cluster.second is not None:
+        """Kill the second node once a sixth of the rows is there and both nodes work: no place is free."""
+        if not killed and done >= ROWS // 6 and ray.available_resources().get("CPU", 0) == 0:
             cluster.remove_node(cluster.second, allow_graceful=False)
-            cluster.second = None
+            killed.append(done)
 
     wish = Wish(task="embed", model=str(folders["bert_folder"]))
     file = write_rows(tmp_path / "rows.jsonl")
     found = run(wish, [str(file)], tmp_path / "out", part=PART, workers=on_cluster(cluster.address), progress=progress)
-    assert nodes == {1, 2} and found.complete and found.parts == ROWS // PART
+    assert killed and killed[0] < ROWS and found.complete and found.parts == ROWS // PART
     bad = list(range(7, ROWS, 100))
     assert [row["id"] for row in results(tmp_path / "out")] == [i for i in range(ROWS) if i not in bad]
     assert [row["id"] for row in failures(tmp_path / "out")] == bad
@@ -75,7 +75,7 @@ def test_what_was_begun_here_can_be_gone_on_with_there(cluster: Any, folders: di
     first = run(wish, [str(file)], tmp_path / "out", part=50, cancelled=lambda: next(asked))
     second = run(wish, [str(file)], tmp_path / "out", part=50, workers=on_cluster(cluster.address))
     assert first.done == second.before == 100 and second.complete
-    assert len(results(tmp_path / "out")) == ROWS - len(failures(tmp_path / "out")) == ROWS - 6
+    assert len(results(tmp_path / "out")) == ROWS - len(failures(tmp_path / "out")) == ROWS - 8
 
 
 def test_a_cluster_that_is_not_there_is_told(folders: dict[str, Path], tmp_path: Path) -> None:

@@ -161,6 +161,14 @@ def test_binary_and_long_requests_are_refused(folder: Path) -> None:
     assert result.exit_code == 2 and "context window" in result.stderr
 
 
+def test_a_seed_that_was_drawn_is_told_and_repeats(folder: Path) -> None:
+    drawn = ("code", "add", "-m", folder, "-t", "1", "--max-new-tokens", "8")
+    seed = re.search(r"seed (\d+)", invoke(*drawn).stderr)
+    assert seed is not None
+    again = [json.loads(invoke(*drawn, "--seed", seed[1], "--json").stdout)["attempts"][0] for _ in range(2)]
+    assert again[0] == again[1] and again[0]["seed"] == int(seed[1])
+
+
 def test_on_a_terminal_the_code_is_bold(folder: Path) -> None:
     shown, status = on_terminal(["code", "add", "-m", folder, "--max-new-tokens", "4"])
     assert status in (0, 1) and "is small for writing code" in " ".join(shown.split())

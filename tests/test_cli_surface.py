@@ -44,7 +44,7 @@ SURFACE: dict[str, tuple[list[str], set[str]]] = {
         ["text"],
         MODEL
         | {"--to", "--from", "--model/-m", "--file/-f", "--beams", "--length-penalty", "--alternatives"}
-        | {"--quiet/-q", "--json"},
+        | {"--alignment", "--glossary", "--prefix", "--html", "--open", "--quiet/-q", "--json"},
     ),
     "write": (
         ["title"],

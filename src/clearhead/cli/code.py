@@ -296,7 +296,8 @@ def report(made: list["Code"], seconds: float | None, *, json: bool) -> None:
             note(said)
     if seconds is not None and made:
         tokens = sum(attempt.new_tokens for each in made for attempt in each.attempts)
-        note(f"{made[0].model} · {made[0].language} · {plural(tokens, 'token')} · {seconds:.2f} s")
+        seed = "" if made[0].last.seed is None else f" · seed {made[0].last.seed}"
+        note(f"{made[0].model} · {made[0].language} · {plural(tokens, 'token')} · {seconds:.2f} s{seed}")
 
 
 def tried(made: "Code") -> list[str]:

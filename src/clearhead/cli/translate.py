@@ -2,15 +2,18 @@
 
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypedDict
 
 import typer
 
 from clearhead.cli import arguments as a
+from clearhead.cli import pictures as p
 from clearhead.cli.failures import INTERRUPTED
 
 if TYPE_CHECKING:
-    from clearhead.tasks.lines import Translation, Translator
+    from clearhead.tasks.lines import Translator
+    from clearhead.tasks.translation.records import Translation
 
 
 class Machine(TypedDict):
@@ -41,7 +44,7 @@ From = Annotated[
     typer.Option(
         "--from",
         metavar="CODE",
-        help="The language of the text; the model's own, or en.",
+        help="The language of the text; without it, it is detected, and a text the model does not read is refused.",
         show_default=False,
         rich_help_panel="Languages",
     ),
@@ -52,11 +55,29 @@ Model = Annotated[
         "--model",
         "-m",
         metavar="MODEL",
-        help="A model with an encoder and a decoder: a name that `clearhead models` lists, a Hugging Face id, a folder "
-        "or a file. Without it, a bundled translator.",
+        help="A model with an encoder and a decoder, or one that follows instructions: a name that `clearhead models` "
+        "lists, a Hugging Face id, a folder or a file. Without it, a bundled translator.",
         autocompletion=a.model_names,
         show_default=False,
         rich_help_panel=a.MODEL,
+    ),
+]
+Prefix = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TEXT",
+        help='What the model was trained to find before a text, such as "translate English to German: ", where it '
+        "does not say so itself.",
+        show_default=False,
+        rich_help_panel=a.MODEL,
+    ),
+]
+Glossary = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="What terms are called in the translation: two columns, with a tab or a comma between them.",
+        rich_help_panel="Languages",
     ),
 ]
 Beams = Annotated[
@@ -64,7 +85,7 @@ Beams = Annotated[
     typer.Option(
         metavar="N",
         parser=a.whole,
-        help="Search over N hypotheses; 4, or as many as alternatives.",
+        help="Search over N hypotheses; 4 (1 by instruction), or as many as alternatives.",
         show_default=False,
         rich_help_panel=a.SEARCH,
     ),
@@ -84,6 +105,10 @@ Alternatives = Annotated[
         rich_help_panel=a.OUTPUT,
     ),
 ]
+Alignment = Annotated[
+    bool,
+    typer.Option("--alignment", help="Say which words of the source each word comes from.", rich_help_panel=a.OUTPUT),
+]
 
 
 def translate(
@@ -91,10 +116,15 @@ def translate(
     to: To = None,
     from_: From = None,
     file: a.File = None,
+    glossary: Glossary = None,
     model: Model = None,
+    prefix: Prefix = None,
     beams: Beams = None,
     length_penalty: LengthPenalty = 1.0,
     alternatives: Alternatives = 1,
+    alignment: Alignment = False,
+    html: p.Html = None,
+    open: p.Open = False,
     quiet: a.Quiet = False,
     json: a.Json = False,
     dtype: a.Dtype = "auto",
@@ -106,36 +136,55 @@ def translate(
     """Translate a text.
 
     Lines stay lines, and each sentence is translated for itself. A bundled translator needs no download; other models
-    are named with --model.
+    are named with --model. The page of --html shows which words come from which.
 
     Example: clearhead translate "A man is riding a bike." --to de
     """
     from clearhead.checkpoints.companions import language
+    from clearhead.cli.alignments import write_page
     from clearhead.cli.interrupt import interruptible
     from clearhead.cli.opening import load_model
     from clearhead.cli.sources import read_text
     from clearhead.tasks.lines import search
-    from clearhead.tasks.translate import open_translator
+    from clearhead.tasks.translate import glossary_from, open_translator
 
-    lines = read_text(text, file, "text").split("\n")
-    how, code = search(beams, length_penalty, alternatives), None if to is None else language(to, "to")
+    p.check(html=html, open=open)
+    whole = read_text(text, file, "text")
+    terms, code = glossary_from(glossary), None if to is None else language(to, "to")
+    search(beams, length_penalty, alternatives)  # what cannot be is refused before a model is looked for
     machine: Machine = {"executor": executor, "dtype": dtype, "device": device, "threads": threads}
     named = None if model is None else load_model(model, **machine, offline=offline)
-    translator = open_translator(code, from_=from_, model=named, **machine)
+    translator = open_translator(code, from_=from_, model=named, prefix=prefix, text=whole, **machine)
+    aligned = alignment or html is not None
+    how = search(beams, length_penalty, alternatives, aligned=aligned, glossary=terms, usual=translator.beams)
+    translator.check(how)
+    warn(translator, quiet=quiet)
     begun = time.perf_counter()
     with interruptible() as interrupt:
-        done = translator.lines(lines, how, interrupt)
-        made = list(done if json else shown(done, numbered=alternatives > 1))
+        done = translator.lines(whole.split("\n"), how, interrupt)
+        made = list(done if json else shown(done, numbered=alternatives > 1, alignment=alignment))
     if json:
         show_json(made, translator)
-    else:
+    if html is not None:
+        write_page(html, made, translator, open=open)
+    if not json:
         report(made, translator, None if quiet else time.perf_counter() - begun)
     if interrupt.pressed:
         raise typer.Exit(INTERRUPTED)
 
 
-def shown(done: Iterator["Translation"], *, numbered: bool) -> Iterator["Translation"]:
+def warn(translator: "Translator", *, quiet: bool) -> None:
+    """On standard error: that the model is no good at this."""
+    from clearhead.cli.screen import note
+
+    said = translator.advice()
+    if said is not None and not quiet:
+        note(said)
+
+
+def shown(done: Iterator["Translation"], *, numbered: bool, alignment: bool) -> Iterator["Translation"]:
     """The same translations, each written once it is there: one a line, or several below their source."""
+    from clearhead.cli.alignments import show
     from clearhead.cli.screen import Writer
 
     writer = Writer()
@@ -147,6 +196,8 @@ def shown(done: Iterator["Translation"], *, numbered: bool) -> Iterator["Transla
                 writer.write(way.text + "\n", "bold")
         else:
             writer.write(each.text + "\n", "bold")
+        if alignment:
+            show(each, writer)
         yield each
 
 
@@ -159,8 +210,9 @@ def report(made: list["Translation"], translator: "Translator", seconds: float |
     for warning in (said for each in made for said in warnings(each)):
         note(warning)
     if seconds is not None:
-        parts = sum(each.parts for each in made)
-        sizes = f"{plural(len(made), 'line')} · {plural(parts, 'sentence')} · {seconds:.2f} s"
+        sentences, parts = sum(each.sentences for each in made), sum(each.parts for each in made)
+        cut = f" in {parts} parts" if parts > sentences else ""
+        sizes = f"{plural(len(made), 'line')} · {plural(sentences, 'sentence')}{cut} · {seconds:.2f} s"
         note(f"{translator.model.name} · {translator.from_ or '?'} to {translator.to} · {sizes}")
 
 

@@ -98,6 +98,10 @@ class Translator:
         """How many hypotheses are kept, unless asked otherwise."""
         return BEAMS
 
+    def advice(self) -> str | None:
+        """What to say of a model that is no good at translating."""
+        return None
+
     def check(self, how: Search) -> None:
         """Refuse what this kind of model cannot do; an encoder and a decoder can do all."""
 

@@ -104,8 +104,8 @@ def go_on(folder: Path, known: Manifest, files: Sequence[Path], options: Mapping
             )
     if [path.name for path in files] != [source.name for source in known.sources]:
         raise DataError(
-            f"{folder} was begun with {len(known.sources)} files, {names(known.sources)}; the input is now {len(files)} "
-            "others; give the same files, or another --output"
+            f"{folder} was begun with {len(known.sources)} files, {names(known.sources)}; the input is now "
+            f"{len(files)} others; give the same files, or another --output"
         )
     sources = [unchanged(folder, path, source) for path, source in zip(files, known.sources, strict=True)]
     return Manifest(known.options, sources, known.parts)

@@ -4,11 +4,11 @@ A part is what is written together: so many rows that follow each other in one f
 run which goes on reads nothing of what is done.
 """
 
-import glob
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from glob import glob
 from pathlib import Path
 from typing import Any, Literal
 
@@ -66,7 +66,7 @@ def find(patterns: Sequence[str]) -> list[Path]:
     """
     found: list[Path] = []
     for pattern in patterns:
-        names = sorted(glob.glob(str(Path(pattern).expanduser()), recursive=True))
+        names = sorted(glob(str(Path(pattern).expanduser()), recursive=True))  # noqa: PTH207  it may be absolute
         files = [path for name in names if (path := Path(name)).is_file()]
         if not files:
             raise OptionError(f"{pattern!r} names no file; give JSON Lines or Parquet, a pattern in quotes")

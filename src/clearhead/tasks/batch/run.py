@@ -17,7 +17,7 @@ from clearhead.tasks.batch.files import replace, sweep
 from clearhead.tasks.batch.manifest import Manifest
 from clearhead.tasks.batch.rows import Part, Reader, find
 from clearhead.tasks.batch.tasks import Opened, Wish, check, open_task
-from clearhead.tasks.batch.work import Done, do, text_of
+from clearhead.tasks.batch.work import Done, do
 
 PART = 1024  # rows
 FAILED, FAILURES = "failed.jsonl", "failed"
@@ -140,7 +140,7 @@ def locked(
             keep(output, manifest, each)
             done += each.rows
             counter.at_least(done)
-    except Stopped:
+    except StoppedError:
         pass
     failures = gather(output, manifest) if done == manifest.rows else count(output, manifest)
     return Outcome(
@@ -154,7 +154,7 @@ def locked(
     )
 
 
-class Stopped(Exception):
+class StoppedError(Exception):
     """Someone asked to stop; the part under way is not kept."""
 
 
@@ -167,7 +167,7 @@ class Counter:
     def more(self, rows: int) -> None:
         """So many more are computed."""
         if self.cancelled():
-            raise Stopped
+            raise StoppedError
         self.done += rows
         self.progress(self.done, self.of)
 

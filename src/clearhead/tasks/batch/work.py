@@ -9,7 +9,6 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from clearhead.errors import ClearheadError, MissingDependencyError
 from clearhead.tasks.batch.manifest import Manifest

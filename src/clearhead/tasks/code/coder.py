@@ -41,6 +41,7 @@ class Attempt:
     closed: bool  # False: the answer ended within its code
     prompt_tokens: int
     new_tokens: int
+    seed: int | None = None  # of the draw, where there was one
     trial: Trial | None = None  # None: it was not run
 
 
@@ -230,6 +231,7 @@ class Coder:
             closed=found.closed,
             prompt_tokens=answer.usage.prompt_tokens,
             new_tokens=answer.usage.completion_tokens,
+            seed=answer.seed,
             trial=trial,
         )
 

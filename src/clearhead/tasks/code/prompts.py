@@ -9,8 +9,8 @@ LONGEST = 2000  # characters of a failure that are told
 def request_message(request: str, language: Language, tests: str | None) -> Message:
     """The first turn."""
     parts = [
-        f"Solve this task in {language.title}. Answer with the complete code in one Markdown code block, without tests and "
-        f"without examples of its use.\n\n{request.strip()}"
+        f"Solve this task in {language.title}. Answer with the complete code in one Markdown code block, without tests "
+        f"and without examples of its use.\n\n{request.strip()}"
     ]
     if tests is not None:
         parts.append(f"The code must pass these tests:\n\n{fenced(tests, language)}")

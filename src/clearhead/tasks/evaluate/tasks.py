@@ -42,13 +42,6 @@ def entities(asked: Asked) -> Evaluation:
 
 
 def code(asked: Asked) -> Evaluation:
-    """See `code`."""
-    from clearhead.tasks.evaluate.code import evaluate
-
-    return evaluate(asked)
-
-
-def code(asked: Asked) -> Evaluation:
     """See `code`; the programs that a model writes are run, shut in."""
     from clearhead.tasks.evaluate.code import evaluate
 
@@ -68,7 +61,6 @@ TASKS: Mapping[str, Task] = {
     "summarize": Task(summarize, PAIRS, "ROUGE-1, -2, -L"),
     "entities": Task(entities, "columns of CoNLL, a word and its label on each line", "F1 of spans"),
     "code": Task(code, "problems with tests, in MBPP's format", "pass@1, pass@k"),
-    "code": Task(code, "JSON Lines of MBPP, a text and its tests", "pass@k"),
     "perplexity": Task(perplexity, "plain text", "perplexity, bits per byte"),
 }
 

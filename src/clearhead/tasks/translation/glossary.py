@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 from clearhead.errors import DataError
 from clearhead.tasks.translation.alignment import Aligned, Origin
@@ -20,7 +21,7 @@ from clearhead.tasks.translation.records import Said, Term
 from clearhead.text.words import words_of
 
 LARGEST = 8 * 2**20  # bytes
-ENOUGH = 0.5  # of a word's weight must come from a term for the word to give way to it
+ENOUGH = 0.3  # of a word's weight must come from a word of the term, and more than from any other
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,14 @@ class Occurrence:
 
 
 @dataclass(frozen=True, slots=True)
+class Run:
+    """Words [first, last) of a translation, and how much of them comes from a term."""
+
+    weight: float
+    words: tuple[int, int] | None
+
+
+@dataclass(frozen=True, slots=True)
 class Glossary:
     """Terms with their translations. Made by `read_glossary` or `glossary_of`."""
 
@@ -52,7 +61,8 @@ class Glossary:
         by_name = {key(entry.source): entry for entry in self.entries}
         found = []
         for match in self.pattern.finditer(text):
-            entry = by_name.get(match[0]) or by_name.get(match[0].casefold())
+            name = " ".join(match[0].split())
+            entry = by_name.get(name) or by_name.get(name.casefold())
             if entry is not None:
                 found.append(Occurrence(entry, match.start(), match.end()))
         return found
@@ -80,15 +90,15 @@ def glossary_of(terms: Sequence[tuple[str, str]], where: str = "the glossary") -
     if not known:
         raise DataError(f"{where} holds no terms; give one a line: the term, a tab, its translation")
     longest_first = sorted(known.values(), key=lambda entry: -len(entry.source))
-    return Glossary(tuple(known.values()), re.compile("|".join(map(searched, longest_first)), re.IGNORECASE))
+    return Glossary(tuple(known.values()), re.compile("|".join(map(searched, longest_first))))
 
 
 def searched(entry: Entry) -> str:
-    """The pattern of a term: whole words, where its script has spaces between words."""
+    """The pattern of a term: whole words, where its script has spaces between words; as `key` says, in any letters."""
     words = r"\s+".join(map(re.escape, entry.source.split()))
     before = r"(?<!\w)" if re.match(r"\w", entry.source) and not UNSPACED.match(entry.source[0]) else ""
     after = r"(?!\w)" if re.search(r"\w$", entry.source) and not UNSPACED.match(entry.source[-1]) else ""
-    return f"{before}{words}{after}"
+    return f"{before}(?i:{words}){after}" if entry.source == entry.source.casefold() else f"{before}{words}{after}"
 
 
 def read_glossary(path: Path) -> Glossary:
@@ -127,7 +137,7 @@ def rows(text: str, path: Path) -> Iterator[tuple[str, str]]:
         raise DataError(f"{path} line {reader.line_num} is no table ({error})") from None
 
 
-def quoting(tabs: bool) -> int:
+def quoting(tabs: bool) -> Literal[0, 3]:
     """Quotes are text between tabs, and hold a cell together between commas."""
     return csv.QUOTE_NONE if tabs else csv.QUOTE_MINIMAL
 
@@ -160,18 +170,21 @@ def mentions(said: Said, glossary: Glossary) -> Iterator[str]:
 def place_of(occurrence: Occurrence, alignment: Sequence[Aligned]) -> tuple[int, int] | None:
     """The words [first, last) of the translation that come from a term: the run of most weight; None without any."""
     weights = [weight_from(word, occurrence) for word in alignment]
-    best, first = (0.0, None), 0
+    best, first = Run(0.0, None), 0
     for last in range(len(weights) + 1):
-        if last == len(weights) or weights[last] < ENOUGH:
+        if last == len(weights) or not weights[last]:
             if last > first:
-                best = max(best, (sum(weights[first:last]), (first, last)), key=lambda each: each[0])
+                best = max(best, Run(sum(weights[first:last]), (first, last)), key=lambda run: run.weight)
             first = last + 1
-    return best[1]
+    return best.words
 
 
 def weight_from(word: Aligned, occurrence: Occurrence) -> float:
-    """How much of a word comes from a term; nothing of a mark between words."""
-    if not any(map(str.isalnum, word.text)):
+    """How much of a word comes from a term, where most does; nothing of a mark between words."""
+    top = word.sources[0] if word.sources else None
+    if top is None or not any(map(str.isalnum, word.text)):
+        return 0.0
+    if top.weight < ENOUGH or not occurrence.start <= top.start < occurrence.end:
         return 0.0
     return sum(o.weight for o in word.sources if occurrence.start <= o.start < occurrence.end)
 

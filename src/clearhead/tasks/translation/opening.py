@@ -76,8 +76,8 @@ def bundled(source: str | None, target: str | None, text: str) -> Path:
             raise
         already = " already" if seen == target else ""
         raise UnknownModelError(
-            f"the text seems to be {name_of(str(seen))}{already}, and there is {error}; from {ENGLISH} (--from "
-            f"{ENGLISH}) reads it as English anyway"
+            f"the text seems to be {name_of(str(seen))}{already}; {error}; from {ENGLISH} (--from {ENGLISH}) "
+            "reads it as English anyway"
         ) from None
 
 

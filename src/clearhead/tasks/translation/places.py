@@ -75,9 +75,13 @@ def words_and_owners(text: str, places: Sequence[tuple[int, int]]) -> tuple[list
 
 
 def apart(word: Word, places: Sequence[tuple[int, int]]) -> list[Word]:
-    """A word, or the pieces that the vocabulary cuts it into, in a script that puts no spaces between words."""
+    """A word, or the pieces that the vocabulary cuts it into, in a script that puts no spaces between words; a number
+    or a name in it stays whole."""
     if not UNSPACED.search(word.text):
         return [word]
-    cuts = sorted({start for start, end in places if word.start < start < word.end and end > start})
+    bare = [UNSPACED.match(letter) is not None for letter in word.text]
+    begun = {start - word.start for start, end in places if word.start < start < word.end and end > start}
+    inner = range(1, len(bare))
+    cuts = [word.start + i for i in inner if bare[i] != bare[i - 1] or (bare[i] and i in begun)]
     bounds = [word.start, *cuts, word.end]
     return [Word(word.text[a - word.start : b - word.start], a, b) for a, b in pairwise(bounds)]

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 from clearhead.engine.completion import Sample
 from clearhead.engine.prompt import Message
-from clearhead.errors import UnsupportedError
+from clearhead.errors import ContextWindowError, UnsupportedError
 from clearhead.generation.prefill import Cancelled
+from clearhead.tasks.choice import LARGER, advice
 from clearhead.tasks.lines import EXTRA, Search, Translator
 from clearhead.tasks.translation.glossary import Entry, Glossary, searched
 from clearhead.tasks.translation.languages import name_of
@@ -48,12 +49,28 @@ class PromptedTranslator(Translator):
         """One path: many requests then share a batch."""
         return 1
 
+    def advice(self) -> str | None:
+        """That a small model writes no other language, and what does."""
+        if advice(self.model, "translating") is None:
+            return None
+        return (
+            f"{self.model.name} is small for translating and mostly wrong; a bundled translator (without --model), "
+            f"--model {LARGER}, or a model made for these languages does better"
+        )
+
     def check(self, how: Search) -> None:
-        """Refuse what needs an encoder.
+        """Refuse what needs an encoder, and a window too small for a request.
 
         Raises:
             UnsupportedError: an alignment.
+            ContextWindowError: there is no room for a request.
         """
+        window = self.model.config.max_positions
+        if window < 2 * OVERHEAD:
+            raise ContextWindowError(
+                f"a request to translate takes up to {OVERHEAD} tokens beside its text and the context window of "
+                f"{self.model.name} holds {window}; choose a model with a longer one"
+            )
         if how.aligned:
             raise UnsupportedError(
                 f"{self.model.name} has no encoder whose attention shows where words come from; leave out the "

@@ -14,7 +14,7 @@ from pathlib import Path
 NOBODY = 65534
 USER, MOUNTS, PROCESSES, NETWORK, MESSAGES, NAME = 0x10000000, 0x20000, 0x20000000, 0x40000000, 0x8000000, 0x4000000
 SET_DUMPABLE, SET_DEATH_SIGNAL, SIGKILL = 4, 1, 9
-RECURSIVE, PRIVATE, NO_SUID, NO_DEVICES, NO_PROGRAMS = 0x4000, 1 << 18, 2, 4, 8
+RECURSIVE, PRIVATE, NO_SUID, NO_DEVICES = 0x4000, 1 << 18, 2, 4
 MOUNT_SETATTR = 442
 AT_FDCWD, AT_RECURSIVE, READ_ONLY = -100, 0x8000, 1
 
@@ -65,17 +65,26 @@ def enter() -> str | None:
 
 
 def close_files(work: str, size: int) -> str | None:
-    """Make all mounts read-only but a new, empty one at `work`, of `size` bytes. None, or why it could not be done."""
+    """Put a new, empty file system of `size` bytes at `work`, and make all others read-only.
+
+    None, or why it could not be done; then `work` can be written all the same.
+    """
     try:
         check(libc().mount(None, b"/", None, ctypes.c_ulong(RECURSIVE | PRIVATE), None))
-        attributes = struct.pack("=QQQQ", READ_ONLY, 0, 0, 0)
-        check(libc().syscall(MOUNT_SETATTR, AT_FDCWD, b"/", AT_RECURSIVE, attributes, ctypes.c_size_t(len(attributes))))
         options = f"size={size},nr_inodes=4096,mode=700,uid={NOBODY},gid={NOBODY}".encode()
-        flags = ctypes.c_ulong(NO_SUID | NO_DEVICES)
-        check(libc().mount(b"tmpfs", work.encode(), b"tmpfs", flags, options))
+        check(libc().mount(b"tmpfs", work.encode(), b"tmpfs", ctypes.c_ulong(NO_SUID | NO_DEVICES), options))
+        set_mount("/", AT_RECURSIVE, READ_ONLY, 0)
+        set_mount(work, 0, 0, READ_ONLY)
     except OSError as error:
         return f"mounts: {error.strerror or error}"
     return None
+
+
+def set_mount(path: str, how: int, on: int, off: int) -> None:
+    """Switch attributes of a mount on and off: mount_setattr, man 2."""
+    attributes = struct.pack("=QQQQ", on, off, 0, 0)
+    size = ctypes.c_size_t(len(attributes))
+    check(libc().syscall(MOUNT_SETATTR, AT_FDCWD, path.encode(), how, attributes, size))
 
 
 def die_with_parent() -> None:

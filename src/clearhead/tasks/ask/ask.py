@@ -1,0 +1,216 @@
+"""`ch.ask(question, documents)`: documents indexed as far as need be, passages found, an answer with its sources."""
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import overload
+
+from clearhead.checkpoints.catalogue.store import cache_root
+from clearhead.config import check_number
+from clearhead.engine.model import Model
+from clearhead.errors import OptionError
+from clearhead.generation.prefill import Cancelled, never
+from clearhead.tasks.ask import found
+from clearhead.tasks.ask.asker import PASSAGES, Answer, Asker
+from clearhead.tasks.ask.index import Indexed, update
+from clearhead.tasks.ask.passages import SIZE
+from clearhead.tasks.ask.postgres import PostgresStore, is_address
+from clearhead.tasks.ask.prompt import HOW, Length
+from clearhead.tasks.ask.rerank import open_scorer
+from clearhead.tasks.ask.retrieve import Hit, Retriever
+from clearhead.tasks.ask.sqlite import SqliteStore
+from clearhead.tasks.ask.store import Store
+from clearhead.tasks.ask.watch import Watch, silent
+from clearhead.tasks.choice import ANY, Machine, advice, instruction_model
+from clearhead.tasks.embed import DEFAULT, open_encoder
+from clearhead.tasks.summarize.summarize import takes_system
+
+Documents = str | Path | Sequence[str | Path]
+
+
+@overload
+def ask(
+    question: str,
+    documents: Documents | None = None,
+    *,
+    store: str | Path | None = None,
+    passages: int = PASSAGES,
+    length: Length = "sentences",
+    model: str | Path | Model | None = None,
+    encoder: str | Path | Model | None = None,
+    reranker: str | Path | None = None,
+    cancelled: Cancelled = never,
+) -> Answer: ...
+
+
+@overload
+def ask(
+    question: Sequence[str],
+    documents: Documents | None = None,
+    *,
+    store: str | Path | None = None,
+    passages: int = PASSAGES,
+    length: Length = "sentences",
+    model: str | Path | Model | None = None,
+    encoder: str | Path | Model | None = None,
+    reranker: str | Path | None = None,
+    cancelled: Cancelled = never,
+) -> list[Answer]: ...
+
+
+def ask(
+    question: str | Sequence[str],
+    documents: Documents | None = None,
+    *,
+    store: str | Path | None = None,
+    passages: int = PASSAGES,
+    length: Length = "sentences",
+    model: str | Path | Model | None = None,
+    encoder: str | Path | Model | None = None,
+    reranker: str | Path | None = None,
+    cancelled: Cancelled = never,
+) -> Answer | list[Answer]:
+    """An answer from files and folders, with its sources; `print(ch.ask("Who made the bell?", "notes/").cited)`.
+
+    Text, Markdown, HTML, PDF and CSV are read. What is new or changed in `documents` is indexed first, into `store`: a
+    file of SQLite, or a PostgreSQL address; without one a file in the cache, of these documents. With a store and no
+    documents it is asked as it is. The model reads the best `passages` and answers with `length` "short" (a few words)
+    or "sentences". `answer.found` is False where the documents do not seem to hold it. `reranker` names a
+    cross-encoder, "none" for none; without it that of the catalogue is used where it was pulled.
+
+    Raises:
+        OptionError: an empty question, neither documents nor a store, or an impossible value.
+        DataError: documents or a store that cannot be read.
+        ContextWindowError: a question that leaves no room for a passage.
+        UnsupportedError: a model that follows no instructions, or an encoder that is none.
+        MissingDependencyError: PostgreSQL without psycopg.
+    """
+    questions = check(question, passages, length)
+    with open_store(store, documents) as kept:
+        retriever = open_retriever(kept, documents, encoder=encoder, reranker=reranker, cancelled=cancelled)
+        asker = open_asker(retriever, model=model, passages=passages, length=length)
+        answers = list(asker.many(questions, cancelled=cancelled))
+    return answers[0] if isinstance(question, str) and answers else answers
+
+
+def check(question: str | Sequence[str], passages: int, length: str) -> list[str]:
+    """The questions, as a list; errors as `ask`."""
+    questions = [question] if isinstance(question, str) else list(question)
+    if not questions:
+        raise OptionError("there is no question; ask something")
+    for each in questions:
+        if not isinstance(each, str) or not each.strip():
+            raise OptionError(f"the question is {each!r:.40}; ask something in words")
+        if "\0" in each:
+            raise OptionError("the question is binary (it holds zero bytes); ask something in words")
+    check_number("passages", passages, 1, 100, whole=True)
+    if length not in HOW:
+        raise OptionError(f"length is {length!r}; choose one of {', '.join(HOW)}")
+    return questions
+
+
+def open_store(store: str | Path | None, documents: Documents | None) -> Store:
+    """The store that is named, or the cached one of these documents; errors as `ask`."""
+    if store is None and documents is None:
+        raise OptionError("there is nothing to search; give documents, or a store that holds some")
+    if store is not None and is_address(str(store)):
+        return PostgresStore(str(store))
+    path = cached(paths(documents)) if store is None else Path(store)
+    if documents is None and not path.is_file():
+        raise OptionError(f"there is no store {path}; make one with: clearhead index FOLDER --store {path}")
+    return SqliteStore(path)
+
+
+def cached(documents: Sequence[Path]) -> Path:
+    """Where the index of these documents lies when nobody says where: one file for each choice of paths."""
+    whole = json.dumps(sorted(os.path.abspath(path) for path in documents))  # noqa: PTH100  links stay
+    return cache_root() / "documents" / f"{hashlib.sha256(whole.encode()).hexdigest()[:24]}.sqlite"
+
+
+def paths(documents: Documents | None) -> list[Path]:
+    """Documents as a list of paths."""
+    if documents is None:
+        return []
+    return [Path(documents)] if isinstance(documents, str | Path) else [Path(each) for each in documents]
+
+
+def open_retriever(
+    store: Store,
+    documents: Documents | None = None,
+    *,
+    encoder: str | Path | Model | None = None,
+    reranker: str | Path | None = None,
+    machine: Machine = ANY,
+    watch: Watch = silent,
+    cancelled: Cancelled = never,
+) -> Retriever:
+    """What searches a store, brought in step with documents first where there are any; errors as `ask`."""
+    retriever, _ = opened(
+        store, documents, encoder=encoder, reranker=reranker, machine=machine, watch=watch, cancelled=cancelled
+    )
+    return retriever
+
+
+def opened(
+    store: Store,
+    documents: Documents | None,
+    *,
+    encoder: str | Path | Model | None = None,
+    reranker: str | Path | None = None,
+    machine: Machine = ANY,
+    watch: Watch = silent,
+    cancelled: Cancelled = never,
+) -> tuple[Retriever, Indexed | None]:
+    """The same, and what became of the documents.
+
+    Raises:
+        OptionError: also a store that is empty, or that another encoder made.
+    """
+    kind = store.kind()
+    if kind is None and documents is None:
+        raise OptionError(f"the store {store.name} is empty; index some documents into it first")
+    size = SIZE if kind is None else kind.size
+    meaning = open_encoder((DEFAULT if kind is None else kind.encoder) if encoder is None else encoder, machine)
+    done = None
+    if documents is not None:
+        done = update(store, meaning, paths(documents), size=size, watch=watch, cancelled=cancelled)
+    elif kind is not None and kind.width != meaning.config.d_model:
+        raise OptionError(f"the store {store.name} was made with {kind.encoder}, not {meaning.name}; name that one")
+    return Retriever(store=store, encoder=meaning, scorer=open_scorer(reranker, machine)), done
+
+
+def open_asker(
+    retriever: Retriever,
+    *,
+    model: str | Path | Model | None = None,
+    passages: int = PASSAGES,
+    length: Length = "sentences",
+    machine: Machine = ANY,
+) -> Asker:
+    """What answers from what a retriever finds; errors as `ask`."""
+    read = instruction_model(model, machine)
+    return Asker(
+        retriever=retriever,
+        model=read,
+        weights=found.LARGE if advice(read, "") is None else found.SMALL,
+        passages=passages,
+        length=length,
+        system=takes_system(read),
+    )
+
+
+def search(
+    question: str,
+    documents: Documents | None = None,
+    *,
+    store: str | Path | None = None,
+    passages: int = PASSAGES,
+    encoder: str | Path | Model | None = None,
+    reranker: str | Path | None = None,
+) -> list[Hit]:
+    """The passages that may answer a question, the best first, without an answer; arguments and errors as `ask`."""
+    check(question, passages, "short")
+    with open_store(store, documents) as kept:
+        return open_retriever(kept, documents, encoder=encoder, reranker=reranker).find(question, passages)
