@@ -67,12 +67,18 @@ def peer(model: Model, name: str, dtype: str, place: Path) -> Say:
         folder, pieces = converted(model, place), [f"t{i}" for i in range(model.config.vocab_size)]
     native = ctranslate2.Translator(str(folder), compute_type=dtype, intra_threads=1, inter_threads=1)
     end = set(model.special.eos)
+    never = None if path.suffix == ".argosmodel" else [[pieces[model.special.decoder_start or 0]]]
 
     def say(some: Sequence[str]) -> list[str]:
         ids = [model.tokenizer.encode(text.strip(), parse_special=False) for text in some]
         sources = [[pieces[i] for i in row if path.suffix != ".argosmodel" or i not in end] for row in ids]
         done = native.translate_batch(
-            sources, beam_size=BEAMS, length_penalty=1, max_batch_size=TOGETHER, max_decoding_length=LONGEST
+            sources,
+            beam_size=BEAMS,
+            length_penalty=1,
+            max_batch_size=TOGETHER,
+            max_decoding_length=LONGEST,
+            suppress_sequences=never,
         )
         known = {piece: i for i, piece in enumerate(pieces)}
         return [model.tokenizer.decode([known[p] for p in each.hypotheses[0] if p in known]).strip() for each in done]
@@ -86,7 +92,14 @@ def converted(model: Model, place: Path) -> Path:
     from ctranslate2.converters.transformers import MarianMTLoader
 
     model.save(place / "folder")
-    spec: Any = MarianMTLoader().get_model_spec(transformers.MarianMTModel.from_pretrained(place / "folder"))
+
+    class Loader(MarianMTLoader):  # type: ignore[misc]
+        """Keeps the first piece, which starts ours; of Marian's own models it drops the last."""
+
+        def _remove_pad_weights(self, spec: Any) -> None:
+            spec.decoder.start_from_zero_embedding = False
+
+    spec: Any = Loader().get_model_spec(transformers.MarianMTModel.from_pretrained(place / "folder"))
     start = model.special.decoder_start
     spec.config.decoder_start_token, spec.config.eos_token = f"t{start}", f"t{model.special.eos[0]}"
     spec.config.add_source_eos = False

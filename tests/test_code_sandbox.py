@@ -300,12 +300,12 @@ def test_limits_that_cannot_be_are_refused(wrong: dict[str, float]) -> None:
         Limits(**wrong)  # type: ignore[arg-type]
 
 
-def test_a_program_dies_with_whoever_started_it() -> None:
+def test_a_program_dies_with_whoever_started_it(tmp_path: Path) -> None:
     text = (
         "from clearhead.tasks.code.sandbox.run import run\n"
         "run({'lonely_9042.py': 'import time; time.sleep(30)'}, 'lonely_9042.py')\n"
     )
-    process = subprocess.Popen([sys.executable, "-c", text])
+    process = subprocess.Popen([sys.executable, "-c", text], env={**os.environ, "TMPDIR": str(tmp_path)})
     deadline = time.monotonic() + 20
     while not any(line.rstrip().endswith("lonely_9042.py") for line in processes("lonely_9042.py")):
         assert time.monotonic() < deadline

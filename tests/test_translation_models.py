@@ -25,6 +25,7 @@ from clearhead.tasks.translation.glossary import glossary_of
 from clearhead.tasks.translation.languages import another, detect, name_of
 from clearhead.tasks.translation.prompted import PromptedTranslator, asked, bare
 from overfitted import PAIRS
+from real import find
 from test_parity import relaxed
 from tiny import TEMPLATE, byte_level, gpt2_folder, sized, write
 
@@ -308,3 +309,14 @@ def test_lines_of_equal_parts_are_translated_once(translator: Path, monkeypatch:
     assert sum(read) <= 4 and made.parts > 16 and made.sentences == 1
     assert [each.sentences for each in opened.lines(["He sleeps. Two dogs run.", ""])] == [2, 0]
     assert [each.text for each in opened.lines(list(PAIRS) * 2, search(1))] == list(PAIRS.values()) * 2
+
+
+@pytest.mark.weights
+def test_a_real_model_of_prefixes_translates(tmp_path: Path) -> None:
+    """A FLAN-T5 that has learnt to write titles since, and has not forgotten all of its German."""
+    pytest.importorskip("onnx")
+    from onnx_t5 import write_folder
+
+    folder = write_folder(find("traceforge-title-model"), tmp_path)
+    said = ch.translate("The house is wonderful.", "de", model=folder, prefix="translate English to German: ")
+    assert said == "Das Haus ist wunderbar."

@@ -1,7 +1,6 @@
 """`clearhead code`: a request in, code out; tests are run only where they are given, and apart from this machine."""
 
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,7 +10,6 @@ from clearhead.cli import arguments as a
 from clearhead.cli.failures import INTERRUPTED
 
 if TYPE_CHECKING:
-    from clearhead.tasks.code.coder import Code, Coder
     from clearhead.tasks.code.sandbox.limits import Limits
 
 CODE, TESTS = "Code", "Tests"
@@ -123,6 +121,7 @@ def code(
 
     Example: clearhead code "a function add(a, b) that returns the sum of two numbers"
     """
+    from clearhead.cli.code_results import check_output, report, show, show_many
     from clearhead.cli.interrupt import interruptible
     from clearhead.cli.opening import load_model, working
     from clearhead.cli.screen import note
@@ -208,109 +207,3 @@ def read_tests(file: Path | None, language: str, seconds: float, memory: int) ->
     tests = read_stream(file, "file of tests")
     check_testable(language, tests, str(file))
     return tests, limits
-
-
-def check_output(file: Path, *, force: bool) -> None:
-    """Refuse a file that cannot be written, before the work is done.
-
-    Raises:
-        OptionError: it is there already, or its folder is not.
-    """
-    from clearhead.errors import OptionError
-
-    if file.is_dir() or not file.parent.is_dir():
-        raise OptionError(f"{file} cannot be written: " + ("it is a folder" if file.is_dir() else "it has no folder"))
-    if file.exists() and not force:
-        raise OptionError(f"{file} is there already; give another name, or --force to overwrite it")
-
-
-def save(file: Path, text: str, *, force: bool) -> None:
-    """Write a file whole or not at all, and over another only with `force`; errors as `check_output`."""
-    import os
-    import tempfile
-
-    from clearhead.errors import OptionError
-
-    handle, name = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace", newline="") as stream:
-            stream.write(text)
-        umask = os.umask(0)
-        os.umask(umask)
-        Path(name).chmod(0o666 & ~umask)
-        if force:
-            Path(name).replace(file)
-        else:
-            try:
-                file.hardlink_to(name)
-            except FileExistsError:
-                raise OptionError(f"{file} is there already; give another name, or --force to overwrite it") from None
-    finally:
-        Path(name).unlink(missing_ok=True)
-
-
-def show(made: "Code", *, json: bool, output: Path | None, force: bool) -> None:
-    """The code, where it is wanted."""
-    from clearhead.cli.json_output import print_json
-    from clearhead.cli.screen import Writer
-
-    if output is not None and made.text:
-        save(output, made.text, force=force)
-    if json:
-        print_json(plain(made))
-    elif output is None and made.text:
-        Writer().write(made.text, "bold")
-
-
-def show_many(coder: "Coder", requests: list[str], interrupt: Callable[[], bool]) -> list["Code"]:
-    """The code of each request, a line of JSON each, as they are ready."""
-    from clearhead.cli.json_output import print_json_line
-
-    made = []
-    for each in coder.many(requests, interrupt):
-        print_json_line(plain(each))
-        made.append(each)
-    return made
-
-
-def plain(made: "Code") -> dict[str, object]:
-    """Everything, for JSON."""
-    from clearhead.cli.json_output import plain as fields
-    from clearhead.tasks.code.coder import remarks
-
-    head = {"code": made.text, "complete": made.complete, "passed": made.passed, "explanation": made.explanation}
-    return {**head, **fields(made), "remarks": list(remarks(made))}
-
-
-def report(made: list["Code"], seconds: float | None, *, json: bool) -> None:
-    """On standard error: what the model says of its code, what came of the tests, and in any case what is wrong."""
-    from clearhead.cli.quantities import plural
-    from clearhead.cli.screen import messages, note
-    from clearhead.tasks.code.coder import remarks
-    from clearhead.text.printable import printable
-
-    for each in made if not json else []:
-        if seconds is not None and each.explanation:
-            messages().print(printable(each.explanation), soft_wrap=True)
-        for said in (*remarks(each), *tried(each)):
-            note(said)
-    if seconds is not None and made:
-        tokens = sum(attempt.new_tokens for each in made for attempt in each.attempts)
-        seed = "" if made[0].last.seed is None else f" · seed {made[0].last.seed}"
-        note(f"{made[0].model} · {made[0].language} · {plural(tokens, 'token')} · {seconds:.2f} s{seed}")
-
-
-def tried(made: "Code") -> list[str]:
-    """What came of the tests, attempt by attempt, and what the program could not be kept from."""
-    found = []
-    for number, attempt in enumerate(made.attempts, start=1):
-        trial = attempt.trial
-        if trial is None:
-            continue
-        which = f"attempt {number}: " if len(made.attempts) > 1 else ""
-        what = "the tests passed" if trial.passed else f"the tests failed: {trial.why}"
-        found.append(f"{which}{what} ({trial.seconds:.2f} s, shut in: {', '.join(sorted(trial.held))})")
-        if trial.skipped:
-            found.append(f"not run, for they need parameters: {', '.join(trial.skipped)}")
-        found += [f"not held on this machine: {what} ({why})" for what, why in trial.missing.items()]
-    return found

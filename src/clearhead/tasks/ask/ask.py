@@ -31,7 +31,7 @@ Documents = str | Path | Sequence[str | Path]
 
 
 @overload
-def ask(
+def ask(  # type: ignore[overload-overlap]  # a string is a sequence of strings too; the first fit counts
     question: str,
     documents: Documents | None = None,
     *,

@@ -9,7 +9,8 @@ from clearhead.engine.prompt import Message
 from clearhead.errors import ContextWindowError
 from clearhead.generation.prefill import Cancelled, never
 from clearhead.tasks.ask.cite import Sentence, cited
-from clearhead.tasks.ask.found import ALTERNATIVES, LEAST, Weights, is_refusal, openings, probability, refusal
+from clearhead.tasks.ask.closeness import closeness
+from clearhead.tasks.ask.found import ALTERNATIVES, LEAST, Weights, is_refusal, openings, refusal
 from clearhead.tasks.ask.prompt import NEW_TOKENS, NOT_FOUND, Length, conversation
 from clearhead.tasks.ask.retrieve import Hit, Retriever
 from clearhead.tasks.ask.watch import Watch, silent
@@ -73,9 +74,7 @@ class Asker:
     least: float = LEAST  # confidence below which nothing is said
     system: bool = True  # whether the model's template takes a system message
 
-    def many(
-        self, questions: Iterable[str], watch: Watch = silent, cancelled: Cancelled = never
-    ) -> Iterator[Answer]:
+    def many(self, questions: Iterable[str], watch: Watch = silent, cancelled: Cancelled = never) -> Iterator[Answer]:
         """The answer to each question, in order; none that is unfinished when `cancelled` says so.
 
         Raises:
@@ -136,10 +135,14 @@ class Asker:
         )
         starts, found = openings(self.model), []
         for draft, completion in zip(drafts, done, strict=False):
-            chance = probability(refusal(completion, starts), draft.hits, self.weights)
+            chance = self.weights.probability(refusal(completion, starts), self.closeness(draft))
             found.append(Written(completion.new_text, chance, completion.finish_reason == "stop"))
             watch.advance(1)
         return None if cancelled() else found
+
+    def closeness(self, draft: Draft) -> float:
+        """How near what is read is to the question."""
+        return closeness(draft.question, [hit.passage.whole for hit in draft.hits], self.retriever.encoder)
 
     def finished(self, draft: Draft, written: "Written") -> Answer:
         """An answer with its citations, or none."""

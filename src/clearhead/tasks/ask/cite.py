@@ -18,7 +18,10 @@ from clearhead.executor import Floats
 from clearhead.tasks.embed import embed
 from clearhead.text.sentences import sentences
 
-MARK = re.compile(r"\s*\[\s*\d+(?:\s*[,;–-]\s*\d+)*\s*\]|\s*\((?:passages?|sources?)\s*\d+(?:\s*(?:,|and)\s*\d+)*\)", re.I)
+MARK = re.compile(
+    r"\s*\[\s*\d+(?:\s*[,;–-]\s*\d+)*\s*\]|\s*\((?:passages?|sources?)\s*\d+(?:\s*(?:,|and)\s*\d+)*\)",
+    re.IGNORECASE,
+)
 WORD = re.compile(r"\w+")
 NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 LEAST = 0.5  # share of a sentence's words that a passage must have for it to rest on it
@@ -74,7 +77,7 @@ def figures(text: str) -> list[str]:
 
 
 def shared(said: Sequence[str], question: str, passages: Sequence[str]) -> Floats:
-    """The weighted share of each sentence's words that each passage has [S, P]; the question's own words count little."""
+    """The weighted share of each sentence's words that each passage has [S, P]; the question's words count little."""
     bags = [set(words(passage)) for passage in passages]
     asked = set(words(question))
     found = np.zeros((len(said), len(passages)), np.float32)

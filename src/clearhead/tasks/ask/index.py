@@ -119,7 +119,8 @@ def gather(documents: Sequence[Path]) -> tuple[list[Found], int]:
         else:
             found[path] = True
     if not found:
-        raise DataError(f"there is no document in {', '.join(map(str, documents))}; these are read: {', '.join(FORMATS)}")
+        where = ", ".join(map(str, documents))
+        raise DataError(f"there is no document in {where}; these are read: {', '.join(FORMATS)}")
     return [Found(path, named) for path, named in found.items()], others
 
 

@@ -20,7 +20,7 @@ from clearhead.tasks.ask.passages import Passage
 from clearhead.tasks.ask.store import LAYOUT, File, Kind, Scored
 
 if TYPE_CHECKING:
-    import psycopg
+    from psycopg import Connection
 
 ADDRESS = re.compile(r"postgres(?:ql)?://", re.IGNORECASE)
 SECRET = re.compile(r"(?<=://)([^:/@]*):[^@/]*@")
@@ -83,7 +83,7 @@ class PostgresStore:
                 "a store in PostgreSQL needs psycopg; install it with: pip install 'clearhead[postgres]'"
             ) from None
         with self.failures():
-            self.base: psycopg.Connection[Any] = psycopg.connect(address, autocommit=True, connect_timeout=WAIT)
+            self.base: Connection[Any] = psycopg.connect(address, autocommit=True, connect_timeout=WAIT)
         try:
             with self.failures():
                 self.prepare()
@@ -101,7 +101,7 @@ class PostgresStore:
                 )
             self.base.execute("create extension if not exists vector")
             if self.one("select 1 from pg_namespace where nspname = 'clearhead'") is None:
-                self.base.execute(TABLES)  # type: ignore[arg-type]
+                self.base.execute(TABLES)
         row = self.one("select layout from clearhead.kind")
         if row is not None and row[0] != LAYOUT:
             raise DataError(
@@ -111,7 +111,7 @@ class PostgresStore:
 
     def one(self, query: str, *values: object) -> tuple[Any, ...] | None:
         """The first row of an answer."""
-        return self.base.execute(query, values).fetchone()  # type: ignore[arg-type,no-any-return]
+        return self.base.execute(query, values).fetchone()
 
     def kind(self) -> Kind | None:
         """See `Store`."""
@@ -126,7 +126,7 @@ class PostgresStore:
             if self.one("select 1 from clearhead.kind") is None:
                 values = (LAYOUT, kind.encoder, kind.width, kind.size)
                 self.base.execute("insert into clearhead.kind values (%s, %s, %s, %s)", values)
-                self.base.execute(PASSAGES.format(width=int(kind.width)))  # type: ignore[arg-type]
+                self.base.execute(PASSAGES.format(width=int(kind.width)))
 
     def files(self) -> dict[str, File]:
         """See `Store`."""
@@ -200,7 +200,7 @@ class PostgresStore:
     def rows(self, select: str, numbers: Sequence[int]) -> list[tuple[Any, ...]]:
         """Rows that begin with the number of a passage, in the order of `numbers`."""
         with self.failures():
-            found = self.base.execute(f"{select} where p.id = any(%s)", (list(numbers),))  # type: ignore[arg-type]
+            found = self.base.execute(f"{select} where p.id = any(%s)", (list(numbers),))
             rows = {row[0]: row for row in found}
         return [rows[number] for number in numbers]
 

@@ -93,7 +93,7 @@ class Retriever:
     def hits(self, ranked: Scored, words: dict[int, float], vector: Floats) -> list[Hit]:
         """Numbers and scores as passages."""
         numbers = [number for number, _ in ranked]
-        cosines = self.store.vectors(numbers) @ vector if numbers else []
+        cosines = self.store.vectors(numbers) @ vector if numbers else np.zeros(0, np.float32)
         return [
             Hit(passage=passage, score=score, words=words.get(number, 0.0), meaning=float(cosine))
             for (number, score), passage, cosine in zip(ranked, self.store.passages(numbers), cosines, strict=True)

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -176,7 +176,7 @@ class SqliteStore:
         """See `Store`."""
         return unpacked([row[1] for row in self.rows("select p.id, p.vector from passages p where p.id in", numbers)])
 
-    def rows(self, select: str, numbers: Sequence[int]) -> list[tuple[int, str, str, str, int | None, int | None]]:
+    def rows(self, select: str, numbers: Sequence[int]) -> list[tuple[Any, ...]]:
         """Rows that begin with the number of a passage, in the order of `numbers`."""
         holes = ",".join("?" * len(numbers))
         with self.failures():

@@ -8,7 +8,8 @@ from clearhead.errors import DataError
 from clearhead.tasks.ask.ingest.block import Block, Outline, text_of, tidy, tidy_lines
 
 if TYPE_CHECKING:
-    from bs4 import BeautifulSoup, NavigableString, Tag
+    from bs4 import BeautifulSoup, Tag
+    from bs4.element import NavigableString
 
 UNSEEN = ["script", "style", "template", "noscript", "head", "svg", "iframe", "object", "select", "textarea"]
 HIDING = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGNORECASE)
@@ -74,7 +75,7 @@ def is_hidden(tag: "Tag") -> bool:
 
 def runs(page: "BeautifulSoup") -> Iterator[tuple["Tag", list["NavigableString"]]]:
     """Strings that stand together, under the innermost element that stands apart, in order."""
-    from bs4 import Comment, Declaration, Doctype, NavigableString, ProcessingInstruction
+    from bs4.element import Comment, Declaration, Doctype, NavigableString, ProcessingInstruction
 
     block: Tag = page
     held: list[NavigableString] = []

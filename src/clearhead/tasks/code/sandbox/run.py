@@ -125,7 +125,7 @@ def started(what: dict[str, Any], limits: Limits) -> Ran:
         with os.fdopen(reading, "rb", buffering=0) as report:
             seen = watch(process, report, json.dumps({**what, "report": writing}).encode(), limits, begun)
     finally:
-        kill(process)
+        bury(process)
     return outcome(seen, limits, time.monotonic() - begun)
 
 
@@ -156,10 +156,12 @@ def watch(process: subprocess.Popen[bytes], report: IO[bytes], plan_text: bytes,
             selector.register(stream, selectors.EVENT_READ, kept)
         while selector.get_map():
             left = deadline - time.monotonic()
-            if left <= 0:
-                seen.timed_out = True
-                kill(process)
+            if left <= 0 and seen.timed_out:
                 break
+            if left <= 0:  # what is left of it ends now; with the last of it, the pipes end
+                seen.timed_out, deadline = True, time.monotonic() + GRACE
+                stop(process)
+                continue
             for key, _events in selector.select(left):
                 data = os.read(key.fd, 65536)
                 if data:
@@ -171,11 +173,16 @@ def watch(process: subprocess.Popen[bytes], report: IO[bytes], plan_text: bytes,
     return seen
 
 
-def kill(process: subprocess.Popen[bytes]) -> None:
-    """End a process with all of its session, and bury it; its namespaces end with it."""
+def stop(process: subprocess.Popen[bytes]) -> None:
+    """End a process with all of its session; its namespaces end with it."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+def bury(process: subprocess.Popen[bytes]) -> None:
+    """See that nothing of a process is left."""
     if process.returncode is None:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
+        stop(process)
         process.wait()
     for stream in (process.stdin, process.stdout, process.stderr):
         if stream is not None:

@@ -1,0 +1,206 @@
+"""A search measured: nDCG@10 over a collection with judged queries, of all its parts together and of each alone.
+
+Data are the three files that the TREC conferences and the collections before them use: documents and queries in a
+markup of theirs, and judgements, four columns a line. Cranfield lies so (Cleverdon 1967). Where the numbers of queries
+are not those of the judgements, the order counts: so it is in Cranfield.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from clearhead.engine.model import Model
+from clearhead.errors import DataError
+from clearhead.tasks.ask.index import meanings, tokens
+from clearhead.tasks.ask.ingest import Block
+from clearhead.tasks.ask.passages import SIZE, passages
+from clearhead.tasks.ask.rerank import Scorer, open_scorer
+from clearhead.tasks.ask.retrieve import By, Retriever
+from clearhead.tasks.ask.sqlite import SqliteStore
+from clearhead.tasks.ask.store import File, Kind, Store
+from clearhead.tasks.embed import open_encoder
+from clearhead.tasks.evaluate.asked import Asked
+from clearhead.tasks.evaluate.files import Text, read
+from clearhead.tasks.evaluate.metrics.ranking import ndcg_at
+from clearhead.tasks.evaluate.report import Evaluation, Figure, Item, mean_figure
+
+K = 10
+FETCHED = 60  # passages, of which several may be of one document
+HOW = "gain as judged|log2(rank + 1)"
+DOCUMENT = re.compile(r"<doc>(.*?)</doc>", re.DOTALL | re.IGNORECASE)
+QUERY = re.compile(r"<top>(.*?)</top>", re.DOTALL | re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Collection:
+    """Documents (title and text by name), queries by name, and how relevant what is for which."""
+
+    documents: Mapping[str, tuple[str, str]]
+    queries: Mapping[str, str]
+    judged: Mapping[str, Mapping[str, float]]
+    files: tuple[Text, ...]
+
+
+def evaluate(asked: Asked) -> Evaluation:
+    """nDCG@10 of the search as `clearhead ask` does it, of words alone, of meaning alone, and of both in one sum.
+
+    Raises:
+        DataError: a folder without documents, queries and judgements in these forms.
+        UnsupportedError: a model that is no encoder.
+    """
+    collection = read_collection(asked.data)
+    encoder = open_encoder(asked.model, asked.machine)
+    scorer = open_scorer(None, asked.machine)
+    names = [name for name in collection.queries if any(gain > 0 for gain in collection.judged.get(name, {}).values())]
+    names = names[: asked.limit]
+    if not names:
+        raise DataError(f"{asked.data} has no query with a relevant document")
+    with SqliteStore(Path(":memory:")) as store:
+        fill(store, encoder, collection, asked)
+        ranked = {
+            how: [rank(retriever, collection.queries[name]) for name in asked.watched(names, len(names))]
+            for how, retriever in retrievers(store, encoder, scorer).items()
+        }
+        held = store.count()
+    scores = {
+        how: [ndcg_at(K, collection.judged[name], each) for name, each in zip(names, lists, strict=True)]
+        for how, lists in ranked.items()
+    }
+    return Evaluation(
+        task="retrieval",
+        model=encoder.name,
+        executor=encoder.executor.name,
+        dtype=encoder.executor.dtype,
+        figures=[figure(how, values, asked.seed) for how, values in scores.items()],
+        items=[item(collection, name, i, ranked, scores) for i, name in enumerate(names)],
+        files=[text.file(text.text.count("\n")) for text in collection.files],
+        settings={
+            "documents": len(collection.documents),
+            "passages": held,
+            "queries": len(names),
+            "reranker": scorer is not None,
+        },
+    )
+
+
+def retrievers(store: Store, encoder: Model, scorer: Scorer | None) -> dict[str, Retriever]:
+    """The ways to search that are compared; the first is what people get."""
+    found = {"all": Retriever(store=store, encoder=encoder, scorer=scorer)}
+    if scorer is not None:
+        found["not reranked"] = Retriever(store=store, encoder=encoder)
+    ways: tuple[By, ...] = ("words", "meaning")
+    return found | {by: Retriever(store=store, encoder=encoder, by=by) for by in ways}
+
+
+def figure(how: str, values: Sequence[float], seed: int) -> Figure:
+    """The mean over queries."""
+    return mean_figure(f"ndcg@{K}" if how == "all" else f"{how} ndcg@{K}", values, how=HOW, seed=seed)
+
+
+def item(
+    collection: Collection,
+    name: str,
+    place: int,
+    ranked: Mapping[str, Sequence[Sequence[str]]],
+    scores: Mapping[str, Sequence[float]],
+) -> Item:
+    """One query, and what was found for it."""
+    right = [document for document, gain in collection.judged[name].items() if gain > 0]
+    return Item(
+        input=collection.queries[name],
+        expected=" ".join(right),
+        got=" ".join(ranked["all"][place][:K]),
+        scores={how: values[place] for how, values in scores.items()},
+    )
+
+
+def fill(store: Store, encoder: Model, collection: Collection, asked: Asked) -> None:
+    """Every document into the store, cut into passages as a person's own would be."""
+    store.begin(Kind(encoder=encoder.name, width=encoder.config.d_model, size=SIZE))
+    documents = list(collection.documents.items())
+    for name, (title, text) in asked.watched(documents, len(documents)):
+        block = Block(text=text, headings=() if not title or text.startswith(title) else (title,))
+        cut = list(passages(name, [block] if text else [], lambda part: tokens(encoder, part)))
+        if cut:
+            store.replace(File(path=name, size=0, mtime_ns=0, sha256=""), cut, meanings(encoder, cut))
+
+
+def rank(retriever: Retriever, query: str) -> list[str]:
+    """The documents that a search finds, each once, by its best passage."""
+    return list(dict.fromkeys(hit.passage.file for hit in retriever.find(query, FETCHED)))
+
+
+def read_collection(folder: Path) -> Collection:
+    """The collection of a folder; its files are told apart by what they hold.
+
+    Raises:
+        DataError: one of the three is missing, or a judgement is damaged.
+    """
+    if not folder.is_dir():
+        raise DataError(f"{folder} is no folder; give one with documents, queries and judgements (Cranfield's files)")
+    documents: dict[str, tuple[str, str]] = {}
+    queries: dict[str, str] = {}
+    judged: dict[str, dict[str, float]] = {}
+    files = []
+    for path in sorted(folder.iterdir()):
+        if path.suffix.lower() not in (".xml", ".txt", ".sgml", ".qrels"):
+            continue
+        text = read(path)
+        if found := read_documents(text.text):
+            documents |= found
+        elif topics := read_queries(text.text):
+            queries |= topics
+        elif "qrel" in path.name.lower():
+            judged = read_judgements(text)
+        else:
+            continue
+        files.append(text)
+    missing = [
+        what
+        for what, there in (("documents", documents), ("queries", queries), ("judgements (qrel in the name)", judged))
+        if not there
+    ]
+    if missing:
+        raise DataError(f"{folder} has no {' and no '.join(missing)}")
+    if not judged.keys() <= queries.keys():
+        queries = {str(place): text for place, text in enumerate(queries.values(), start=1)}
+    return Collection(documents, queries, judged, tuple(files))
+
+
+def read_documents(text: str) -> dict[str, tuple[str, str]]:
+    """Title and text of every document, by its name."""
+    return {
+        name: (inner(found[1], "title"), inner(found[1], "text"))
+        for found in DOCUMENT.finditer(text)
+        if (name := inner(found[1], "docno"))
+    }
+
+
+def read_queries(text: str) -> dict[str, str]:
+    """Every query, by the number it has there."""
+    return {
+        inner(found[1], "num").removeprefix("Number:").strip(): inner(found[1], "title")
+        for found in QUERY.finditer(text)
+    }
+
+
+def read_judgements(text: Text) -> dict[str, dict[str, float]]:
+    """For each query the gains of documents: query, a column without use, document, gain."""
+    judged: dict[str, dict[str, float]] = {}
+    for number, line in enumerate(text.lines(), start=1):
+        cells = line.split()
+        if not cells:
+            continue
+        try:
+            query, _, document, gain = cells
+            judged.setdefault(query, {})[document] = float(gain)
+        except ValueError:
+            raise DataError(f"{text.path}:{number} is no judgement: {line[:40]!r}; four columns are") from None
+    return judged
+
+
+def inner(text: str, tag: str) -> str:
+    """What stands in an element, on one line."""
+    found = re.search(rf"<{tag}>(.*?)</{tag}>", text, re.DOTALL | re.IGNORECASE)
+    return " ".join(found[1].split()) if found else ""
