@@ -120,8 +120,9 @@ def fill(store: Store, encoder: Model, collection: Collection, asked: Asked) -> 
     store.begin(Kind(encoder=encoder.name, width=encoder.config.d_model, size=SIZE))
     documents = list(collection.documents.items())
     for name, (title, text) in asked.watched(documents, len(documents)):
-        block = Block(text=text, headings=() if not title or text.startswith(title) else (title,))
-        cut = list(passages(name, [block] if text else [], lambda part: tokens(encoder, part)))
+        body = text.removeprefix(title).strip()  # Cranfield's texts begin with their titles
+        block = Block(text=body or title, headings=(title,) if title and body else ())
+        cut = list(passages(name, [block] if block.text else [], lambda part: tokens(encoder, part)))
         if cut:
             store.replace(File(path=name, size=0, mtime_ns=0, sha256=""), cut, meanings(encoder, cut))
 
