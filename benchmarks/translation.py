@@ -5,8 +5,9 @@
 
 Lines are cut into sentences by our rules, and both get the same sentences, 4 beams, length penalty 1, and as many
 sentences at a time. CTranslate2 stops once as many hypotheses as beams have ended; ours goes on while a better one may
-come. Its patience (Kasai et al. 2022, 2204.05424) of 2 comes to the same; --patience 1 is its default. They take turns, so that a machine with other work slows both. Without references the translations of the one are scored against those
-of the other.
+come. Its patience (Kasai et al. 2022, 2204.05424) of 2 comes to the same; --patience 1 is its default. They take turns,
+so that a machine with other work slows both. Without references the translations of the one are scored against those of
+the other.
 """
 
 import argparse

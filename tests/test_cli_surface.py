@@ -92,6 +92,13 @@ SURFACE: dict[str, tuple[list[str], set[str]]] = {
         | {"--model/-m", "--file/-f", "--lines", "--part", "--length", "--style", "--links", "--sources", "--html"}
         | {"--quiet/-q", "--json"},
     ),
+    "ask": (
+        ["question"],
+        MODEL
+        | {"--documents/-d", "--store", "--file/-f", "--lines", "--passages", "--reranker", "--retrieve-only"}
+        | {"--length", "--model/-m", "--quiet/-q", "--json"},
+    ),
+    "index": (["documents"], {"--store", "--quiet/-q", "--json", "--threads", "--offline"}),
     "tokenize": (
         ["text"],
         {"--model/-m", "--file/-f", "--no-special-tokens", "--ids", "--html", "--open", "--json", "--offline"},

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from clearhead.cli.ask import ask
 from clearhead.cli.batch import batch
 from clearhead.cli.chat import chat
 from clearhead.cli.classify import classify
@@ -21,6 +22,7 @@ from clearhead.cli.export import export
 from clearhead.cli.failures import guarded, quiet_pipe
 from clearhead.cli.fill_mask import fill_mask
 from clearhead.cli.help import GroupHelp, VerbHelp
+from clearhead.cli.index import index
 from clearhead.cli.inspect import inspect
 from clearhead.cli.models import models, pull, remove
 from clearhead.cli.neighbours import neighbours
@@ -93,7 +95,10 @@ def root(
 WRITE, TASKS, LOOK, TRAIN, KEEP = "Write", "Tasks", "Look inside", "Train", "Models and this machine"
 VERBS: dict[str, tuple[Callable[..., None], ...]] = {
     WRITE: (complete, chat),
-    TASKS: (translate, write, summarize, code, entities, classify, embed, fill_mask, parse, evaluate, batch),
+    TASKS: (
+        *(translate, write, summarize, code, ask, index, entities, classify, embed, fill_mask, parse),
+        *(evaluate, batch),
+    ),
     LOOK: (trace, tokenize, positions, neighbours, inspect),
     TRAIN: (train, compare, curves),
     KEEP: (models, pull, remove, verify, quantize, export, doctor),

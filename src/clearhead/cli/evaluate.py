@@ -20,7 +20,7 @@ Task = Annotated[
     str,
     typer.Argument(
         metavar="TASK",
-        help="What is measured: translate, summarize, entities, code or perplexity.",
+        help="What is measured: translate, summarize, entities, code, retrieval, answers or perplexity.",
         show_default=False,
     ),
 ]

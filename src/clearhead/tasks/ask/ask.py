@@ -106,9 +106,16 @@ def check(question: str | Sequence[str], passages: int, length: str) -> list[str
         if "\0" in each:
             raise OptionError("the question is binary (it holds zero bytes); ask something in words")
     check_number("passages", passages, 1, 100, whole=True)
-    if length not in HOW:
-        raise OptionError(f"length is {length!r}; choose one of {', '.join(HOW)}")
+    check_length(length)
     return questions
+
+
+def check_length(length: str) -> Length:
+    """A length by its name; errors as `ask`."""
+    for known in HOW:
+        if known == length:
+            return known
+    raise OptionError(f"length is {length!r}; choose one of {', '.join(HOW)}")
 
 
 def open_store(store: str | Path | None, documents: Documents | None) -> Store:

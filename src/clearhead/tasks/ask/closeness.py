@@ -13,22 +13,14 @@ import numpy as np
 
 from clearhead.engine.model import Model
 from clearhead.executor import Floats
-
-# Words that questions are made of, whatever they ask about.
-COMMON = frozenset({
-    "a", "an", "and", "are", "as", "at", "be", "been", "but", "by", "can", "could", "did", "do", "does", "for", "from",
-    "had", "has", "have", "he", "her", "him", "his", "how", "in", "into", "is", "it", "its", "kind", "many", "may",
-    "much", "name", "not", "of", "on", "or", "she", "should", "that", "the", "their", "them", "there", "these", "they",
-    "this", "those", "to", "type", "was", "were", "what", "when", "where", "which", "who", "whom", "whose", "why",
-    "will", "with", "would", "'", "?", ".", ",", "!", ":", ";", "-", '"', "’", "“", "”",
-})  # fmt: skip
+from clearhead.tasks.ask.common_words import COMMON, MARKS
 
 
 def closeness(question: str, passages: Sequence[str], encoder: Model) -> float:
     """The closeness of the nearest passage, at most 1; 0 without passages, or for a question of common words alone."""
     tokens, states = seen(question, encoder)
     pieces = encoder.tokenizer.pieces(tokens)
-    matter = [i for i, piece in enumerate(pieces) if piece.strip("▁Ġ ").casefold() not in COMMON]
+    matter = [i for i, piece in enumerate(pieces) if piece.strip("▁Ġ ").casefold() not in COMMON | MARKS]
     if not matter or not passages:
         return 0.0
     asked = states[matter]  # [Q, C]

@@ -17,7 +17,7 @@ import numpy as np
 from clearhead.errors import DataError, MissingDependencyError
 from clearhead.executor import Floats
 from clearhead.tasks.ask.passages import Passage
-from clearhead.tasks.ask.store import LAYOUT, File, Kind, Scored
+from clearhead.tasks.ask.store import LAYOUT, TITLE, File, Kind, Scored
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -149,7 +149,7 @@ class PostgresStore:
                     "select %s, %s, %s, %s, %s, w, coalesce((select sum(array_length(u.positions, 1)) "
                     "from unnest(w) as u), 0), %s::vector from to_tsvector('english', %s) as w",
                     [
-                        (row[0], json.dumps(p.headings), p.text, p.line, p.page, spelled(vector), p.whole)
+                        (row[0], json.dumps(p.headings), p.text, p.line, p.page, spelled(vector), searched(p))
                         for p, vector in zip(passages, vectors, strict=True)
                     ],
                 )
@@ -234,6 +234,11 @@ class PostgresStore:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def searched(passage: Passage) -> str:
+    """The words of a passage, those of its headings as often as they count."""
+    return "\n".join([passage.title] * int(TITLE) + [passage.text])
 
 
 def spelled(vector: Floats) -> str:

@@ -29,9 +29,9 @@ from clearhead.tasks.ask.store import Scored, Store
 from clearhead.tasks.embed import embed
 
 POOL = 100  # passages that each of the two searches brings
-WORDS = 0.3  # share of BM25 in the sum; the rest is meaning's
+WORDS = 0.25  # share of BM25 in the sum; the rest is meaning's
 FEEDBACK, MOVED = 2, 0.8  # passages that the question moves towards, and how far
-READ, SIDE = 10, 0.2  # passages the cross-encoder reads, and the weight of its score, a logarithm of odds
+READ, SIDE = 10, 0.15  # passages the cross-encoder reads, and the weight of its score, a logarithm of odds
 QUERY = 254  # tokens of a question whose meaning is searched for; the rest counts by its words alone
 By = Literal["all", "words", "meaning"]
 

@@ -19,8 +19,9 @@ import numpy as np
 
 from clearhead.errors import DataError
 from clearhead.executor import Floats
+from clearhead.tasks.ask.common_words import COMMON
 from clearhead.tasks.ask.passages import Passage
-from clearhead.tasks.ask.store import LAYOUT, File, Kind, Scored
+from clearhead.tasks.ask.store import LAYOUT, TITLE, File, Kind, Scored
 
 MARK = 0x436C6561  # SQLite's application_id of these files: "Clea"
 WAIT = 30.0  # seconds for another process to finish its writing
@@ -129,12 +130,15 @@ class SqliteStore:
 
     def by_words(self, words: str, limit: int) -> Scored:
         """See `Store`. FTS5's `bm25` is smaller for better (sqlite.org/fts5.html); here more is better."""
-        asked = " OR ".join(f'"{word}"' for word in dict.fromkeys(WORD.findall(words.lower())))
+        said = list(dict.fromkeys(WORD.findall(words.lower())))
+        asked = " OR ".join(f'"{word}"' for word in [word for word in said if word not in COMMON] or said)
         if not asked:
             return []
         with self.failures():
             rows = self.base.execute(
-                "select rowid, -rank from words where words match ? order by rank, rowid limit ?", (asked, limit)
+                f"select rowid, -bm25(words, {TITLE}, 1.0) as score from words where words match ? "
+                "order by score desc, rowid limit ?",
+                (asked, limit),
             )
             return [(int(number), float(score)) for number, score in rows]
 

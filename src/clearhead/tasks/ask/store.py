@@ -15,6 +15,7 @@ from clearhead.executor import Floats
 from clearhead.tasks.ask.passages import Passage
 
 LAYOUT = 1  # raised when what is kept changes; an older store is told to be made anew
+TITLE = 2.0  # how many times a word of the headings counts, beside one of the text
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

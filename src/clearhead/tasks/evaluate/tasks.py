@@ -48,6 +48,20 @@ def code(asked: Asked) -> Evaluation:
     return evaluate(asked)
 
 
+def retrieval(asked: Asked) -> Evaluation:
+    """See `retrieval`."""
+    from clearhead.tasks.evaluate.retrieval import evaluate
+
+    return evaluate(asked)
+
+
+def answers(asked: Asked) -> Evaluation:
+    """See `answers`."""
+    from clearhead.tasks.evaluate.answers import evaluate
+
+    return evaluate(asked)
+
+
 def perplexity(asked: Asked) -> Evaluation:
     """See `perplexities`."""
     from clearhead.tasks.evaluate.perplexities import evaluate
@@ -61,6 +75,8 @@ TASKS: Mapping[str, Task] = {
     "summarize": Task(summarize, PAIRS, "ROUGE-1, -2, -L"),
     "entities": Task(entities, "columns of CoNLL, a word and its label on each line", "F1 of spans"),
     "code": Task(code, "problems with tests, in MBPP's format", "pass@1, pass@k"),
+    "retrieval": Task(retrieval, "a folder with documents, queries and judgements, such as Cranfield", "nDCG@10"),
+    "answers": Task(answers, "questions over paragraphs, in SQuAD's format", "exact match, F1, not found"),
     "perplexity": Task(perplexity, "plain text", "perplexity, bits per byte"),
 }
 

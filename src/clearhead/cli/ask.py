@@ -1,0 +1,238 @@
+"""`clearhead ask`: a question in, an answer from the user's own documents out, each sentence with its source."""
+
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from clearhead.cli import arguments as a
+from clearhead.cli.asking import Machine
+from clearhead.cli.failures import INTERRUPTED
+
+if TYPE_CHECKING:
+    from clearhead.tasks.ask.asker import Answer, Asker
+    from clearhead.tasks.ask.prompt import Length as AnswerLength
+    from clearhead.tasks.ask.retrieve import Hit, Retriever
+
+DOCUMENTS = "Documents"
+
+Question = Annotated[
+    str | None,
+    typer.Argument(metavar="QUESTION|-", help="The question; - reads standard input.", show_default=False),
+]
+Documents = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--documents",
+        "-d",
+        metavar="PATH",
+        help="A file or folder to answer from: text, Markdown, HTML, PDF, CSV. May be repeated. What is new or changed "
+        "is indexed first.",
+        show_default=False,
+        rich_help_panel=DOCUMENTS,
+    ),
+]
+StoreOption = Annotated[
+    str | None,
+    typer.Option(
+        "--store",
+        metavar="FILE|ADDRESS",
+        help="Where the index is: a file, or postgresql://...; without it a file in the cache. What `clearhead index` "
+        "made can be asked without --documents.",
+        show_default=False,
+        rich_help_panel=DOCUMENTS,
+    ),
+]
+Passages = Annotated[
+    int,
+    typer.Option(
+        metavar="N", parser=a.whole, help="Passages that the model reads, or that are shown.", rich_help_panel=DOCUMENTS
+    ),
+]
+Reranker = Annotated[
+    str | None,
+    typer.Option(
+        metavar="MODEL|none",
+        help="What reads the best passages beside the question to rank them; without it reranker-l4 where it was "
+        "pulled.",
+        show_default=False,
+        rich_help_panel=DOCUMENTS,
+    ),
+]
+RetrieveOnly = Annotated[
+    bool, typer.Option("--retrieve-only", help="Show the passages; write no answer.", rich_help_panel=a.OUTPUT)
+]
+Length = Annotated[
+    str, typer.Option(metavar="short|sentences", help="A few words, or sentences.", rich_help_panel=a.OUTPUT)
+]
+Model = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        "-m",
+        metavar="MODEL",
+        help="A model that follows instructions: a name that `clearhead models` lists, a Hugging Face id, a folder or "
+        "a file.",
+        autocompletion=a.model_names,
+        show_default=False,
+        rich_help_panel=a.MODEL,
+    ),
+]
+
+
+def ask(
+    question: Question = None,
+    documents: Documents = None,
+    store: StoreOption = None,
+    file: a.File = None,
+    lines: a.Lines = False,
+    passages: Passages = 3,
+    reranker: Reranker = None,
+    retrieve_only: RetrieveOnly = False,
+    length: Length = "sentences",
+    model: Model = None,
+    quiet: a.Quiet = False,
+    json: a.Json = False,
+    dtype: a.Dtype = "auto",
+    executor: a.Executor = "auto",
+    device: a.Device = "auto",
+    threads: a.Threads = None,
+    offline: a.Offline = False,
+) -> None:
+    """Ask your own documents.
+
+    The passages nearest to the question are found by words and by meaning, and a model answers from them alone. Every
+    sentence names the passages it rests on; where the documents do not seem to hold the answer, it says: not found.
+
+    Example: clearhead ask "Who cast the bell?" --documents notes/
+    """
+    from clearhead.cli.asking import prepared, tell
+    from clearhead.cli.interrupt import interruptible
+    from clearhead.cli.stages import watching
+    from clearhead.tasks.ask.ask import check, check_length, open_store
+
+    questions = read_questions(question, file, lines=lines)
+    check(questions, passages, length)
+    machine: Machine = {
+        "executor": executor,
+        "dtype": dtype,
+        "device": device,
+        "threads": threads,
+        "offline": offline,
+    }
+    with ExitStack() as stack:
+        kept = stack.enter_context(open_store(store, documents))
+        interrupt = stack.enter_context(interruptible())
+        watch = stack.enter_context(watching(quiet))
+        begun = time.perf_counter()
+        retriever, done = prepared(kept, documents, reranker, machine, watch, interrupt)
+        tell(done)
+        if not interrupt.pressed and retrieve_only:
+            for each in questions:
+                show_passages(each, retriever.find(each, passages), json=json, one_line=lines)
+        elif not interrupt.pressed:
+            asker = opened(retriever, model, machine, quiet=quiet, passages=passages, length=check_length(length))
+            for answer in asker.many(questions, cancelled=interrupt):
+                show(answer, json=json, one_line=lines)
+        if not quiet and not json and not interrupt.pressed:
+            report(retriever, None if retrieve_only else asker, time.perf_counter() - begun)
+    if interrupt.pressed:
+        raise typer.Exit(INTERRUPTED)
+
+
+def read_questions(question: str | None, file: Path | None, *, lines: bool) -> list[str]:
+    """The question, or one of every line that is not empty; errors as `read_text`."""
+    from clearhead.cli.sources import read_text
+
+    whole = read_text(question, file, "question")
+    return [line for line in whole.splitlines() if line.strip()] if lines else [whole]
+
+
+def opened(
+    retriever: "Retriever", model: str | None, machine: Machine, *, quiet: bool, passages: int, length: "AnswerLength"
+) -> "Asker":
+    """What answers, its model fetched with a bar; what is to be said of a small one is said."""
+    from clearhead.cli.opening import load_model
+    from clearhead.cli.screen import note
+    from clearhead.tasks import choice
+    from clearhead.tasks.ask.ask import open_asker
+
+    loaded = choice.instruction_model(load_model(model or choice.instruction_model_name(), **machine))
+    if not quiet and (said := choice.advice(loaded, "answers from documents")) is not None:
+        note(said)
+    return open_asker(retriever, model=loaded, passages=passages, length=length)
+
+
+def show(answer: "Answer", *, json: bool, one_line: bool) -> None:
+    """The answer with its citations, and what they name; one of many on a line of its own, without."""
+    from clearhead.cli.asking import shown
+    from clearhead.cli.screen import Writer, note
+
+    if json:
+        show_json(answer, one_line=one_line)
+        return
+    writer = Writer()
+    writer.write(answer.cited + "\n", "bold" if answer.found else "")
+    used = dict.fromkeys(number for sentence in answer.sentences for number in sentence.passages)
+    if used and not one_line:
+        writer.write("\n")
+        for number in sorted(used):
+            writer.write(f"[{number}] {shown(answer.passages[number - 1].passage)}\n", "dim")
+    for text in answer.unsupported:
+        note(f"check {text[:60]!r}: it rests on no passage")
+    if answer.left_out:
+        note(f"{answer.left_out} of the passages did not fit the context window; ask for fewer with --passages")
+    if not answer.complete:
+        note(f"the answer was cut, for {answer.model} did not end it")
+
+
+def show_passages(question: str, hits: "list[Hit]", *, json: bool, one_line: bool) -> None:
+    """The passages, the best first, each with its place and its text."""
+    from clearhead.cli.asking import shown
+    from clearhead.cli.json_output import print_json, print_json_line
+    from clearhead.cli.screen import Writer
+
+    if json:
+        body = {"question": question, "passages": [as_json(hit) for hit in hits]}
+        (print_json_line if one_line else print_json)(body)
+        return
+    writer = Writer()
+    if one_line:
+        writer.write("; ".join(shown(hit.passage) for hit in hits) + "\n")
+        return
+    for number, hit in enumerate(hits, start=1):
+        writer.write(f"[{number}] {shown(hit.passage)}\n", "dim")
+        writer.write(hit.passage.text + "\n" + ("" if number == len(hits) else "\n"))
+
+
+def report(retriever: "Retriever", asker: "Asker | None", seconds: float) -> None:
+    """On standard error, in one line: which model, what was searched, and how."""
+    from clearhead.cli.quantities import plural
+    from clearhead.cli.screen import note
+
+    model = retriever.encoder.name if asker is None else asker.model.name
+    reader = "" if retriever.scorer is None else ", reranked"
+    searched = f"{plural(retriever.store.count(), 'passage')} searched by words and meaning{reader}"
+    note(f"{model} · {searched} · {seconds:.2f} s")
+
+
+def show_json(answer: "Answer", *, one_line: bool) -> None:
+    """Everything, as one object."""
+    from clearhead.cli.json_output import plain, print_json, print_json_line
+
+    body = {
+        "text": answer.text,
+        "cited": answer.cited,
+        **plain(answer),
+        "passages": [as_json(hit) for hit in answer.passages],
+    }
+    (print_json_line if one_line else print_json)(body)
+
+
+def as_json(hit: "Hit") -> dict[str, object]:
+    """A passage with its place and its scores, side by side."""
+    from clearhead.cli.json_output import plain
+
+    return {**plain(hit.passage), **{key: value for key, value in plain(hit).items() if key != "passage"}}
