@@ -112,6 +112,7 @@ def test_only_the_registry_asks_for_a_family_by_name(path: Path) -> None:
 def test_the_public_names() -> None:
     """A change of surface is a decision: make it here as well."""
     assert sorted(clearhead.__all__) == [
+        "Answer",
         "ClearheadError",
         "Code",
         "Completion",
@@ -124,6 +125,7 @@ def test_the_public_names() -> None:
         "Trace",
         "__version__",
         "ablate",
+        "ask",
         "classify",
         "code",
         "embed",

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from clearhead.errors import ClearheadError as ClearheadError
     from clearhead.lens.positions import positional_encoding as positional_encoding
     from clearhead.lens.seen import Trace as Trace
+    from clearhead.tasks.ask.ask import ask as ask
+    from clearhead.tasks.ask.asker import Answer as Answer
     from clearhead.tasks.classify import classify as classify
     from clearhead.tasks.code.coder import Code as Code
     from clearhead.tasks.code.coder import code as code
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 PUBLIC = {
+    "Answer": "clearhead.tasks.ask.asker",
     "ClearheadError": "clearhead.errors",
     "Code": "clearhead.tasks.code.coder",
     "Completion": "clearhead.engine.completion",
@@ -53,6 +56,7 @@ PUBLIC = {
     "Summary": "clearhead.tasks.summarize.summary",
     "Trace": "clearhead.lens.seen",
     "ablate": "clearhead.edits",
+    "ask": "clearhead.tasks.ask.ask",
     "load": "clearhead.engine.loading",
     "load_tokenizer": "clearhead.engine.loading",
     "patch": "clearhead.edits",

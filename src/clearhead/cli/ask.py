@@ -12,8 +12,8 @@ from clearhead.cli.asking import Machine
 from clearhead.cli.failures import INTERRUPTED
 
 if TYPE_CHECKING:
-    from clearhead.tasks.ask.asker import Answer, Asker
-    from clearhead.tasks.ask.prompt import Length as AnswerLength
+    from clearhead.engine.model import Model as Loaded
+    from clearhead.tasks.ask.asker import Answer
     from clearhead.tasks.ask.retrieve import Hit, Retriever
 
 DOCUMENTS = "Documents"
@@ -46,9 +46,13 @@ StoreOption = Annotated[
     ),
 ]
 Passages = Annotated[
-    int,
+    int | None,
     typer.Option(
-        metavar="N", parser=a.whole, help="Passages that the model reads, or that are shown.", rich_help_panel=DOCUMENTS
+        metavar="N",
+        parser=a.whole,
+        help="Passages that the model reads, or that are shown; 3, for a small model 1.",
+        show_default=False,
+        rich_help_panel=DOCUMENTS,
     ),
 ]
 Reranker = Annotated[
@@ -88,7 +92,7 @@ def ask(
     store: StoreOption = None,
     file: a.File = None,
     lines: a.Lines = False,
-    passages: Passages = 3,
+    passages: Passages = None,
     reranker: Reranker = None,
     retrieve_only: RetrieveOnly = False,
     length: Length = "sentences",
@@ -111,7 +115,8 @@ def ask(
     from clearhead.cli.asking import prepared, tell
     from clearhead.cli.interrupt import interruptible
     from clearhead.cli.stages import watching
-    from clearhead.tasks.ask.ask import check, check_length, open_store
+    from clearhead.tasks.ask.ask import check, check_length, open_asker, open_store
+    from clearhead.tasks.ask.asker import PASSAGES
 
     questions = read_questions(question, file, lines=lines)
     check(questions, passages, length)
@@ -124,20 +129,21 @@ def ask(
     }
     with ExitStack() as stack:
         kept = stack.enter_context(open_store(store, documents))
+        answering = None if retrieve_only else reader(model, machine, quiet=quiet)
         interrupt = stack.enter_context(interruptible())
         watch = stack.enter_context(watching(quiet))
         begun = time.perf_counter()
         retriever, done = prepared(kept, documents, reranker, machine, watch, interrupt)
         tell(done)
-        if not interrupt.pressed and retrieve_only:
+        if not interrupt.pressed and answering is None:
             for each in questions:
-                show_passages(each, retriever.find(each, passages), json=json, one_line=lines)
-        elif not interrupt.pressed:
-            asker = opened(retriever, model, machine, quiet=quiet, passages=passages, length=check_length(length))
+                show_passages(each, retriever.find(each, passages or PASSAGES), json=json, one_line=lines)
+        elif not interrupt.pressed and answering is not None:
+            asker = open_asker(retriever, model=answering, passages=passages, length=check_length(length))
             for answer in asker.many(questions, cancelled=interrupt):
                 show(answer, json=json, one_line=lines)
         if not quiet and not json and not interrupt.pressed:
-            report(retriever, None if retrieve_only else asker, time.perf_counter() - begun)
+            report(retriever, answering, time.perf_counter() - begun)
     if interrupt.pressed:
         raise typer.Exit(INTERRUPTED)
 
@@ -150,19 +156,16 @@ def read_questions(question: str | None, file: Path | None, *, lines: bool) -> l
     return [line for line in whole.splitlines() if line.strip()] if lines else [whole]
 
 
-def opened(
-    retriever: "Retriever", model: str | None, machine: Machine, *, quiet: bool, passages: int, length: "AnswerLength"
-) -> "Asker":
-    """What answers, its model fetched with a bar; what is to be said of a small one is said."""
+def reader(model: str | None, machine: Machine, *, quiet: bool) -> "Loaded":
+    """The model that answers, fetched with a bar; what is to be said of a small one is said."""
     from clearhead.cli.opening import load_model
     from clearhead.cli.screen import note
     from clearhead.tasks import choice
-    from clearhead.tasks.ask.ask import open_asker
 
     loaded = choice.instruction_model(load_model(model or choice.instruction_model_name(), **machine))
     if not quiet and (said := choice.advice(loaded, "answers from documents")) is not None:
         note(said)
-    return open_asker(retriever, model=loaded, passages=passages, length=length)
+    return loaded
 
 
 def show(answer: "Answer", *, json: bool, one_line: bool) -> None:
@@ -207,12 +210,12 @@ def show_passages(question: str, hits: "list[Hit]", *, json: bool, one_line: boo
         writer.write(hit.passage.text + "\n" + ("" if number == len(hits) else "\n"))
 
 
-def report(retriever: "Retriever", asker: "Asker | None", seconds: float) -> None:
+def report(retriever: "Retriever", answering: "Loaded | None", seconds: float) -> None:
     """On standard error, in one line: which model, what was searched, and how."""
     from clearhead.cli.quantities import plural
     from clearhead.cli.screen import note
 
-    model = retriever.encoder.name if asker is None else asker.model.name
+    model = retriever.encoder.name if answering is None else answering.name
     reader = "" if retriever.scorer is None else ", reranked"
     searched = f"{plural(retriever.store.count(), 'passage')} searched by words and meaning{reader}"
     note(f"{model} · {searched} · {seconds:.2f} s")

@@ -13,7 +13,7 @@ from clearhead.engine.model import Model
 from clearhead.errors import OptionError
 from clearhead.generation.prefill import Cancelled, never
 from clearhead.tasks.ask import found
-from clearhead.tasks.ask.asker import PASSAGES, Answer, Asker
+from clearhead.tasks.ask.asker import FEW, PASSAGES, Answer, Asker
 from clearhead.tasks.ask.index import Indexed, update
 from clearhead.tasks.ask.passages import SIZE
 from clearhead.tasks.ask.postgres import PostgresStore, is_address
@@ -36,7 +36,7 @@ def ask(  # type: ignore[overload-overlap]  # a string is a sequence of strings 
     documents: Documents | None = None,
     *,
     store: str | Path | None = None,
-    passages: int = PASSAGES,
+    passages: int | None = None,
     length: Length = "sentences",
     model: str | Path | Model | None = None,
     encoder: str | Path | Model | None = None,
@@ -51,7 +51,7 @@ def ask(
     documents: Documents | None = None,
     *,
     store: str | Path | None = None,
-    passages: int = PASSAGES,
+    passages: int | None = None,
     length: Length = "sentences",
     model: str | Path | Model | None = None,
     encoder: str | Path | Model | None = None,
@@ -65,7 +65,7 @@ def ask(
     documents: Documents | None = None,
     *,
     store: str | Path | None = None,
-    passages: int = PASSAGES,
+    passages: int | None = None,
     length: Length = "sentences",
     model: str | Path | Model | None = None,
     encoder: str | Path | Model | None = None,
@@ -76,9 +76,9 @@ def ask(
 
     Text, Markdown, HTML, PDF and CSV are read. What is new or changed in `documents` is indexed first, into `store`: a
     file of SQLite, or a PostgreSQL address; without one a file in the cache, of these documents. With a store and no
-    documents it is asked as it is. The model reads the best `passages` and answers with `length` "short" (a few words)
-    or "sentences". `answer.found` is False where the documents do not seem to hold it. `reranker` names a
-    cross-encoder, "none" for none; without it that of the catalogue is used where it was pulled.
+    documents it is asked as it is. The model reads the best `passages` (3, a small one 1) and answers with `length`
+    "short" (a few words) or "sentences". `answer.found` is False where the documents do not seem to hold the answer.
+    `reranker` names a cross-encoder, "none" for none; without it that of the catalogue is used where it was pulled.
 
     Raises:
         OptionError: an empty question, neither documents nor a store, or an impossible value.
@@ -95,7 +95,7 @@ def ask(
     return answers[0] if isinstance(question, str) and answers else answers
 
 
-def check(question: str | Sequence[str], passages: int, length: str) -> list[str]:
+def check(question: str | Sequence[str], passages: int | None, length: str) -> list[str]:
     """The questions, as a list; errors as `ask`."""
     questions = [question] if isinstance(question, str) else list(question)
     if not questions:
@@ -105,7 +105,8 @@ def check(question: str | Sequence[str], passages: int, length: str) -> list[str
             raise OptionError(f"the question is {each!r:.40}; ask something in words")
         if "\0" in each:
             raise OptionError("the question is binary (it holds zero bytes); ask something in words")
-    check_number("passages", passages, 1, 100, whole=True)
+    if passages is not None:
+        check_number("passages", passages, 1, 100, whole=True)
     check_length(length)
     return questions
 
@@ -192,17 +193,18 @@ def open_asker(
     retriever: Retriever,
     *,
     model: str | Path | Model | None = None,
-    passages: int = PASSAGES,
+    passages: int | None = None,
     length: Length = "sentences",
     machine: Machine = ANY,
 ) -> Asker:
     """What answers from what a retriever finds; errors as `ask`."""
     read = instruction_model(model, machine)
+    large = advice(read, "") is None
     return Asker(
         retriever=retriever,
         model=read,
-        weights=found.LARGE if advice(read, "") is None else found.SMALL,
-        passages=passages,
+        weights=found.LARGE if large else found.SMALL,
+        passages=passages or (PASSAGES if large else FEW),
         length=length,
         system=takes_system(read),
     )

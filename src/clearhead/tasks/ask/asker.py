@@ -15,7 +15,7 @@ from clearhead.tasks.ask.prompt import NEW_TOKENS, NOT_FOUND, Length, conversati
 from clearhead.tasks.ask.retrieve import Hit, Retriever
 from clearhead.tasks.ask.watch import Watch, silent
 
-PASSAGES = 3  # that the model reads: with more, small models confuse them
+PASSAGES, FEW = 3, 1  # that the model reads, and a small one: with more, they confuse them
 QUESTIONS = 64  # that are asked together
 
 
@@ -69,7 +69,7 @@ class Asker:
     retriever: Retriever
     model: Model
     weights: Weights
-    passages: int = PASSAGES
+    passages: int = PASSAGES  # that are read
     length: Length = "sentences"
     least: float = LEAST  # confidence below which nothing is said
     system: bool = True  # whether the model's template takes a system message
@@ -109,11 +109,15 @@ class Asker:
     def answered(self, drafts: Sequence[Draft], watch: Watch, cancelled: Cancelled) -> Iterator[Answer]:
         """The answers to a few questions. Who answers nothing though the passages hold it is asked once more."""
         held = [draft for draft in drafts if draft.hits]
-        first = self.written(held, may_refuse=True, watch=watch, cancelled=cancelled)
+        first = self.written(held, may_refuse=self.weights.asks, watch=watch, cancelled=cancelled)
         if first is None:
             return
         said = dict(zip(map(id, held), first, strict=True))
-        again = [d for d in held if said[id(d)].confidence >= self.least and is_refusal(said[id(d)].text)]
+        again = [
+            d
+            for d in held
+            if self.weights.asks and said[id(d)].confidence >= self.least and is_refusal(said[id(d)].text)
+        ]
         second = self.written(again, may_refuse=False, watch=watch, cancelled=cancelled)
         if second is None:
             return

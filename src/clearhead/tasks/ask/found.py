@@ -2,8 +2,8 @@
 
 A small model that may refuse does so too often or too seldom, but how likely its answer is to begin as a refusal tells
 more than whether it does. Together with the closeness of the passages (`closeness.py`) it gives a probability, by
-logistic regression over 134 questions about Wikipedia whose paragraph was, or was not, among 2,250
-(docs/tasks.md says how well it separates others).
+logistic regression over 160 questions about Wikipedia whose paragraph was, or was not, among 2,250
+(`benchmarks/not_found.py`; the constants stand where about 13 % of those with a paragraph are refused).
 """
 
 import math
@@ -25,14 +25,19 @@ class Weights:
     refusal: float  # of the log-probability that the answer begins as a refusal
     closeness: float
 
+    @property
+    def asks(self) -> bool:
+        """Whether the model is told that it may refuse; small ones are only led astray by it."""
+        return self.refusal != 0
+
     def probability(self, refusal: float, closeness: float) -> float:
         """That the passages hold the answer."""
         odds = self.constant + self.refusal * refusal + self.closeness * closeness
         return 1 / (1 + math.exp(-max(-50.0, min(50.0, odds))))
 
 
-LARGE = Weights(constant=-11.9, refusal=-0.44, closeness=16.15)
-SMALL = Weights(constant=-11.8, refusal=0.0, closeness=17.14)  # the refusals of a small model tell nothing
+LARGE = Weights(constant=-9.0, refusal=-0.676, closeness=12.17)
+SMALL = Weights(constant=-9.75, refusal=0.0, closeness=14.73)  # the refusals of a small model tell nothing
 
 
 def refusal(completion: Completion, openings: frozenset[int]) -> float:

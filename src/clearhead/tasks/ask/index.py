@@ -7,6 +7,7 @@ whole, so an index that was interrupted is gone on with by asking again.
 import hashlib
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -71,8 +72,11 @@ def update(
     gone = [path for path in known if is_under(path, documents) and path not in {str(each.path) for each in found}]
     store.remove(gone)
     done.removed = len(gone)
-    watch.begin("reading documents", len(found))
-    for each in found:
+    changed = [each for each in found if not is_known(each, known.get(str(each.path)))]
+    done.unchanged = len(found) - len(changed)
+    if changed:
+        watch.begin(f"indexing {len(changed)} of {len(found)} documents", len(changed))
+    for each in changed:
         if cancelled():
             done.complete = False
             break
@@ -116,6 +120,8 @@ def gather(documents: Sequence[Path]) -> tuple[list[Found], int]:
                     found.setdefault(file, False)
                 else:
                     others += 1
+        elif path.suffix.lower() not in FORMATS:
+            raise DataError(f"{given}: documents of this kind are not read; give {', '.join(FORMATS)}")
         else:
             found[path] = True
     if not found:
@@ -136,13 +142,18 @@ def is_under(path: str, documents: Iterable[Path]) -> bool:
     return any(Path(path).is_relative_to(os.path.abspath(each)) for each in documents)  # noqa: PTH100
 
 
+def is_known(found: Found, known: File | None) -> bool:
+    """Whether a file has the size and the time that it had."""
+    with suppress(OSError):  # told when it is read
+        status = found.path.stat()
+        return known is not None and (known.size, known.mtime_ns) == (status.st_size, status.st_mtime_ns)
+    return False
+
+
 def enter(store: Store, encoder: Model, found: Found, known: File | None, size: int, done: Indexed) -> None:
-    """One file into the store, unless it is there as it is; counted in `done`. Errors as `update`."""
+    """One file into the store, unless its content is there; counted in `done`. Errors as `update`."""
     try:
         status = found.path.stat()
-        if known is not None and (known.size, known.mtime_ns) == (status.st_size, status.st_mtime_ns):
-            done.unchanged += 1
-            return
         data = found.path.read_bytes()
         file = File(
             path=str(found.path),
