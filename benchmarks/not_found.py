@@ -33,7 +33,7 @@ Array = NDArray[np.float64]
 def features(asker: Asker, questions: Sequence[str]) -> Array:
     """Log-probability of a refusal, and closeness [questions, 2]."""
     drafts = [asker.draft(question) for question in questions]
-    prompts = [draft.messages(asker.length, may_refuse=True, system=asker.system) for draft in drafts]
+    prompts = [asker.messages(draft, may_refuse=True) for draft in drafts]
     starts = openings(asker.model)
     done = asker.model.complete_many(prompts, max_new_tokens=1, temperature=0, logprobs=ALTERNATIVES)
     refusals = [refusal(completion, starts) for completion in done]

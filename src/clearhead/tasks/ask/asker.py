@@ -11,7 +11,7 @@ from clearhead.generation.prefill import Cancelled, never
 from clearhead.tasks.ask.cite import Sentence, cited
 from clearhead.tasks.ask.closeness import closeness
 from clearhead.tasks.ask.found import ALTERNATIVES, LEAST, Weights, is_refusal, openings, refusal
-from clearhead.tasks.ask.prompt import NEW_TOKENS, NOT_FOUND, Length, conversation
+from clearhead.tasks.ask.prompt import NEW_TOKENS, NOT_FOUND, Length, conversation, simple
 from clearhead.tasks.ask.retrieve import Hit, Retriever
 from clearhead.tasks.ask.watch import Watch, silent
 
@@ -56,11 +56,6 @@ class Draft:
     hits: list[Hit]
     left_out: int
 
-    def messages(self, length: Length, *, may_refuse: bool, system: bool) -> list[Message]:
-        """What the model is sent."""
-        shown = [hit.passage for hit in self.hits]
-        return conversation(self.question, shown, length, may_refuse=may_refuse, system=system)
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Asker:
@@ -98,7 +93,7 @@ class Asker:
             draft = Draft(question=question, hits=wanted[:n], left_out=len(wanted) - n)
             if not n and wanted:
                 break
-            messages = draft.messages(self.length, may_refuse=True, system=self.system)
+            messages = self.messages(draft, may_refuse=True)
             if len(self.model.prompter.encode_chat(messages)) <= window:
                 return draft
         raise ContextWindowError(
@@ -106,10 +101,17 @@ class Asker:
             f"({self.model.config.max_positions} tokens); shorten it, or choose a model with a longer window"
         )
 
+    def messages(self, draft: Draft, *, may_refuse: bool) -> list[Message]:
+        """What the model is sent."""
+        shown = [hit.passage for hit in draft.hits]
+        if not self.weights.asks:
+            return simple(draft.question, shown, self.length)
+        return conversation(draft.question, shown, self.length, may_refuse=may_refuse, system=self.system)
+
     def answered(self, drafts: Sequence[Draft], watch: Watch, cancelled: Cancelled) -> Iterator[Answer]:
         """The answers to a few questions. Who answers nothing though the passages hold it is asked once more."""
         held = [draft for draft in drafts if draft.hits]
-        first = self.written(held, may_refuse=self.weights.asks, watch=watch, cancelled=cancelled)
+        first = self.written(held, may_refuse=True, watch=watch, cancelled=cancelled)
         if first is None:
             return
         said = dict(zip(map(id, held), first, strict=True))
@@ -132,7 +134,7 @@ class Asker:
         """What the model writes, and how likely it is that the passages hold it; None where it was cancelled."""
         if not drafts:
             return []
-        prompts = [draft.messages(self.length, may_refuse=may_refuse, system=self.system) for draft in drafts]
+        prompts = [self.messages(draft, may_refuse=may_refuse) for draft in drafts]
         watch.begin("answering", len(prompts))
         done = self.model.complete_many(
             prompts, max_new_tokens=NEW_TOKENS[self.length], temperature=0, logprobs=ALTERNATIVES, cancelled=cancelled

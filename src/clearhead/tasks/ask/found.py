@@ -27,7 +27,7 @@ class Weights:
 
     @property
     def asks(self) -> bool:
-        """Whether the model is told that it may refuse; small ones are only led astray by it."""
+        """Whether the model is told that it may refuse, and other rules; small ones are only led astray by them."""
         return self.refusal != 0
 
     def probability(self, refusal: float, closeness: float) -> float:
