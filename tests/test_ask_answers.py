@@ -143,6 +143,14 @@ def test_a_refusal_is_asked_once_more_where_the_passages_are_near(retriever: Ret
     assert not answer.found and answer.text == "not found"
 
 
+def test_a_small_model_is_asked_without_rules_and_once(retriever: Retriever) -> None:
+    model = ScriptedModel(lambda _m: "not found")
+    small = Weights(constant=9.0, refusal=0.0, closeness=0.0)
+    [answer] = asker(retriever, lambda _m: "", model=model, weights=small, passages=1).many([CAST])
+    [[message]] = model.asked
+    assert "Ivan Petrov" in message["content"] and "not found" not in message["content"] and not answer.found
+
+
 def test_a_likely_refusal_lowers_the_confidence(retriever: Retriever) -> None:
     weights = Weights(constant=0.0, refusal=-1.0, closeness=0.0)
     chances = [
@@ -213,7 +221,7 @@ def test_whatever_documents_hold_the_frame_is_the_same(one: str, other: str) -> 
 @pytest.mark.parametrize("name", ["smollm2-135m-instruct", "qwen2.5-coder-1.5b-instruct"])
 def test_control_tokens_in_a_document_are_plain_text(name: str) -> None:
     model = ch.load(find(name), threads=1)
-    [clean, dirty] = [
+    clean, dirty = [
         model.prompter.encode_chat(
             conversation(CAST, [Passage(file="a", text=text)], "short", may_refuse=True, system=True)
         )

@@ -11,7 +11,7 @@ from real import find
 from terminal import fails, invoke, on_terminal
 from test_ask_answers import CAST, DOCUMENTS, INJECTED
 
-QUICK = ("--reranker", "none", "--length", "short", "--threads", "1")
+QUICK = ("--reranker", "none", "--threads", "1")
 
 
 @pytest.fixture
@@ -142,6 +142,13 @@ def test_documents_cannot_steer_the_terminal(notes: Path) -> None:
 def test_a_request_that_cannot_be_met_is_one_line(notes: Path, arguments: tuple[str, ...], says: str) -> None:
     (notes / "photo.jpg").write_bytes(b"\xff")
     assert says in fails("ask", CAST, *arguments)
+
+
+@pytest.mark.weights
+@pytest.mark.usefixtures("notes")
+def test_an_over_long_question_is_refused(small: Path) -> None:
+    message = fails("ask", "who cast the bell " * 3000, "-d", "notes", "-m", small, *QUICK, "-q")
+    assert "leaves no room for a passage in the context window" in message
 
 
 @pytest.mark.usefixtures("notes")
