@@ -15,13 +15,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from clearhead.engine.machine import Machine
 from clearhead.tasks.ask.ask import open_asker
 from clearhead.tasks.ask.asker import Asker
 from clearhead.tasks.ask.found import ALTERNATIVES, openings, refusal
 from clearhead.tasks.ask.rerank import open_scorer
 from clearhead.tasks.ask.retrieve import Retriever
 from clearhead.tasks.ask.sqlite import SqliteStore
-from clearhead.tasks.choice import Machine, instruction_model
+from clearhead.tasks.choice import instruction_model
 from clearhead.tasks.embed import open_encoder
 from clearhead.tasks.evaluate.answers import draw, fill, read_passages, read_squad
 from clearhead.tasks.evaluate.files import read

@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from clearhead.engine.machine import Machine
 from clearhead.engine.model import Model
-from clearhead.tasks.choice import Machine
 from clearhead.tasks.embed import open_encoder
 from clearhead.tasks.evaluate.asked import Asked
 from clearhead.tasks.evaluate.metrics.bootstrap import difference

@@ -17,7 +17,7 @@ from clearhead.tasks.ask.asker import Asker
 from clearhead.tasks.ask.cite import cited
 from clearhead.tasks.ask.closeness import closeness
 from clearhead.tasks.ask.found import LARGE, SMALL, Weights, is_refusal
-from clearhead.tasks.ask.index import update
+from clearhead.tasks.ask.index import gather, update
 from clearhead.tasks.ask.passages import Passage
 from clearhead.tasks.ask.prompt import CLOSE, OPEN, RULE, alone, conversation
 from clearhead.tasks.ask.retrieve import READ, Retriever, standard
@@ -58,7 +58,7 @@ def notes(tmp_path: Path) -> Path:
 def retriever(notes: Path, encoder: Any) -> Iterator[Retriever]:
     """What searches them."""
     with SqliteStore(Path(":memory:")) as store:
-        update(store, encoder, [notes])
+        update(store, encoder, gather([notes]))
         yield Retriever(store=store, encoder=encoder)
 
 
@@ -237,7 +237,7 @@ def test_an_injected_command_does_not_change_the_task(encoder: Any, tmp_path: Pa
     model = ch.load(find("qwen2.5-coder-1.5b-instruct"), threads=1)
     (tmp_path / "bell.txt").write_text(INJECTED)
     with SqliteStore(Path(":memory:")) as store:
-        update(store, encoder, [tmp_path])
+        update(store, encoder, gather([tmp_path]))
         one = Asker(retriever=Retriever(store=store, encoder=encoder), model=model, weights=LARGE)
         [answer] = one.many([CAST])
     assert answer.found and "Petrov" in answer.text and "PWNED" not in answer.text

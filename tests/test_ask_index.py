@@ -53,67 +53,67 @@ def test_only_what_changed_is_read(
     read = []
     real = index.read
     monkeypatch.setattr(index, "read", lambda path, data: read.append(path.name) or real(path, data))
-    done = update(store, encoder, [notes], size=32)
+    done = update(store, encoder, gather([notes]), size=32)
     assert (counts(done), done.passages, done.passed_over) == ((3, 0, 0, 0), 3, 1)
-    assert counts(update(store, encoder, [notes], size=32)) == (0, 0, 3, 0) and len(read) == 3
+    assert counts(update(store, encoder, gather([notes]), size=32)) == (0, 0, 3, 0) and len(read) == 3
     os.utime(notes / "rope.txt", (1, 1))
     (notes / "bell.md").write_text("# Bell\n\nCast in 1882.\n")
     (notes / "more" / "list.csv").unlink()
     (notes / "new.txt").write_text("New.")
-    assert counts(update(store, encoder, [notes], size=32)) == (1, 1, 1, 1)
+    assert counts(update(store, encoder, gather([notes]), size=32)) == (1, 1, 1, 1)
     assert read[3:] == ["bell.md", "new.txt"]  # rope.txt has the same content
     assert store.by_words("1881", 9) == [] and len(store.by_words("1882", 9)) == 1
-    assert counts(update(store, encoder, [notes], size=32)) == (0, 0, 3, 0)
+    assert counts(update(store, encoder, gather([notes]), size=32)) == (0, 0, 3, 0)
 
 
 def test_other_folders_are_left_alone(notes: Path, store: SqliteStore, encoder: Model, tmp_path: Path) -> None:
-    update(store, encoder, [notes], size=32)
+    update(store, encoder, gather([notes]), size=32)
     other = tmp_path / "other.txt"
     other.write_text("Other.")
-    assert counts(update(store, encoder, [other], size=32)) == (1, 0, 0, 0)
+    assert counts(update(store, encoder, gather([other]), size=32)) == (1, 0, 0, 0)
     assert store.count() == 4
     other.unlink()
     with pytest.raises(OptionError, match="no such file or folder"):
-        update(store, encoder, [other], size=32)
+        update(store, encoder, gather([other]), size=32)
 
 
 def test_files_that_cannot_be_read_are_told_and_their_old_text_goes(
     notes: Path, store: SqliteStore, encoder: Model
 ) -> None:
-    update(store, encoder, [notes], size=32)
+    update(store, encoder, gather([notes]), size=32)
     (notes / "rope.txt").write_bytes(b"\xff\x00\xfe")
-    done = update(store, encoder, [notes], size=32)
+    done = update(store, encoder, gather([notes]), size=32)
     assert len(done.failed) == 1 and "rope.txt" in done.failed[0] and "not UTF-8" in done.failed[0]
     assert store.by_words("hemp", 9) == []
     with pytest.raises(DataError, match="not UTF-8"):
-        update(store, encoder, [notes / "rope.txt"], size=32)
+        update(store, encoder, gather([notes / "rope.txt"]), size=32)
     with pytest.raises(DataError, match="documents of this kind are not read"):
-        update(store, encoder, [notes / "photo.jpg"], size=32)
+        update(store, encoder, gather([notes / "photo.jpg"]), size=32)
 
 
 def test_an_interrupted_index_is_gone_on_with(notes: Path, store: SqliteStore, encoder: Model) -> None:
     asked = iter([False, True])
-    done = update(store, encoder, [notes], size=32, cancelled=lambda: next(asked))
+    done = update(store, encoder, gather([notes]), size=32, cancelled=lambda: next(asked))
     assert not done.complete and store.count() == 1
-    assert counts(update(store, encoder, [notes], size=32)) == (2, 0, 1, 0)
+    assert counts(update(store, encoder, gather([notes]), size=32)) == (2, 0, 1, 0)
 
 
 def test_a_store_is_asked_as_it_was_made(notes: Path, store: SqliteStore, encoder: Model) -> None:
-    update(store, encoder, [notes], size=32)
+    update(store, encoder, gather([notes]), size=32)
     with pytest.raises(OptionError, match="passages of 32 tokens, not"):
-        update(store, encoder, [notes], size=16)
+        update(store, encoder, gather([notes]), size=16)
 
 
 def test_what_is_empty_is_refused(store: SqliteStore, encoder: Model, tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="no documents"):
-        update(store, encoder, [])
+        update(store, encoder, gather([]))
     with pytest.raises(DataError, match="there is no document in"):
-        update(store, encoder, [tmp_path])
+        update(store, encoder, gather([tmp_path]))
     (tmp_path / "empty.txt").write_text(" \n")
     with pytest.raises(DataError, match="there is no text in"):
-        update(store, encoder, [tmp_path / "empty.txt"], size=32)
+        update(store, encoder, gather([tmp_path / "empty.txt"]), size=32)
 
 
 def test_a_file_that_is_named_twice_is_read_once(notes: Path) -> None:
-    found, _ = gather([notes, notes / "bell.md", notes / ".." / "notes"])
+    found = gather([notes, notes / "bell.md", notes / ".." / "notes"]).files
     assert [each.path.name for each in found].count("bell.md") == 1 and len(found) == 3

@@ -1,7 +1,7 @@
 """The options that several verbs share, each described once. Ranges are checked where requests are made, not here."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -36,6 +36,17 @@ def number(text: str) -> float:
         raise typer.BadParameter(f"{text!r} is not a number") from None
 
 
+def text(what: str) -> Any:
+    """The argument that is the input of a verb."""
+    return typer.Argument(metavar="TEXT|-", help=f"{what}; - reads standard input.", show_default=False)
+
+
+def model(what: str) -> Any:
+    """The option that names a model."""
+    return typer.Option("--model", "-m", metavar="MODEL", help=what, autocompletion=model_names, rich_help_panel=MODEL)
+
+
+NAMES = "a name that `clearhead models` lists, a Hugging Face id, a folder or a file."
 ModelArgument = Annotated[
     str,
     typer.Argument(
@@ -45,17 +56,9 @@ ModelArgument = Annotated[
         autocompletion=model_names,
     ),
 ]
-ModelOption = Annotated[
-    str,
-    typer.Option(
-        "--model",
-        "-m",
-        metavar="MODEL",
-        help="A name that `clearhead models` lists, a Hugging Face id, a folder or a file.",
-        autocompletion=model_names,
-        rich_help_panel=MODEL,
-    ),
-]
+ModelOption = Annotated[str, model(f"A{NAMES[1:]}")]
+TaskModel = Annotated[str | None, model(f"A{NAMES[1:]} Without it, the task's own.")]
+InstructionModel = Annotated[str | None, model(f"A model that follows instructions: {NAMES}")]
 File = Annotated[
     Path | None,
     typer.Option("--file", "-f", metavar="FILE", help="Read the text from a file.", rich_help_panel=CONTEXT),

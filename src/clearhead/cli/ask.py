@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from clearhead.cli import arguments as a
-from clearhead.cli.asking import Machine
 from clearhead.cli.failures import INTERRUPTED
+from clearhead.cli.on_machine import on_machine
+from clearhead.engine.machine import Machine
 
 if TYPE_CHECKING:
     from clearhead.engine.model import Model as Loaded
@@ -71,21 +72,9 @@ RetrieveOnly = Annotated[
 Length = Annotated[
     str, typer.Option(metavar="short|sentences", help="A few words, or sentences.", rich_help_panel=a.OUTPUT)
 ]
-Model = Annotated[
-    str | None,
-    typer.Option(
-        "--model",
-        "-m",
-        metavar="MODEL",
-        help="A model that follows instructions: a name that `clearhead models` lists, a Hugging Face id, a folder or "
-        "a file.",
-        autocompletion=a.model_names,
-        show_default=False,
-        rich_help_panel=a.MODEL,
-    ),
-]
 
 
+@on_machine
 def ask(
     question: Question = None,
     documents: Documents = None,
@@ -96,14 +85,11 @@ def ask(
     reranker: Reranker = None,
     retrieve_only: RetrieveOnly = False,
     length: Length = "sentences",
-    model: Model = None,
+    model: a.InstructionModel = None,
     quiet: a.Quiet = False,
     json: a.Json = False,
-    dtype: a.Dtype = "auto",
-    executor: a.Executor = "auto",
-    device: a.Device = "auto",
-    threads: a.Threads = None,
-    offline: a.Offline = False,
+    *,
+    machine: Machine,
 ) -> None:
     """Ask your own documents.
 
@@ -112,28 +98,23 @@ def ask(
 
     Example: clearhead ask "Who cast the bell?" --documents notes/
     """
-    from clearhead.cli.asking import prepared, tell
+    from clearhead.cli.asking import fetch, prepared, tell
     from clearhead.cli.interrupt import interruptible
     from clearhead.cli.stages import watching
-    from clearhead.tasks.ask.ask import check, check_length, open_asker, open_store
+    from clearhead.tasks.ask.ask import check, check_length, gathered, open_asker, open_store
     from clearhead.tasks.ask.asker import PASSAGES
 
     questions = read_questions(question, file, lines=lines)
     check(questions, passages, length)
-    machine: Machine = {
-        "executor": executor,
-        "dtype": dtype,
-        "device": device,
-        "threads": threads,
-        "offline": offline,
-    }
+    files = gathered(documents or None)
     with ExitStack() as stack:
         kept = stack.enter_context(open_store(store, documents))
+        fetch(kept, reranker, offline=machine.offline)
         answering = None if retrieve_only else reader(model, machine, quiet=quiet)
         interrupt = stack.enter_context(interruptible())
         watch = stack.enter_context(watching(quiet))
         begun = time.perf_counter()
-        retriever, done = prepared(kept, documents, reranker, machine, watch, interrupt)
+        retriever, done = prepared(kept, files, reranker, machine, watch, interrupt)
         tell(done)
         if not interrupt.pressed and answering is None:
             for each in questions:
@@ -162,7 +143,7 @@ def reader(model: str | None, machine: Machine, *, quiet: bool) -> "Loaded":
     from clearhead.cli.screen import note
     from clearhead.tasks import choice
 
-    loaded = choice.instruction_model(load_model(model or choice.instruction_model_name(), **machine))
+    loaded = choice.instruction_model(load_model(model or choice.instruction_model_name(), machine))
     if not quiet and (said := choice.advice(loaded, "answers from documents")) is not None:
         note(said)
     return loaded

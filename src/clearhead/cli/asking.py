@@ -1,12 +1,13 @@
 """What `ask` and `index` share: the store brought in step with documents, and what is said of it."""
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING
+
+from clearhead.engine.machine import Machine
 
 if TYPE_CHECKING:
     from clearhead.cli.interrupt import Interrupt
-    from clearhead.tasks.ask.index import Indexed
+    from clearhead.tasks.ask.index import Gathered, Indexed
     from clearhead.tasks.ask.passages import Passage
     from clearhead.tasks.ask.retrieve import Retriever
     from clearhead.tasks.ask.store import Store
@@ -15,40 +16,32 @@ if TYPE_CHECKING:
 NAMED = 3  # files that could not be read, named one by one
 
 
-class Machine(TypedDict):
-    """What is to compute, and in which numbers."""
+def fetch(store: "Store", reranker: str | None, *, offline: bool) -> None:
+    """Bring the models that search to this machine, with a bar."""
+    from clearhead.cli.opening import find
+    from clearhead.tasks.embed import DEFAULT
 
-    executor: str
-    dtype: str
-    device: str
-    threads: int | None
-    offline: bool
+    kind = store.kind()
+    for name in (reranker, DEFAULT if kind is None else kind.encoder):
+        if name not in (None, "none"):
+            find(str(name), offline=offline)
 
 
 def prepared(
     store: "Store",
-    documents: Sequence[Path] | None,
+    documents: "Gathered | None",
     reranker: str | None,
     machine: Machine,
     watch: "Watch | None",
     interrupt: "Interrupt",
 ) -> "tuple[Retriever, Indexed | None]":
-    """What searches, its models fetched with a bar, and what became of the documents."""
-    from clearhead.cli.opening import find
-    from clearhead.tasks import choice
+    """What searches, and what became of the documents."""
     from clearhead.tasks.ask.ask import opened
     from clearhead.tasks.ask.watch import silent
-    from clearhead.tasks.embed import DEFAULT
 
-    kind = store.kind()
-    for name in (DEFAULT if kind is None else kind.encoder, reranker):
-        if name not in (None, "none"):
-            find(str(name), offline=machine["offline"])
     # small models are done before a GPU is ready, and their numbers are not those that the answer's model was asked for
-    small = choice.Machine(executor="native", threads=machine["threads"], offline=machine["offline"])
-    return opened(
-        store, documents or None, reranker=reranker, machine=small, watch=watch or silent, cancelled=interrupt
-    )
+    small = Machine(executor="native", threads=machine.threads, offline=machine.offline)
+    return opened(store, documents, reranker=reranker, machine=small, watch=watch or silent, cancelled=interrupt)
 
 
 def tell(done: "Indexed | None") -> None:

@@ -8,6 +8,8 @@ import typer
 
 from clearhead.cli import arguments as a
 from clearhead.cli.failures import INTERRUPTED
+from clearhead.cli.on_machine import on_machine
+from clearhead.engine.machine import Machine
 
 if TYPE_CHECKING:
     from clearhead.tasks.batch.run import Outcome
@@ -121,20 +123,9 @@ MaxNewTokens = Annotated[
         rich_help_panel=TASK,
     ),
 ]
-Model = Annotated[
-    str | None,
-    typer.Option(
-        "--model",
-        "-m",
-        metavar="MODEL",
-        help="A name that `clearhead models` lists, a Hugging Face id, a folder or a file. Without it, the task's own.",
-        autocompletion=a.model_names,
-        show_default=False,
-        rich_help_panel=a.MODEL,
-    ),
-]
 
 
+@on_machine
 def batch(
     task: Task,
     input: Input,
@@ -151,12 +142,9 @@ def batch(
     max_new_tokens: MaxNewTokens = None,
     quiet: a.Quiet = False,
     json: a.Json = False,
-    model: Model = None,
-    dtype: a.Dtype = "auto",
-    executor: a.Executor = "auto",
-    device: a.Device = "auto",
-    threads: a.Threads = None,
-    offline: a.Offline = False,
+    model: a.TaskModel = None,
+    *,
+    machine: Machine,
 ) -> None:
     """Do a task to every row of files.
 
@@ -169,13 +157,11 @@ def batch(
     from clearhead.cli.interrupt import interruptible
     from clearhead.cli.opening import find
     from clearhead.cli.rows import counting
-    from clearhead.engine.choice import choose
     from clearhead.tasks.batch.cluster import on_cluster
     from clearhead.tasks.batch.run import run
     from clearhead.tasks.batch.tasks import Wish, check
-    from clearhead.tasks.choice import Machine
 
-    choose(executor, dtype, device, threads)
+    machine.check()
     wish = Wish(
         task=task,
         model=model,
@@ -186,12 +172,12 @@ def batch(
         length=length,
         system=system,
         max_new_tokens=max_new_tokens,
-        machine=Machine(executor=executor, dtype=dtype, device=device, threads=threads, offline=offline),
+        machine=machine,
     )
     check(wish)
     workers = None if ray is None else on_cluster(ray)
     if model is not None and workers is None:
-        find(model, offline=offline)
+        find(model, offline=machine.offline)
     begun = time.perf_counter()
     with counting(task, quiet=quiet) as progress, interruptible() as interrupt:
         found = run(

@@ -9,7 +9,9 @@ import typer
 
 from clearhead.cli import arguments as a
 from clearhead.cli.conversation import Conversation
+from clearhead.cli.on_machine import on_machine
 from clearhead.config import GenerationConfig
+from clearhead.engine.machine import Machine
 from clearhead.errors import ClearheadError, OptionError, UnsupportedError
 
 if TYPE_CHECKING:
@@ -26,6 +28,7 @@ COMMANDS = {
 }
 
 
+@on_machine
 def chat(
     context: typer.Context,
     model: a.ModelOption = a.DEFAULT_MODEL,
@@ -48,11 +51,8 @@ def chat(
     draft_tokens: a.DraftTokens = DEFAULT.draft_tokens,
     quiet: a.Quiet = False,
     json: a.Json = False,
-    dtype: a.Dtype = "auto",
-    executor: a.Executor = "auto",
-    device: a.Device = "auto",
-    threads: a.Threads = None,
-    offline: a.Offline = False,
+    *,
+    machine: Machine,
 ) -> None:
     """Talk with an instruction model.
 
@@ -65,7 +65,7 @@ def chat(
     from clearhead.cli.requests import generation_options
 
     options = {**generation_options(context.params), "on_overflow": on_overflow}
-    loaded = load_model(model, executor=executor, dtype=dtype, device=device, threads=threads, offline=offline)
+    loaded = load_model(model, machine)
     if loaded.chat_template is None:
         raise UnsupportedError(f"{model} has no chat template; it completes text, so use clearhead complete")
     interactive = sys.stdin.isatty() and sys.stdout.isatty()

@@ -6,11 +6,10 @@ from typing import Annotated
 import typer
 
 from clearhead.cli import arguments as a
+from clearhead.cli.on_machine import on_machine
+from clearhead.engine.machine import Machine
 
-Text = Annotated[
-    str | None,
-    typer.Argument(metavar="TEXT|-", help="The text to label; - reads standard input.", show_default=False),
-]
+Text = Annotated[str | None, a.text("The text to label")]
 Labels = Annotated[
     str | None,
     typer.Option(
@@ -25,19 +24,14 @@ About = Annotated[
 ]
 Model = Annotated[
     str | None,
-    typer.Option(
-        "--model",
-        "-m",
-        metavar="MODEL",
-        help="An instruction model, or one that labels texts. Without it qwen2.5-coder-1.5b-instruct where it has been "
-        "pulled, else the small default.",
-        autocompletion=a.model_names,
-        show_default=False,
-        rich_help_panel=a.MODEL,
+    a.model(
+        "An instruction model, or one that labels texts. Without it qwen2.5-coder-1.5b-instruct where it has been "
+        "pulled, else the small default."
     ),
 ]
 
 
+@on_machine
 def classify(
     text: Text = None,
     labels: Labels = None,
@@ -47,11 +41,8 @@ def classify(
     model: Model = None,
     quiet: a.Quiet = False,
     json: a.Json = False,
-    dtype: a.Dtype = "auto",
-    executor: a.Executor = "auto",
-    device: a.Device = "auto",
-    threads: a.Threads = None,
-    offline: a.Offline = False,
+    *,
+    machine: Machine,
 ) -> None:
     """Say which label fits a text, without training.
 
@@ -74,7 +65,7 @@ def classify(
     whole = read_text(text, file, "text")
     texts = [line for line in whole.split("\n") if line.strip()] if lines else [whole]
     model = instruction_model_name() if model is None else model
-    loaded = load_model(model, executor=executor, dtype=dtype, device=device, threads=threads, offline=offline)
+    loaded = load_model(model, machine)
     classifier = open_classifier(names, model=loaded, about=about)
     begun = time.perf_counter()
     for one in texts:

@@ -8,6 +8,8 @@ import typer
 
 from clearhead.cli import arguments as a
 from clearhead.cli.failures import INTERRUPTED
+from clearhead.cli.on_machine import on_machine
+from clearhead.engine.machine import Machine
 
 if TYPE_CHECKING:
     from clearhead.tasks.code.sandbox.limits import Limits
@@ -75,21 +77,9 @@ Unconfined = Annotated[
         rich_help_panel=TESTS,
     ),
 ]
-Model = Annotated[
-    str | None,
-    typer.Option(
-        "--model",
-        "-m",
-        metavar="MODEL",
-        help="A model that follows instructions: a name that `clearhead models` lists, a Hugging Face id, a folder or "
-        "a file.",
-        autocompletion=a.model_names,
-        show_default=False,
-        rich_help_panel=a.MODEL,
-    ),
-]
 
 
+@on_machine
 def code(
     request: Request = None,
     file: a.File = None,
@@ -103,16 +93,13 @@ def code(
     max_new_tokens: a.MaxNewTokens = 1024,
     temperature: a.Temperature = 0.0,
     seed: a.Seed = None,
-    model: Model = None,
+    model: a.InstructionModel = None,
     output: Output = None,
     force: Force = False,
     quiet: a.Quiet = False,
     json: a.Json = False,
-    dtype: a.Dtype = "auto",
-    executor: a.Executor = "auto",
-    device: a.Device = "auto",
-    threads: a.Threads = None,
-    offline: a.Offline = False,
+    *,
+    machine: Machine,
 ) -> None:
     """Write code from a description.
 
@@ -135,14 +122,7 @@ def code(
     tests, limits = read_tests(run_tests, language, time_limit, memory_limit)
     if output is not None:
         check_output(output, force=force)
-    loaded = load_model(
-        model or choice.instruction_model_name(),
-        executor=executor,
-        dtype=dtype,
-        device=device,
-        threads=threads,
-        offline=offline,
-    )
+    loaded = load_model(model or choice.instruction_model_name(), machine)
     coder = open_coder(language, model=loaded, max_new_tokens=max_new_tokens, temperature=temperature, seed=seed)
     if not quiet and (said := choice.advice(loaded, "writing code")) is not None:
         note(said)

@@ -6,7 +6,9 @@ import typer
 
 from clearhead.cli import arguments as a
 from clearhead.cli.failures import INTERRUPTED
+from clearhead.cli.on_machine import on_machine
 from clearhead.config import GenerationConfig
+from clearhead.engine.machine import Machine
 
 if TYPE_CHECKING:
     from clearhead.engine.completion import Completion
@@ -67,6 +69,7 @@ PromptLogprobs = Annotated[
 ]
 
 
+@on_machine
 def complete(
     context: typer.Context,
     prompt: Prompt = None,
@@ -99,11 +102,8 @@ def complete(
     show_prompt: ShowPrompt = False,
     quiet: a.Quiet = False,
     json: a.Json = False,
-    dtype: a.Dtype = "auto",
-    executor: a.Executor = "auto",
-    device: a.Device = "auto",
-    threads: a.Threads = None,
-    offline: a.Offline = False,
+    *,
+    machine: Machine,
 ) -> None:
     """Complete a prompt.
 
@@ -122,7 +122,7 @@ def complete(
     text = read_text(prompt, file, "prompt")
     options = generation_options(context.params)
     sending = sending_options(context.params)
-    loaded = load_model(model, executor=executor, dtype=dtype, device=device, threads=threads, offline=offline)
+    loaded = load_model(model, machine)
     with interruptible() as interrupt:
         if json or n > 1 or beams > 1:
             done = loaded.complete(text, cancelled=interrupt, **sending, **options)

@@ -7,25 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from clearhead.cli import arguments as a
+from clearhead.cli.on_machine import on_machine
+from clearhead.engine.machine import Machine
 
 if TYPE_CHECKING:
     from clearhead.executor import Floats
 
-Text = Annotated[
-    str | None,
-    typer.Argument(metavar="TEXT|-", help="The text to embed; - reads standard input.", show_default=False),
-]
-Model = Annotated[
-    str,
-    typer.Option(
-        "--model",
-        "-m",
-        metavar="MODEL",
-        help="An encoder: a name that `clearhead models` lists, a Hugging Face id, a folder or a file.",
-        autocompletion=a.model_names,
-        rich_help_panel=a.MODEL,
-    ),
-]
+Text = Annotated[str | None, a.text("The text to embed")]
+Model = Annotated[str, a.model(f"An encoder: {a.NAMES}")]
 Near = Annotated[
     str | None,
     typer.Option(
@@ -51,6 +40,7 @@ Output = Annotated[
 ]
 
 
+@on_machine
 def embed(
     text: Text = None,
     file: a.File = None,
@@ -61,11 +51,8 @@ def embed(
     output: Output = None,
     quiet: a.Quiet = False,
     json: a.Json = False,
-    dtype: a.Dtype = "auto",
-    executor: a.Executor = "auto",
-    device: a.Device = "auto",
-    threads: a.Threads = None,
-    offline: a.Offline = False,
+    *,
+    machine: Machine,
 ) -> None:
     """Turn a text into a vector of meaning.
 
@@ -89,9 +76,7 @@ def embed(
         p.check(html=output)
     whole = read_text(text, file, "text")
     texts = [line for line in whole.split("\n") if line.strip()] if lines else [whole]
-    encoder = open_encoder(
-        load_model(model, executor=executor, dtype=dtype, device=device, threads=threads, offline=offline)
-    )
+    encoder = open_encoder(load_model(model, machine))
     begun = time.perf_counter()
     vectors = embed_texts(texts, model=encoder)
     if near is not None:

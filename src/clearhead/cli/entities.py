@@ -9,26 +9,17 @@ import typer
 from clearhead.cli import arguments as a
 from clearhead.cli import pictures as p
 from clearhead.cli.failures import INTERRUPTED
+from clearhead.cli.on_machine import on_machine
+from clearhead.engine.machine import Machine
 
 if TYPE_CHECKING:
     from clearhead.tasks.entities.tagger import Entity, Tagger
 
 COLOURS = ("cyan", "green", "yellow", "magenta", "red", "blue")  # of types, in the model's order
 
-Text = Annotated[
-    str | None,
-    typer.Argument(metavar="TEXT|-", help="The text to look through; - reads standard input.", show_default=False),
-]
+Text = Annotated[str | None, a.text("The text to look through")]
 Model = Annotated[
-    str,
-    typer.Option(
-        "--model",
-        "-m",
-        metavar="MODEL",
-        help="A model that labels words: a name that `clearhead models` lists, a Hugging Face id, or a folder.",
-        autocompletion=a.model_names,
-        rich_help_panel=a.MODEL,
-    ),
+    str, a.model("A model that labels words: a name that `clearhead models` lists, a Hugging Face id, or a folder.")
 ]
 Only = Annotated[
     list[str] | None,
@@ -42,6 +33,7 @@ MinScore = Annotated[
 ]
 
 
+@on_machine
 def entities(
     text: Text = None,
     file: a.File = None,
@@ -53,11 +45,8 @@ def entities(
     open: p.Open = False,
     quiet: a.Quiet = False,
     json: a.Json = False,
-    dtype: a.Dtype = "auto",
-    executor: a.Executor = "auto",
-    device: a.Device = "auto",
-    threads: a.Threads = None,
-    offline: a.Offline = False,
+    *,
+    machine: Machine,
 ) -> None:
     """Find the people, places and organisations in a text.
 
@@ -70,7 +59,6 @@ def entities(
     from clearhead.cli.opening import load_model
     from clearhead.cli.sources import read_text
     from clearhead.config import check_number
-    from clearhead.tasks.choice import Machine
     from clearhead.tasks.entities.find import on_processor
     from clearhead.tasks.entities.tagger import Tagger
 
@@ -78,18 +66,7 @@ def entities(
     p.check(html=html, open=open)
     whole = read_text(text, file, "text")
     texts = whole.split("\n") if lines else [whole]
-    asked = Machine(executor=executor, dtype=dtype, device=device, threads=threads, offline=offline)
-    machine = on_processor(model, asked)
-    tagger = Tagger(
-        load_model(
-            model,
-            executor=machine.executor,
-            dtype=machine.dtype,
-            device=device,
-            threads=threads,
-            offline=offline,
-        )
-    )
+    tagger = Tagger(load_model(model, on_processor(model, machine)))
     wanted = chosen(tagger, type)
     begun = time.perf_counter()
     found: list[list[Entity]] = []

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from clearhead.cli import arguments as a
+from clearhead.cli.on_machine import on_machine
+from clearhead.engine.machine import Machine
 
 if TYPE_CHECKING:
     from clearhead.tasks.evaluate.asked import Asked
@@ -73,18 +75,7 @@ From = Annotated[
         rich_help_panel=DATA,
     ),
 ]
-Model = Annotated[
-    str | None,
-    typer.Option(
-        "--model",
-        "-m",
-        metavar="MODEL",
-        help="A name that `clearhead models` lists, a Hugging Face id, a folder or a file. Without it, the task's own.",
-        autocompletion=a.model_names,
-        show_default=False,
-        rich_help_panel=a.MODEL,
-    ),
-]
+
 Samples = Annotated[
     int,
     typer.Option(metavar="N", parser=a.whole, help="code: answers to each problem, for pass@k.", rich_help_panel=DATA),
@@ -110,6 +101,7 @@ Failures = Annotated[
 ]
 
 
+@on_machine
 def evaluate(
     task: Task,
     data: Data,
@@ -124,12 +116,9 @@ def evaluate(
     failures: Failures = 0,
     quiet: a.Quiet = False,
     json: a.Json = False,
-    model: Model = None,
-    dtype: a.Dtype = "auto",
-    executor: a.Executor = "auto",
-    device: a.Device = "auto",
-    threads: a.Threads = None,
-    offline: a.Offline = False,
+    model: a.TaskModel = None,
+    *,
+    machine: Machine,
 ) -> None:
     """Measure a model at a task.
 
@@ -141,9 +130,7 @@ def evaluate(
     from clearhead.cli import pictures as p
     from clearhead.cli.opening import find, load_model
     from clearhead.cli.rows import counting
-    from clearhead.engine.choice import choose
     from clearhead.errors import OptionError
-    from clearhead.tasks.choice import Machine
     from clearhead.tasks.evaluate.asked import Asked
     from clearhead.tasks.evaluate.results import results
     from clearhead.tasks.evaluate.tasks import task as known
@@ -151,18 +138,18 @@ def evaluate(
     if failures < 0:
         raise OptionError(f"--failures is {failures}; give how many of the worst items to show, from 0 on")
     chosen = known(task)
-    choose(executor, dtype, device, threads)
+    machine.check()
     if output is not None:
         p.check(html=output)
     named = None
     if model is not None:
-        named = load_model(model, executor=executor, dtype=dtype, device=device, threads=threads, offline=offline)
+        named = load_model(model, machine)
     begun = time.perf_counter()
     with counting(task, quiet=quiet) as progress:
         asked = Asked(
             data=data,
             model=named,
-            machine=Machine(executor=executor, dtype=dtype, device=device, threads=threads, offline=offline),
+            machine=machine,
             references=references,
             fields=None if fields is None else fields.split(","),
             from_=from_,

@@ -6,16 +6,14 @@ from typing import Annotated
 import typer
 
 from clearhead.cli import arguments as a
+from clearhead.cli.on_machine import on_machine
+from clearhead.engine.machine import Machine
 
-Text = Annotated[
-    str | None,
-    typer.Argument(
-        metavar="TEXT|-", help="A text with [MASK] where a word is missing; - reads standard input.", show_default=False
-    ),
-]
+Text = Annotated[str | None, a.text("A text with [MASK] where a word is missing")]
 Top = Annotated[int, typer.Option(metavar="N", parser=a.whole, help="Words to show.", rich_help_panel=a.OUTPUT)]
 
 
+@on_machine
 def fill_mask(
     text: Text = None,
     file: a.File = None,
@@ -24,11 +22,8 @@ def fill_mask(
     top: Top = 5,
     quiet: a.Quiet = False,
     json: a.Json = False,
-    dtype: a.Dtype = "auto",
-    executor: a.Executor = "auto",
-    device: a.Device = "auto",
-    threads: a.Threads = None,
-    offline: a.Offline = False,
+    *,
+    machine: Machine,
 ) -> None:
     """Fill the blank in a text.
 
@@ -46,7 +41,7 @@ def fill_mask(
 
     whole = read_text(text, file, "text")
     texts = [line for line in whole.split("\n") if line.strip()] if lines else [whole]
-    loaded = load_model(model, executor=executor, dtype=dtype, device=device, threads=threads, offline=offline)
+    loaded = load_model(model, machine)
     begun = time.perf_counter()
     for one in texts:
         blanks = fill(one, model=loaded, top=top)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from clearhead.cli import arguments as a
-from clearhead.cli.asking import Machine
 from clearhead.cli.failures import INTERRUPTED
+from clearhead.engine.machine import Machine
 
 if TYPE_CHECKING:
     from clearhead.tasks.ask.index import Indexed
@@ -43,16 +43,17 @@ def index(
 
     Example: clearhead index notes/ --store notes.index
     """
-    from clearhead.cli.asking import prepared, tell
+    from clearhead.cli.asking import fetch, prepared, tell
     from clearhead.cli.interrupt import interruptible
     from clearhead.cli.stages import watching
-    from clearhead.tasks.ask.ask import open_store
+    from clearhead.tasks.ask.ask import gathered, open_store
 
-    machine: Machine = {"executor": "auto", "dtype": "auto", "device": "auto", "threads": threads, "offline": offline}
-    begun = time.perf_counter()
+    machine = Machine(threads=threads, offline=offline)
+    begun, files = time.perf_counter(), gathered(documents)
     with open_store(store, documents) as kept, interruptible() as interrupt:
+        fetch(kept, "none", offline=offline)
         with watching(quiet) as watch:
-            retriever, done = prepared(kept, documents, "none", machine, watch, interrupt)
+            retriever, done = prepared(kept, files, "none", machine, watch, interrupt)
         tell(done)
         assert done is not None  # documents were given
         report(done, kept.name, retriever.encoder.name, json=json, seconds=time.perf_counter() - begun, quiet=quiet)

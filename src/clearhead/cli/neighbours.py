@@ -6,6 +6,8 @@ import typer
 
 from clearhead.cli import arguments as a
 from clearhead.cli import pictures
+from clearhead.cli.on_machine import on_machine
+from clearhead.engine.machine import Machine
 
 if TYPE_CHECKING:
     from clearhead.lens.space import Analogy, Space
@@ -34,6 +36,7 @@ Method = Annotated[
 ]
 
 
+@on_machine
 def neighbours(
     words: Words = None,
     model: a.ModelOption = a.DEFAULT_MODEL,
@@ -46,11 +49,8 @@ def neighbours(
     svg: pictures.Svg = None,
     open: pictures.Open = False,
     json: a.Json = False,
-    dtype: a.Dtype = "auto",
-    executor: a.Executor = "auto",
-    device: a.Device = "auto",
-    threads: a.Threads = None,
-    offline: a.Offline = False,
+    *,
+    machine: Machine,
 ) -> None:
     """Show which words a model holds to be alike.
 
@@ -67,7 +67,7 @@ def neighbours(
     chosen = list(words or analogy or ())
     if not chosen:
         raise OptionError("there is no word; give one or more, or an analogy with --analogy A B C")
-    loaded = load_model(model, executor=executor, dtype=dtype, device=device, threads=threads, offline=offline)
+    loaded = load_model(model, machine)
     from clearhead.lens.neighbours import embedding_space
 
     with working("comparing"):

@@ -11,6 +11,7 @@ from clearhead.text.printable import one_line
 
 if TYPE_CHECKING:
     from clearhead.checkpoints.checkpoint import Checkpoint
+    from clearhead.engine.machine import Machine
     from clearhead.engine.model import Model
     from clearhead.text.tokenizer import Tokenizer
 
@@ -30,16 +31,12 @@ def open_model(model: str, *, offline: bool) -> "Checkpoint":
     return open_checkpoint(find(model, offline=offline))
 
 
-def load_model(model: str, *, executor: str, dtype: str, device: str, threads: int | None, offline: bool) -> "Model":
+def load_model(model: str, machine: "Machine") -> "Model":
     """A model ready to run."""
-    from clearhead.engine.choice import choose
-
-    choose(executor, dtype, device, threads)  # what cannot be is refused before anything is fetched
-    path = find(model, offline=offline)
+    machine.check()  # what cannot be is refused before anything is fetched
+    path = find(model, offline=machine.offline)
     with working(f"loading {path.name}"):
-        from clearhead.engine.loading import load
-
-        loaded = load(path, executor=executor, dtype=dtype, device=device, threads=threads, offline=offline)
+        loaded = machine.load(path)
         loaded.name = model
         return loaded
 

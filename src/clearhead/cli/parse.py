@@ -6,11 +6,10 @@ from typing import Annotated
 import typer
 
 from clearhead.cli import arguments as a
+from clearhead.cli.on_machine import on_machine
+from clearhead.engine.machine import Machine
 
-Text = Annotated[
-    str | None,
-    typer.Argument(metavar="TEXT|-", help="The sentences to parse; - reads standard input.", show_default=False),
-]
+Text = Annotated[str | None, a.text("The sentences to parse")]
 Model = Annotated[
     str | None,
     typer.Option(
@@ -30,6 +29,7 @@ Brackets = Annotated[
 ]
 
 
+@on_machine
 def parse(
     text: Text = None,
     file: a.File = None,
@@ -38,11 +38,8 @@ def parse(
     brackets: Brackets = False,
     quiet: a.Quiet = False,
     json: a.Json = False,
-    dtype: a.Dtype = "auto",
-    executor: a.Executor = "auto",
-    device: a.Device = "auto",
-    threads: a.Threads = None,
-    offline: a.Offline = False,
+    *,
+    machine: Machine,
 ) -> None:
     """Draw the tree of a sentence's phrases.
 
@@ -63,7 +60,7 @@ def parse(
     if model is None:
         raise OptionError(f"there is no parser to fetch; {HOW} as --model")
     whole = read_text(text, file, "text")
-    loaded = load_model(model, executor=executor, dtype=dtype, device=device, threads=threads, offline=offline)
+    loaded = load_model(model, machine)
     parser = open_parser(loaded)
     begun = time.perf_counter()
     trees = parser.trees(whole, beams)

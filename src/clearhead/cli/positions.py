@@ -29,17 +29,7 @@ D = Annotated[
         "--d", metavar="D", parser=a.whole, help="Numbers per position. [default: 4]", rich_help_panel=FORMULA
     ),
 ]
-Model = Annotated[
-    str | None,
-    typer.Option(
-        "--model",
-        "-m",
-        metavar="MODEL",
-        help="Show this model's own positions instead: learned, rotary, ALiBi or relative.",
-        autocompletion=a.model_names,
-        rich_help_panel=a.MODEL,
-    ),
-]
+Model = Annotated[str | None, a.model("Show this model's own positions instead: learned, rotary, ALiBi or relative.")]
 
 
 def positions(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from clearhead.cli import arguments as a
+from clearhead.engine.machine import Machine
 
 if TYPE_CHECKING:
     from clearhead.engine.model import Model
@@ -68,8 +69,10 @@ def measured(
     from clearhead.engine.perplexity import perplexity
     from clearhead.native.store import drop_damaged
 
+    machine = Machine(executor="native", dtype=dtype, device="cpu", threads=threads, offline=offline)
+
     def load() -> "Model":
-        return load_model(model, executor="native", dtype=dtype, device="cpu", threads=threads, offline=offline)
+        return load_model(model, machine)
 
     loaded = load()
     file = getattr(loaded.executor, "packed_file", None)

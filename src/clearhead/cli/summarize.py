@@ -3,13 +3,15 @@
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypedDict
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from clearhead.cli import arguments as a
 from clearhead.cli.failures import INTERRUPTED
+from clearhead.cli.on_machine import on_machine
 from clearhead.cli.pictures import PICTURES
+from clearhead.engine.machine import Machine
 
 if TYPE_CHECKING:
     from clearhead.tasks.summarize.summarizer import Summarizer
@@ -18,20 +20,7 @@ if TYPE_CHECKING:
 SUMMARY = "Summary"
 
 
-class Machine(TypedDict):
-    """What is to compute, and in which numbers."""
-
-    executor: str
-    dtype: str
-    device: str
-    threads: int | None
-    offline: bool
-
-
-Text = Annotated[
-    str | None,
-    typer.Argument(metavar="TEXT|-", help="The text to summarize; - reads standard input.", show_default=False),
-]
+Text = Annotated[str | None, a.text("The text to summarize")]
 Length = Annotated[
     str | None,
     typer.Option(
@@ -78,21 +67,9 @@ Html = Annotated[
         rich_help_panel=PICTURES,
     ),
 ]
-Model = Annotated[
-    str | None,
-    typer.Option(
-        "--model",
-        "-m",
-        metavar="MODEL",
-        help="A model that follows instructions: a name that `clearhead models` lists, a Hugging Face id, a folder or "
-        "a file.",
-        autocompletion=a.model_names,
-        show_default=False,
-        rich_help_panel=a.MODEL,
-    ),
-]
 
 
+@on_machine
 def summarize(
     text: Text = None,
     file: a.File = None,
@@ -101,16 +78,13 @@ def summarize(
     length: Length = None,
     style: Style = "paragraph",
     links: Links = "meaning",
-    model: Model = None,
+    model: a.InstructionModel = None,
     sources: Sources = False,
     html: Html = None,
     quiet: a.Quiet = False,
     json: a.Json = False,
-    dtype: a.Dtype = "auto",
-    executor: a.Executor = "auto",
-    device: a.Device = "auto",
-    threads: a.Threads = None,
-    offline: a.Offline = False,
+    *,
+    machine: Machine,
 ) -> None:
     """Summarize a text.
 
@@ -125,13 +99,6 @@ def summarize(
 
     texts = read_texts(text, file, html, lines=lines)
     check_wish(texts, length, style, links, part)
-    machine: Machine = {
-        "executor": executor,
-        "dtype": dtype,
-        "device": device,
-        "threads": threads,
-        "offline": offline,
-    }
     summarizer = opened(model, machine, links, quiet=quiet, length=length, style=style, part=part)
     begun = time.perf_counter()
     made = []
@@ -195,12 +162,12 @@ def opened(
     from clearhead.tasks.embed import DEFAULT
     from clearhead.tasks.summarize.summarize import open_summarizer
 
-    loaded = choice.instruction_model(load_model(model or choice.instruction_model_name(), **machine))
+    loaded = choice.instruction_model(load_model(model or choice.instruction_model_name(), machine))
     if not quiet and (said := choice.advice(loaded, "summaries")) is not None:
         note(said)
     if links == "meaning":
-        find(DEFAULT, offline=machine["offline"])
-    offline = choice.Machine(offline=machine["offline"])
+        find(DEFAULT, offline=machine.offline)
+    offline = Machine(offline=machine.offline)
     return open_summarizer(length=length, style=style, model=loaded, links=links, part=part, machine=offline)
 
 

@@ -7,9 +7,7 @@ import typer
 from clearhead.cli import arguments as a
 from clearhead.cli import pictures
 
-Text = Annotated[
-    str | None, typer.Argument(metavar="TEXT|-", help="The text; - reads standard input.", show_default=False)
-]
+Text = Annotated[str | None, a.text("The text")]
 Ids = Annotated[bool, typer.Option("--ids", help="Print the ids alone, on one line.", rich_help_panel=a.OUTPUT)]
 NoSpecial = Annotated[
     bool,

@@ -7,6 +7,8 @@ import typer
 
 from clearhead.cli import arguments as a
 from clearhead.cli import pictures as p
+from clearhead.cli.on_machine import on_machine
+from clearhead.engine.machine import Machine
 from clearhead.errors import OptionError
 
 if TYPE_CHECKING:
@@ -99,6 +101,7 @@ Save = Annotated[
 ]
 
 
+@on_machine
 def trace(
     text: Text = None,
     file: a.File = None,
@@ -120,11 +123,8 @@ def trace(
     save: Save = None,
     open: p.Open = False,
     json: a.Json = False,
-    dtype: a.Dtype = "auto",
-    executor: a.Executor = "auto",
-    device: a.Device = "auto",
-    threads: a.Threads = None,
-    offline: a.Offline = False,
+    *,
+    machine: Machine,
 ) -> None:
     """Look inside a model while it reads a text, and writes on.
 
@@ -148,7 +148,7 @@ def trace(
         "heads": numbers("--heads", heads),
         "kinds": None if kinds is None else [kind.strip() for kind in kinds.split(",")],
     }
-    loaded = load_model(model, executor=executor, dtype=dtype, device=device, threads=threads, offline=offline)
+    loaded = load_model(model, machine)
     run = Run(loaded, content, look | {"max_new_tokens": max_new_tokens, "target": target, "chat": chat}, ablate or [])
     with working(f"reading with {loaded.name}"), in_options():
         run.read(save, module)

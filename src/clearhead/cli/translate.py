@@ -3,32 +3,22 @@
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypedDict
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from clearhead.cli import arguments as a
 from clearhead.cli import pictures as p
 from clearhead.cli.failures import INTERRUPTED
+from clearhead.cli.on_machine import on_machine
+from clearhead.engine.machine import Machine
 
 if TYPE_CHECKING:
     from clearhead.tasks.lines import Translator
     from clearhead.tasks.translation.records import Translation
 
 
-class Machine(TypedDict):
-    """What is to compute, and in which numbers."""
-
-    executor: str
-    dtype: str
-    device: str
-    threads: int | None
-
-
-Text = Annotated[
-    str | None,
-    typer.Argument(metavar="TEXT|-", help="The text to translate; - reads standard input.", show_default=False),
-]
+Text = Annotated[str | None, a.text("The text to translate")]
 To = Annotated[
     str | None,
     typer.Option(
@@ -51,15 +41,9 @@ From = Annotated[
 ]
 Model = Annotated[
     str | None,
-    typer.Option(
-        "--model",
-        "-m",
-        metavar="MODEL",
-        help="A model with an encoder and a decoder, or one that follows instructions: a name that `clearhead models` "
-        "lists, a Hugging Face id, a folder or a file. Without it, a bundled translator.",
-        autocompletion=a.model_names,
-        show_default=False,
-        rich_help_panel=a.MODEL,
+    a.model(
+        f"A model with an encoder and a decoder, or one that follows instructions: {a.NAMES} Without it, a bundled "
+        "translator."
     ),
 ]
 Prefix = Annotated[
@@ -111,6 +95,7 @@ Alignment = Annotated[
 ]
 
 
+@on_machine
 def translate(
     text: Text = None,
     to: To = None,
@@ -127,11 +112,8 @@ def translate(
     open: p.Open = False,
     quiet: a.Quiet = False,
     json: a.Json = False,
-    dtype: a.Dtype = "auto",
-    executor: a.Executor = "auto",
-    device: a.Device = "auto",
-    threads: a.Threads = None,
-    offline: a.Offline = False,
+    *,
+    machine: Machine,
 ) -> None:
     """Translate a text.
 
@@ -152,9 +134,8 @@ def translate(
     whole = read_text(text, file, "text")
     terms, code = glossary_from(glossary), None if to is None else language(to, "to")
     search(beams, length_penalty, alternatives)  # what cannot be is refused before a model is looked for
-    machine: Machine = {"executor": executor, "dtype": dtype, "device": device, "threads": threads}
-    named = None if model is None else load_model(model, **machine, offline=offline)
-    translator = open_translator(code, from_=from_, model=named, prefix=prefix, text=whole, **machine)
+    named = None if model is None else load_model(model, machine)
+    translator = open_translator(code, from_=from_, model=named, prefix=prefix, text=whole, machine=machine)
     aligned = alignment or html is not None
     how = search(beams, length_penalty, alternatives, aligned=aligned, glossary=terms, usual=translator.beams)
     translator.check(how)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from clearhead.cli import arguments as a
+from clearhead.cli.on_machine import on_machine
+from clearhead.engine.machine import Machine
 
 if TYPE_CHECKING:
     from clearhead.engine.verification import Check
@@ -14,14 +16,12 @@ if TYPE_CHECKING:
 NAME, FIGURE = 27, 18  # columns
 
 
+@on_machine
 def verify(
     model: a.ModelArgument = a.DEFAULT_MODEL,
     json: a.Json = False,
-    dtype: a.Dtype = "auto",
-    executor: a.Executor = "auto",
-    device: a.Device = "auto",
-    threads: a.Threads = None,
-    offline: a.Offline = False,
+    *,
+    machine: Machine,
 ) -> None:
     """Check that a model computes what it should on this machine.
 
@@ -35,7 +35,7 @@ def verify(
     from clearhead.cli.opening import load_model
     from clearhead.engine.verification import verify as checks
 
-    loaded = load_model(model, executor=executor, dtype=dtype, device=device, threads=threads, offline=offline)
+    loaded = load_model(model, machine)
     done = []
     for check in chain(check_files(model), check_packed(loaded.executor), checks(loaded)):
         done.append(check)
@@ -44,7 +44,8 @@ def verify(
     failed = [check for check in done if not check.passed]
     if json:
         rows: list[dict[str, Any]] = [{**plain(check), "passed": check.passed} for check in done]
-        print_json({"model": model, "executor": executor, "dtype": dtype, "passed": not failed, "checks": rows})
+        asked = {"model": model, "executor": machine.executor, "dtype": machine.dtype}
+        print_json({**asked, "passed": not failed, "checks": rows})
     else:
         summary(done, failed)
     if failed:

@@ -8,7 +8,9 @@ import typer
 
 from clearhead.cli import arguments as a
 from clearhead.cli.failures import INTERRUPTED
+from clearhead.cli.on_machine import on_machine
 from clearhead.config import GenerationConfig
+from clearhead.engine.machine import Machine
 
 if TYPE_CHECKING:
     from clearhead.tasks.writing.essay import Essay
@@ -38,21 +40,9 @@ Tone = Annotated[
         metavar="WORD", help="Such as formal, friendly or humorous.", show_default=False, rich_help_panel=a.LENGTH
     ),
 ]
-Model = Annotated[
-    str | None,
-    typer.Option(
-        "--model",
-        "-m",
-        metavar="MODEL",
-        help="A model that follows instructions: a name that `clearhead models` lists, a Hugging Face id, a folder or "
-        "a file.",
-        autocompletion=a.model_names,
-        show_default=False,
-        rich_help_panel=a.MODEL,
-    ),
-]
 
 
+@on_machine
 def write(
     title: Title = None,
     outline: Outline = None,
@@ -60,7 +50,7 @@ def write(
     lines: a.Lines = False,
     length: Length = 300,
     tone: Tone = None,
-    model: Model = None,
+    model: a.InstructionModel = None,
     temperature: a.Temperature = 0.7,
     top_k: a.TopK = DEFAULT.top_k,
     top_p: a.TopP = 0.9,
@@ -69,11 +59,8 @@ def write(
     seed: a.Seed = DEFAULT.seed,
     quiet: a.Quiet = False,
     json: a.Json = False,
-    dtype: a.Dtype = "auto",
-    executor: a.Executor = "auto",
-    device: a.Device = "auto",
-    threads: a.Threads = None,
-    offline: a.Offline = False,
+    *,
+    machine: Machine,
 ) -> None:
     """Write an essay.
 
@@ -95,16 +82,7 @@ def write(
     titles = titles_of(name, lines=lines)
     for each in titles:
         check_wish(each, points, length, tone)
-    loaded = instruction_model(
-        load_model(
-            model or instruction_model_name(),
-            executor=executor,
-            dtype=dtype,
-            device=device,
-            threads=threads,
-            offline=offline,
-        )
-    )
+    loaded = instruction_model(load_model(model or instruction_model_name(), machine))
     if not quiet and (said := advice(loaded, "essays")) is not None:
         note(said)
     with interruptible() as interrupt:

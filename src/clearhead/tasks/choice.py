@@ -4,43 +4,17 @@ The default is a model that any machine can fetch in a moment. Where the larger 
 already, it is taken: it was pulled for such work.
 """
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from clearhead.checkpoints.catalogue import DEFAULT_MODEL, list_models
 from clearhead.config import ModelConfig
-from clearhead.engine.loading import load
+from clearhead.engine.machine import ANY, Machine
 from clearhead.engine.model import Model
 from clearhead.errors import UnsupportedError
 from clearhead.families.layout import count, layout
 
 LARGER = "qwen2.5-coder-1.5b-instruct"
 ENOUGH = 1_000_000_000  # parameters from which on a model follows instructions about a text reliably (docs/tasks.md)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Machine:
-    """What is to compute, and in which numbers; as `clearhead.load`."""
-
-    executor: str = "auto"
-    dtype: str = "auto"
-    device: str = "auto"
-    threads: int | None = None
-    offline: bool = False
-
-    def load(self, model: str | Path) -> Model:
-        """A model, for this machine; errors as `clearhead.load`."""
-        return load(
-            model,
-            executor=self.executor,
-            dtype=self.dtype,
-            device=self.device,
-            threads=self.threads,
-            offline=self.offline,
-        )
-
-
-ANY = Machine()  # whatever is best here
 
 
 def instruction_model_name() -> str:

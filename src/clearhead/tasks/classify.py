@@ -15,12 +15,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from clearhead.engine.machine import ANY, Machine
 from clearhead.engine.model import Model
 from clearhead.errors import OptionError
 from clearhead.generation.prompts import check_ids
 from clearhead.generation.sampling import log_softmax
 from clearhead.generation.score import score_continuations
-from clearhead.tasks.choice import ANY, Machine, instruction_model
+from clearhead.tasks.choice import instruction_model
 
 Doubles = NDArray[np.float64]
 ABOUT = "What is this text about?"

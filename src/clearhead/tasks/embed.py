@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
+from clearhead.engine.machine import ANY, Machine
 from clearhead.engine.model import Model
 from clearhead.errors import OptionError, UnsupportedError
 from clearhead.executor import Floats
-from clearhead.tasks.choice import ANY, Machine
 
 DEFAULT = "minilm-l6-v2"
 ROWS = 64  # texts that are read together

@@ -14,12 +14,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from clearhead.engine.machine import ANY
 from clearhead.engine.model import Model
 from clearhead.errors import OptionError, UnsupportedError
 from clearhead.generation.prompts import check_ids
 from clearhead.generation.sampling import log_softmax
 from clearhead.generation.score import score_continuations
-from clearhead.tasks.choice import ANY
 
 Doubles = NDArray[np.float64]
 DEFAULT = "smollm2-135m-instruct"

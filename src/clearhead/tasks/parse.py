@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from clearhead.engine.machine import ANY, Machine
 from clearhead.engine.model import Model
 from clearhead.errors import OptionError, UnsupportedError
-from clearhead.tasks.choice import ANY, Machine
 from clearhead.text.sentences import sentences
 from clearhead.text.words import words_of
 from clearhead.training.tasks.parsing import TreeVocabulary, tree_vocabulary

@@ -11,9 +11,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from clearhead.engine.machine import ANY
 from clearhead.engine.model import Model
 from clearhead.errors import OptionError
-from clearhead.tasks.choice import ANY, instruction_model
+from clearhead.tasks.choice import instruction_model
 
 TRANSLATION = re.compile(r"translation_([a-z]{2,3})_to_([a-z]{2,3})")
 Named = str | Path | Model | None

@@ -9,12 +9,13 @@ from typing import overload
 
 from clearhead.checkpoints.catalogue.store import cache_root
 from clearhead.config import check_number
+from clearhead.engine.machine import ANY, Machine
 from clearhead.engine.model import Model
 from clearhead.errors import OptionError
 from clearhead.generation.prefill import Cancelled, never
 from clearhead.tasks.ask import found
 from clearhead.tasks.ask.asker import FEW, PASSAGES, Answer, Asker
-from clearhead.tasks.ask.index import Indexed, update
+from clearhead.tasks.ask.index import Gathered, Indexed, gather, update
 from clearhead.tasks.ask.passages import SIZE
 from clearhead.tasks.ask.postgres import PostgresStore, is_address
 from clearhead.tasks.ask.prompt import HOW, Length
@@ -23,7 +24,7 @@ from clearhead.tasks.ask.retrieve import Hit, Retriever
 from clearhead.tasks.ask.sqlite import SqliteStore
 from clearhead.tasks.ask.store import Store
 from clearhead.tasks.ask.watch import Watch, silent
-from clearhead.tasks.choice import ANY, Machine, advice, instruction_model
+from clearhead.tasks.choice import advice, instruction_model
 from clearhead.tasks.embed import DEFAULT, open_encoder
 from clearhead.tasks.summarize.summarize import takes_system
 
@@ -88,8 +89,9 @@ def ask(
         MissingDependencyError: PostgreSQL without psycopg.
     """
     questions = check(question, passages, length)
+    files = gathered(documents)
     with open_store(store, documents) as kept:
-        retriever = open_retriever(kept, documents, encoder=encoder, reranker=reranker, cancelled=cancelled)
+        retriever, _ = opened(kept, files, encoder=encoder, reranker=reranker, cancelled=cancelled)
         asker = open_asker(retriever, model=model, passages=passages, length=length)
         answers = list(asker.many(questions, cancelled=cancelled))
     return answers[0] if isinstance(question, str) and answers else answers
@@ -144,26 +146,14 @@ def paths(documents: Documents | None) -> list[Path]:
     return [Path(documents)] if isinstance(documents, str | Path) else [Path(each) for each in documents]
 
 
-def open_retriever(
-    store: Store,
-    documents: Documents | None = None,
-    *,
-    encoder: str | Path | Model | None = None,
-    reranker: str | Path | None = None,
-    machine: Machine = ANY,
-    watch: Watch = silent,
-    cancelled: Cancelled = never,
-) -> Retriever:
-    """What searches a store, brought in step with documents first where there are any; errors as `ask`."""
-    retriever, _ = opened(
-        store, documents, encoder=encoder, reranker=reranker, machine=machine, watch=watch, cancelled=cancelled
-    )
-    return retriever
+def gathered(documents: Documents | None) -> Gathered | None:
+    """The files among documents, looked for before any model is; errors as `ask`."""
+    return None if documents is None else gather(paths(documents))
 
 
 def opened(
     store: Store,
-    documents: Documents | None,
+    documents: Gathered | None,
     *,
     encoder: str | Path | Model | None = None,
     reranker: str | Path | None = None,
@@ -171,7 +161,7 @@ def opened(
     watch: Watch = silent,
     cancelled: Cancelled = never,
 ) -> tuple[Retriever, Indexed | None]:
-    """The same, and what became of the documents.
+    """What searches a store, brought in step with documents first where there are any, and what became of these.
 
     Raises:
         OptionError: also a store that is empty, or that another encoder made.
@@ -183,7 +173,7 @@ def opened(
     meaning = open_encoder((DEFAULT if kind is None else kind.encoder) if encoder is None else encoder, machine)
     done = None
     if documents is not None:
-        done = update(store, meaning, paths(documents), size=size, watch=watch, cancelled=cancelled)
+        done = update(store, meaning, documents, size=size, watch=watch, cancelled=cancelled)
     elif kind is not None and kind.width != meaning.config.d_model:
         raise OptionError(f"the store {store.name} was made with {kind.encoder}, not {meaning.name}; name that one")
     return Retriever(store=store, encoder=meaning, scorer=open_scorer(reranker, machine)), done
@@ -221,5 +211,7 @@ def search(
 ) -> list[Hit]:
     """The passages that may answer a question, the best first, without an answer; arguments and errors as `ask`."""
     check(question, passages, "short")
+    files = gathered(documents)
     with open_store(store, documents) as kept:
-        return open_retriever(kept, documents, encoder=encoder, reranker=reranker).find(question, passages)
+        retriever, _ = opened(kept, files, encoder=encoder, reranker=reranker)
+        return retriever.find(question, passages)

@@ -51,10 +51,19 @@ class Found:
     named: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """What files and folders hold, looked for before any model is loaded."""
+
+    given: tuple[Path, ...]
+    files: list[Found]
+    passed_over: int  # files in folders, of kinds that are not read
+
+
 def update(
     store: Store,
     encoder: Model,
-    documents: Sequence[Path],
+    documents: Gathered,
     *,
     size: int = SIZE,
     watch: Watch = silent,
@@ -63,13 +72,14 @@ def update(
     """Bring a store in step with files and folders; of other files that it holds nothing changes.
 
     Raises:
-        OptionError: no documents, none that exist, or a store made with another model or size of passages.
-        DataError: a named file that cannot be read, or none at all in the folders.
+        OptionError: a store made with another model or size of passages.
+        DataError: a named file that cannot be read, or no text in any.
     """
-    found, passed_over = gather(documents)
+    found = documents.files
     check_kind(store, Kind(encoder=encoder.name, width=encoder.config.d_model, size=size))
-    known, done = store.files(), Indexed(passed_over=passed_over)
-    gone = [path for path in known if is_under(path, documents) and path not in {str(each.path) for each in found}]
+    known, done = store.files(), Indexed(passed_over=documents.passed_over)
+    here = {str(each.path) for each in found}
+    gone = [path for path in known if path not in here and is_under(path, documents.given)]
     store.remove(gone)
     done.removed = len(gone)
     changed = [each for each in found if not is_known(each, known.get(str(each.path)))]
@@ -84,7 +94,7 @@ def update(
         watch.advance(1)
     done.passages = store.count()
     if not done.passages and not done.failed and done.complete:
-        raise DataError(f"there is no text in {', '.join(map(str, documents))}")
+        raise DataError(f"there is no text in {', '.join(map(str, documents.given))}")
     return done
 
 
@@ -99,7 +109,7 @@ def check_kind(store: Store, wanted: Kind) -> None:
         )
 
 
-def gather(documents: Sequence[Path]) -> tuple[list[Found], int]:
+def gather(documents: Sequence[Path]) -> Gathered:
     """Every file of the kinds that are read, and how many others lie beside them in folders.
 
     Raises:
@@ -127,7 +137,7 @@ def gather(documents: Sequence[Path]) -> tuple[list[Found], int]:
     if not found:
         where = ", ".join(map(str, documents))
         raise DataError(f"there is no document in {where}; these are read: {', '.join(FORMATS)}")
-    return [Found(path, named) for path, named in found.items()], others
+    return Gathered(tuple(documents), [Found(path, named) for path, named in found.items()], others)
 
 
 def walk(folder: Path) -> Iterator[Path]:

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Protocol
 
 from clearhead.checkpoints.catalogue import list_models
+from clearhead.engine.machine import ANY, Machine
 from clearhead.engine.model import Model
 from clearhead.errors import UnsupportedError
-from clearhead.tasks.choice import ANY, Machine
 
 RERANKER = "reranker-l4"
 

@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass
 from itertools import islice
 from typing import Any
 
+from clearhead.engine.machine import ANY, Machine
 from clearhead.errors import OptionError
-from clearhead.tasks.choice import ANY, Machine
 
 Fields = dict[str, Any]
 Each = Callable[[Sequence[str]], Iterator[Fields]]
@@ -56,11 +56,7 @@ def translate(wish: Wish) -> Opened:
         wish.to,
         from_=wish.from_,
         model=None if wish.model is None else machine.load(wish.model),
-        executor=machine.executor,
-        dtype=machine.dtype,
-        device=machine.device,
-        threads=machine.threads,
-        offline=machine.offline,
+        machine=machine,
     )
 
     def each(texts: Sequence[str]) -> Iterator[Fields]:

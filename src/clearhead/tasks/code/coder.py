@@ -12,12 +12,13 @@ from pathlib import Path
 
 from clearhead.config import check_number
 from clearhead.engine.completion import Completion
+from clearhead.engine.machine import ANY, Machine
 from clearhead.engine.model import Model
 from clearhead.engine.options import Options, read_options
 from clearhead.engine.prompt import Message
 from clearhead.errors import OptionError
 from clearhead.generation.prefill import Cancelled, never
-from clearhead.tasks.choice import ANY, Machine, instruction_model
+from clearhead.tasks.choice import instruction_model
 from clearhead.tasks.code.extract import Extracted, extract
 from clearhead.tasks.code.languages import PYTHON, Language, language
 from clearhead.tasks.code.prompts import failure_message, request_message

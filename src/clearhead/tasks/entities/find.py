@@ -1,13 +1,12 @@
 """`ch.entities`: the names in a text, or in several, by a model that labels words."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import overload
 
+from clearhead.engine.machine import ANY, Machine
 from clearhead.engine.model import Model
 from clearhead.errors import OptionError
-from clearhead.tasks.choice import ANY, Machine
 from clearhead.tasks.entities.tagger import Entity, Tagger
 
 DEFAULT = "entities-en"
@@ -56,6 +55,4 @@ def on_processor(model: str | Path, machine: Machine) -> Machine:
     """Where nothing else is asked for, the bundled model runs in int8 on the processor: it finds what it finds in
     float32 (docs/tasks.md) in less than half of the time, and before a GPU is ready.
     """
-    if str(model) != DEFAULT or (machine.executor, machine.dtype, machine.device) != ("auto", "auto", "auto"):
-        return machine
-    return replace(machine, executor="native", dtype="int8")
+    return machine.small("int8") if str(model) == DEFAULT else machine

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from clearhead.engine.machine import ANY, Machine
 from clearhead.engine.model import Model
 from clearhead.errors import OptionError
-from clearhead.tasks.choice import ANY, Machine
 
 Row = TypeVar("Row")
 Progress = Callable[[int, int], None]  # items that are done, of how many

@@ -21,16 +21,12 @@ def evaluate(asked: Asked) -> Evaluation:
     pairs = read_pairs(
         asked.data, references=asked.references, fields=asked.fields, from_=asked.from_, to=asked.to
     ).first(asked.limit)
-    machine, how = asked.machine, Search()
+    how = Search()
     translator = open_translator(
         asked.to,
         from_=asked.from_,
         model=asked.model if asked.model is None or isinstance(asked.model, Model) else asked.loaded(""),
-        executor=machine.executor,
-        dtype=machine.dtype,
-        device=machine.device,
-        threads=machine.threads,
-        offline=machine.offline,
+        machine=asked.machine,
     )
     made = translator.lines(pairs.inputs, how)
     said = [each.text for each in asked.watched(made, len(pairs.inputs))]

@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import get_args, overload
 
 from clearhead.config import check_number
+from clearhead.engine.machine import ANY, Machine
 from clearhead.engine.model import Model
 from clearhead.errors import OptionError, TemplateError
-from clearhead.tasks.choice import ANY, Machine, instruction_model
+from clearhead.tasks.choice import instruction_model
 from clearhead.tasks.embed import open_encoder
 from clearhead.tasks.summarize.summarizer import LEAST, Links, Summarizer, check_text
 from clearhead.tasks.summarize.summary import Summary

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from clearhead.checkpoints.companions import language, pair_of, translation_prefixes
-from clearhead.engine.loading import load
+from clearhead.engine.machine import ANY, Machine
 from clearhead.engine.model import Model
 from clearhead.errors import OptionError, UnknownModelError, UnsupportedError
 from clearhead.tasks import translators
@@ -26,28 +26,19 @@ def open_translator(
     model: str | Path | Model | None = None,
     prefix: str | None = None,
     text: str = "",
-    executor: str = "auto",
-    dtype: str = "auto",
-    device: str = "auto",
-    threads: int | None = None,
-    offline: bool = False,
+    machine: Machine = ANY,
 ) -> Translator:
     """What translates into `to`; `text` is the beginning of what will be translated, where its language is to be
-    detected. Names and errors as `translate`, the rest as `clearhead.load`."""
+    detected. Names and errors as `translate`."""
     target, source = None if to is None else language(to, "to"), None if from_ is None else language(from_, "from")
     if model is None:
         if prefix is not None:
             raise OptionError("prefix is for a model that is named; the bundled translators read the text as it is")
         folder = bundled(source, target, text)
-        if (executor, dtype, device) == ("auto", "auto", "auto"):
-            executor = "native"  # a small model is done before a GPU is ready
-        loaded = load(folder, executor=executor, dtype=dtype, device=device, threads=threads)
+        loaded = machine.small().load(folder)
         loaded.name = translators.name_of(folder)
         return paired(loaded, source, target, text)
-    if isinstance(model, Model):
-        loaded = model
-    else:
-        loaded = load(model, executor=executor, dtype=dtype, device=device, threads=threads, offline=offline)
+    loaded = model if isinstance(model, Model) else machine.load(model)
     if loaded.config.kind == "decoder" and loaded.chat_template is not None and prefix is None:
         return prompted(loaded, source, target, text)
     if loaded.config.kind != "encoder-decoder":
