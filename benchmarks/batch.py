@@ -67,7 +67,7 @@ class Turns:
     def turn(self, part: Part, manifest: Manifest) -> None:
         """The translator alone."""
         begun = Clock.now()
-        lines = [str((row.fields or {})["text"]) for row in Reader(manifest.sources).rows(part)]
+        lines = list(map(str, Reader(manifest.sources).rows(part).texts("text", {})))
         given = Clock.now()
         self.said[part.number] = [each.text for each in self.alone.lines(lines)]
         self.spent += Clock.now() - given

@@ -24,8 +24,9 @@ from clearhead.tasks.ask.retrieve import Retriever
 from clearhead.tasks.ask.sqlite import SqliteStore
 from clearhead.tasks.choice import instruction_model
 from clearhead.tasks.embed import open_encoder
-from clearhead.tasks.evaluate.answers import draw, fill, read_passages, read_squad
+from clearhead.tasks.evaluate.collecting import fill
 from clearhead.tasks.evaluate.files import read
+from clearhead.tasks.evaluate.questions import draw, read_passages, read_squad
 
 RIDGE = 0.5  # keeps weights small where few questions decide them
 Array = NDArray[np.float64]
@@ -91,7 +92,7 @@ def main() -> None:
     machine = Machine(threads=options.threads)
     model, encoder = instruction_model(options.model, machine), open_encoder(None, machine)
     with SqliteStore(Path(":memory:")) as store:
-        fill(store, encoder, drawn.documents)
+        fill(store, encoder, drawn.named())
         retriever = Retriever(store=store, encoder=encoder, scorer=open_scorer(None, machine))
         asker = open_asker(retriever, model=model, length="short")
         with_answer = [question.text for question in drawn.asked["answerable"][: options.questions]]

@@ -9,10 +9,12 @@ from typing import Any
 
 from clearhead.errors import OptionError
 from clearhead.tasks.batch import tasks
+from clearhead.tasks.batch.found import Fields
 from clearhead.tasks.batch.run import Outcome, run
-from clearhead.tasks.batch.tasks import Fields, Opened, Task, Wish
+from clearhead.tasks.batch.tasks import Opened, Task, Wish
 
 BAD = "bad"  # a text that the task refuses
+LOUD = {"loud": ""}  # what its results have
 
 
 def shout(wish: Wish, step: Callable[[], None] = lambda: None) -> Opened:
@@ -25,7 +27,7 @@ def shout(wish: Wish, step: Callable[[], None] = lambda: None) -> Opened:
             step()
             yield {"loud": text.upper()}
 
-    return Opened("shouter", each, {"loud": ""})
+    return Opened("shouter", each)
 
 
 def write_rows(path: Path, count: int, bad: Sequence[int] = (), first: int = 0) -> Path:
@@ -51,12 +53,17 @@ def failures(output: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.open(encoding="utf-8")] if path.exists() else []
 
 
+def whys(output: Path) -> list[dict[str, str]]:
+    """Why it failed, and where it stood."""
+    return [row["failure"] for row in failures(output)]
+
+
 def killed(inputs: Sequence[Path], output: Path, at: int) -> bool:
     """Do the work in a process that is killed at its step number `at`; False where it had fewer and came to its end."""
     child = os.fork()
     if child == 0:
         steps = Steps(at)
-        tasks.TASKS["shout"] = Task(lambda wish: shout(wish, steps))  # type: ignore[index]
+        tasks.TASKS["shout"] = Task(lambda wish: shout(wish, steps), LOUD)  # type: ignore[index]
         os.fsync = steps.before(os.fsync)
         Path.replace = steps.before(Path.replace)  # type: ignore[method-assign]
         Path.unlink = steps.before(Path.unlink)  # type: ignore[method-assign]

@@ -119,6 +119,29 @@ def test_citations_of_the_model_itself_do_not_count(encoder: Any) -> None:
     assert sentence.cited == "Ivan Petrov cast the bell [2]."
 
 
+@pytest.mark.parametrize(
+    ("answer", "bare"),
+    [
+        ("Use items[1] to get the second.", "Use items[1] to get the second."),
+        ("It is a[1, 2] here.", "It is a[1, 2] here."),
+        ("The list [0] is empty.", "The list [0] is empty."),
+        ("Cast in 1881[1].", "Cast in 1881."),
+        ("The report [1987] says so.", "The report [1987] says so."),
+        ("Cast [1, 2] in 1881 [3][4].", "Cast in 1881."),
+        ("[2] Cast in 1881 (passages 1 and 2).", "Cast in 1881."),
+    ],
+)
+def test_only_what_reads_as_a_citation_is_taken_out(answer: str, bare: str) -> None:
+    [sentence] = cited(answer, "When?", ["Use items[1] to get the second. Cast in 1881."], None)
+    assert sentence.text == bare
+
+
+def test_words_that_stand_everywhere_say_little_of_where_a_sentence_is_from(encoder: Any) -> None:
+    passages = ["Petrov made it.", "It was the year in which he was there and they were not with him."]
+    [sentence] = cited("It was made by Petrov and he was there.", CAST, passages, encoder)
+    assert sentence.passages[0] == 1
+
+
 @given(st.text(max_size=80))
 def test_any_answer_can_be_cited(text: str) -> None:
     for sentence in cited(text, "?", ["a passage of words"], None):

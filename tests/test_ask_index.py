@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,6 +11,7 @@ from clearhead.engine.model import Model
 from clearhead.errors import DataError, OptionError
 from clearhead.tasks.ask import index
 from clearhead.tasks.ask.index import Indexed, gather, update
+from clearhead.tasks.ask.retrieve import Retriever
 from clearhead.tasks.ask.sqlite import SqliteStore
 
 
@@ -115,5 +117,71 @@ def test_what_is_empty_is_refused(store: SqliteStore, encoder: Model, tmp_path: 
 
 
 def test_a_file_that_is_named_twice_is_read_once(notes: Path) -> None:
-    found = gather([notes, notes / "bell.md", notes / ".." / "notes"]).files
+    found = gather([notes, notes / "bell.md", notes / ".." / "notes"]).files.values()
     assert [each.path.name for each in found].count("bell.md") == 1 and len(found) == 3
+
+
+def test_a_folder_that_cannot_be_read_keeps_what_was_known_of_it(
+    store: SqliteStore, encoder: Model, notes: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (notes / "sub").mkdir()
+    (notes / "sub" / "b.txt").write_text("The rope is of hemp.")
+    update(store, encoder, gather([notes]), size=32)
+    known = store.files().keys()
+    walk = os.walk
+
+    def shut(folder: Path, onerror: Any) -> Any:
+        for where, folders, files in walk(folder, onerror=onerror):
+            if str(where).endswith("sub"):
+                onerror(PermissionError(13, "Permission denied", str(where)))
+            else:
+                yield where, folders, files
+
+    monkeypatch.setattr(os, "walk", shut)
+    done = update(store, encoder, gather([notes]), size=32)
+    assert done.removed == 0 and "sub cannot be read: Permission denied" in done.failed[0]
+    assert store.files().keys() == known
+
+
+def test_names_that_are_not_text_and_pipes_are_left_out(store: SqliteStore, encoder: Model, notes: Path) -> None:
+    Path(os.fsdecode(bytes(notes) + b"/caf\xe9.txt")).write_text("The café.")
+    os.mkfifo(notes / "pipe.txt")
+    with (notes / "large.log").open("wb") as stream:
+        stream.truncate(2**40)
+    done = update(store, encoder, gather([notes]), size=32)
+    assert len(done.failed) == 3 and done.passages
+    assert any("caf\\udce9.txt has a name that is not UTF-8" in why for why in done.failed)
+    assert any("pipe.txt is no file" in why for why in done.failed)
+    assert any("large.log is larger than 64 MiB" in why for why in done.failed)
+
+
+def test_documents_that_all_fail_are_told(store: SqliteStore, encoder: Model, tmp_path: Path) -> None:
+    (tmp_path / "only").mkdir()
+    (tmp_path / "only" / "latin.txt").write_bytes("für".encode("latin-1"))
+    with pytest.raises(DataError, match=r"there is no text in .*only; .*latin.txt: .*not UTF-8"):
+        update(store, encoder, gather([tmp_path / "only"]), size=32)
+
+
+def test_a_search_sees_one_state_of_the_store(encoder: Model, notes: Path, tmp_path: Path) -> None:
+    """While one process searches another may enter files; what was found must not be gone when it is read."""
+    with SqliteStore(tmp_path / "one.index") as store, SqliteStore(tmp_path / "one.index") as other:
+        update(store, encoder, gather([notes]), size=32)
+        retriever = Retriever(store=store, encoder=encoder)
+        with store.reading():
+            before = store.by_words("bell", 3)
+            other.base.execute("pragma busy_timeout = 50")
+            with pytest.raises(DataError, match="another process is writing"):
+                other.remove(list(store.files()))
+            assert len(store.passages([number for number, _ in before])) == len(before)
+        other.remove(list(store.files()))
+        assert retriever.find("bell", 3) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "says"), [("", "is a folder"), ("none/x.index", "there is no folder"), ("own.md", "it is no store")]
+)
+def test_what_is_no_store_is_left_as_it_is(name: str, says: str, tmp_path: Path) -> None:
+    (tmp_path / "own.md").write_text("My own notes, which nobody should be told to remove. " * 20)
+    with pytest.raises(DataError, match=says) as error:
+        SqliteStore(tmp_path / name)
+    assert "remove" not in str(error.value) and not (tmp_path / "none").exists()

@@ -1,5 +1,6 @@
 """Documents of every format as blocks: the text whole, its structure known, and nothing that a reader does not see."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,11 +9,13 @@ from hypothesis import strategies as st
 
 from clearhead.errors import DataError
 from clearhead.tasks.ask.ingest import FORMATS, Block, read
+from clearhead.tasks.ask.passages import passages
 
 
 def blocks(name: str, text: str | bytes) -> list[Block]:
-    """A document by its name."""
-    return read(Path(name), text.encode() if isinstance(text, str) else text)
+    """A document by its name; where its lines begin is tested for itself."""
+    found = read(Path(name), text.encode() if isinstance(text, str) else text)
+    return [replace(block, starts=()) for block in found]
 
 
 def pdf(*pages: str, encrypted: bool = False) -> bytes:
@@ -107,7 +110,7 @@ def test_pages_of_a_pdf_are_numbered_and_words_joined() -> None:
         ("a.txt", b"a\0b", "binary"),
         ("a.md", "für".encode("latin-1"), "not UTF-8 (byte 1)"),
         ("a.html", b"\x80", "not UTF-8"),
-        ("a.csv", b'a,b\n"c', "no table from line 2 on"),
+        ("a.csv", b"a,b\n" + b"c" * 2_000_000, "no table from line 2 on"),
         ("a.pdf", b"%PDF-1.7 but no more", "no PDF, or a damaged one"),
         ("a.pdf", pdf(""), "no text, only pictures"),
         ("a.pdf", pdf("x", encrypted=True), "encrypted"),
@@ -132,3 +135,56 @@ def test_any_bytes_are_read_or_refused(data: bytes, suffix: str) -> None:
     except DataError:
         return
     assert all(block.text.strip() for block in found)
+
+
+def test_a_break_is_a_space_and_words_stay_apart() -> None:
+    page = "<p>12 Main Street<br>Springfield<br/>Ohio</p><pre>a<br>b</pre><table><tr><td>one<br>two</td></tr></table>"
+    assert [block.text for block in blocks("a.html", page)] == ["12 Main Street Springfield Ohio", "a\nb", "one two"]
+    assert blocks("a.md", "12 Main Street<br>Springfield\n")[0].text == "12 Main Street Springfield"
+
+
+def test_a_title_may_be_wrapped_in_a_heading() -> None:
+    found = blocks("a.html", "<h2><div>Weight</div></h2><p>3 t</p>")
+    assert [(block.text, block.headings) for block in found] == [("3 t", ("Weight",))]
+
+
+@pytest.mark.parametrize("text", ["<p>word " * 4000, "<b>x " * 8000])
+def test_thousands_of_tags_that_are_left_open_are_read_or_refused(text: str) -> None:
+    try:
+        assert len(blocks("a.html", text)[0].text.split()) in (1, 8000)
+    except DataError as error:
+        assert "HTML" in str(error)
+
+
+def test_only_a_front_matter_is_left_out_of_markdown() -> None:
+    rule = blocks("a.md", "---\n\n# Title\n\nImportant\n\n---\n\nmore\n")
+    assert [block.text for block in rule] == ["Important", "more"]
+    [matter] = blocks("a.md", "---\ntitle: x\ntags:\n  - a\n---\nmore\n")
+    assert (matter.text, matter.line) == ("more", 6)
+
+
+def test_what_markdown_hides_is_not_read() -> None:
+    text = "Hi <span style='display:none'>SECRET</span>there\n\n<div hidden>\n\nSECRET\n\n</div>\n\nend\n"
+    assert [block.text for block in blocks("a.md", text)] == ["Hi there", "end"]
+
+
+def test_values_between_tabs_hold_any_other_mark() -> None:
+    [row] = blocks("a.tsv", 'city, country\tsize\nPles, "the old\t3\n')
+    assert row.text == 'city, country: Ples, "the old; size: 3'
+    assert [block.text for block in blocks("a.csv", 'a,b\n5" pipe,x\ny,z\n')] == ['a: 5" pipe; b: x', "a: y; b: z"]
+
+
+def test_each_line_of_a_log_stands_alone() -> None:
+    assert [(b.text, b.line) for b in blocks("a.log", "one\ntwo\n\nthree\n")] == [("one", 1), ("two", 2), ("three", 4)]
+
+
+@pytest.mark.parametrize("name", ["a.txt", "a.md"])
+def test_passages_of_a_long_paragraph_know_their_own_lines(name: str) -> None:
+    lines = [f"Line number {n} says that it is the line of that number." for n in range(1, 60)]
+    cut = list(passages(name, read(Path(name), "\n".join(lines).encode()), lambda text: len(text.split()), 40))
+    assert len(cut) > 5
+    for passage in cut:
+        assert passage.line is not None
+        assert passage.text.split()[0] in lines[passage.line - 1]
+        assert any(word in passage.text for word in (f"number {passage.line} ", f"number {passage.line + 1} "))
+    assert [passage.line for passage in cut] == sorted({passage.line for passage in cut})

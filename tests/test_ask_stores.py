@@ -51,7 +51,7 @@ def filled(store: Store) -> Any:
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
     """An empty one of each kind."""
     if request.param == "sqlite":
-        with SqliteStore(tmp_path / "new" / "store.sqlite") as made:
+        with SqliteStore(tmp_path / "store.sqlite") as made:
             yield made
         return
     address = request.getfixturevalue("postgres")

@@ -10,18 +10,19 @@ from filelock import FileLock
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from batch_steps import failures, killed, results, shout, work, write_rows
+from batch_steps import LOUD, failures, killed, results, shout, whys, work, write_rows
 from clearhead.errors import DataError, OptionError, OutputError
 from clearhead.tasks.batch import tasks
 from clearhead.tasks.batch.files import UNFINISHED
-from clearhead.tasks.batch.tasks import Fields, Opened, Task, Wish, check
-from clearhead.tasks.batch.work import Failure, computed
+from clearhead.tasks.batch.found import Failure, Fields
+from clearhead.tasks.batch.tasks import Opened, Task, Wish, check
+from clearhead.tasks.batch.work import computed
 
 
 @pytest.fixture(autouse=True)
 def shouting(monkeypatch: pytest.MonkeyPatch) -> None:
     """The task of these tests."""
-    monkeypatch.setitem(tasks.TASKS, "shout", Task(shout))  # type: ignore[arg-type]
+    monkeypatch.setitem(tasks.TASKS, "shout", Task(shout, LOUD))
 
 
 def test_rows_come_out_in_order_with_the_result_added(tmp_path: Path) -> None:
@@ -50,7 +51,7 @@ def test_failed_rows_are_kept_apart_with_their_error_and_their_place(tmp_path: P
     (tmp_path / "rows.jsonl").write_bytes("\n".join(lines).encode() + b"\n\xff{}")
     found = work([tmp_path / "rows.jsonl"], tmp_path / "out")
     assert [row["loud"] for row in results(tmp_path / "out")] == ["FINE", "LAST"]
-    told = {row["at"].partition(":")[2]: row["error"] for row in failures(tmp_path / "out")}
+    told = {why["at"].partition(":")[2]: why["error"] for why in whys(tmp_path / "out")}
     assert list(told) == ["3", "4", "5", "6", "7", "8", "9", "11"]
     assert told["4"] == "'text' is int, where a text was expected" and told["8"] == "this text is bad"
     assert told["3"].startswith("the line is no JSON") and "JSON list" in told["5"] and "not UTF-8" in told["11"]
@@ -136,9 +137,9 @@ def test_what_is_done_is_not_done_again(tmp_path: Path, monkeypatch: pytest.Monk
             seen.extend(texts)
             return opened.each(texts)
 
-        return Opened(opened.model, each, opened.example)
+        return Opened(opened.model, each)
 
-    monkeypatch.setitem(tasks.TASKS, "shout", Task(counting))  # type: ignore[arg-type]
+    monkeypatch.setitem(tasks.TASKS, "shout", Task(counting, LOUD))
     told: list[tuple[int, int]] = []
     found = work([file], output, progress=lambda done, of: told.append((done, of)))
     assert seen == [f"row {i}" for i in range(3, 9)] and (found.before, found.done) == (3, 9)
@@ -231,7 +232,7 @@ def test_parquet_in_parquet_out(tmp_path: Path) -> None:
     schemas = {str(pq.read_schema(path)) for path in (tmp_path / "out").glob("part-*.parquet")}
     assert len(schemas) == 1 and (found.rows, found.failures) == (10, 1)
     [bad] = failures(tmp_path / "out")
-    assert (bad["id"], bad["at"]) == (4, "a.parquet:5")
+    assert (bad["id"], bad["failure"]["at"]) == (4, "a.parquet:5")
 
 
 def test_the_manifest_names_what_the_run_is(tmp_path: Path) -> None:

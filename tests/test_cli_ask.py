@@ -78,8 +78,11 @@ def test_questions_come_from_a_file_or_a_pipe_one_a_line(notes: Path, small: Pat
     filed = invoke("ask", "--lines", "--file", tmp_path / "questions.txt", "-d", notes, "-m", small, *QUICK)
     assert piped.stdout == filed.stdout and piped.stdout.count("\n") == 2
     assert "Petrov" in piped.stdout.split("\n")[0] and "hemp" in piped.stdout.split("\n")[1]
+    assert piped.stdout.split("\n")[0].endswith("\t[1] notes/bell.md:3  The bell of Ples")
+    assert "left out: 1 blank line" in piped.stderr
     asked = invoke("ask", "--lines", "-d", notes, "-m", small, *QUICK, "--json", input=questions)
-    assert [json.loads(line)["question"] for line in asked.stdout.splitlines()] == [CAST, "What is the rope made of?"]
+    rows = [json.loads(line) for line in asked.stdout.splitlines()]
+    assert [(row["line"], row["question"]) for row in rows] == [(1, CAST), (3, "What is the rope made of?")]
 
 
 @pytest.mark.weights

@@ -75,6 +75,14 @@ def test_tests_are_run_and_the_exit_status_tells(folder: Path, says: Script, tes
     assert TESTS not in asked[0][0]["content"]
 
 
+def test_tests_that_never_run_fail_once(folder: Path, says: Script, tests: Path) -> None:
+    asked = says(GOOD)  # a second answer could not mend the tests
+    tests.write_text("def test_add(n):\n    assert False\n")
+    result = invoke("code", "add two numbers", "-m", folder, "--run-tests", tests)
+    assert (result.exit_code, result.stdout, len(asked)) == (1, ADD, 1)
+    assert "the tests failed: no test was run" in result.stderr and "not run, for they need parameters" in result.stderr
+
+
 def test_limits_reach_the_tests(folder: Path, says: Script, tests: Path) -> None:
     says("```python\ndef add(a, b):\n    while True: pass\n```", "```python\nx = bytearray(2**28)\n```")
     limits = ("--time-limit", "0.5", "--memory-limit", "100")

@@ -97,3 +97,15 @@ def test_prompts_hold_request_tests_and_failure() -> None:
     assert "tests:" not in request_message("a function f", language("go"), None)["content"]
     told = failure_message("it failed", "x" * 3 * LONGEST + "the end", PYTHON)["content"]
     assert "it failed" in told and "the end" in told and "characters left out]" in told and len(told) < 2 * LONGEST
+
+
+def test_a_fence_that_stands_further_in_is_text() -> None:
+    """CommonMark 4.5: a closing fence is indented at most three blanks."""
+    answer = "```python\ndef f():\n    '''Doc.\n    ```\n    x\n    ```\n    '''\n```\n"
+    found = extract(answer, "python")
+    assert found.closed and found.code.count("```") == 2 and found.code.endswith("'''\n")
+
+
+def test_a_transcript_of_use_is_no_part_of_the_code() -> None:
+    found = extract("```python\ndef add(a, b):\n    return a + b\n```\n\n```pycon\n>>> add(1, 2)\n3\n```\n", "python")
+    assert found.code == "def add(a, b):\n    return a + b\n"

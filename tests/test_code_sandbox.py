@@ -1,6 +1,7 @@
 """The sandbox: each thing that a program is kept from is tried by a program."""
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -12,6 +13,7 @@ import pytest
 
 from clearhead.errors import OptionError, UnsupportedError
 from clearhead.tasks.code.sandbox import landlock, seccomp
+from clearhead.tasks.code.sandbox.inside import Report
 from clearhead.tasks.code.sandbox.limits import MIB, Limits, Ran
 from clearhead.tasks.code.sandbox.run import Kept, Seen, outcome, run
 
@@ -79,6 +81,12 @@ def test_memory_is_limited() -> None:
     made = program("x = bytearray(400 * 2**20)\nprint('had it')", Limits(memory=128 * MIB))
     assert made.status == 1 and "had it" not in made.stdout and made.over == "it took more than 128 MiB of memory"
     assert program("x = bytearray(400 * 2**20)\nprint('had it')", Limits(memory=600 * MIB)).stdout == "had it\n"
+
+
+def test_the_word_alone_is_no_lack_of_memory() -> None:
+    assert program("import sys\nprint('no MemoryError here', file=sys.stderr)\nsys.exit(1)").over is None
+    assert program("raise ValueError('MemoryError')").over is None
+    assert program("import sys\nprint('MemoryError', file=sys.stderr)").over is None  # and it ended well
 
 
 def test_a_file_can_grow_only_so_large() -> None:
@@ -244,18 +252,38 @@ def test_runs_are_the_same_each_time() -> None:
 
 def without(*calls: tuple[int, int], unconfined: bool = False) -> str:
     """What a program says that tries a socket and a file outside, on a system that lacks some calls."""
+    text = "import os, socket\nattempt(lambda: socket.socket().fileno() > 0)\nattempt(lambda: open('/etc/passwd'))\n"
+    return on_lesser_system(f"{text}attempt(lambda: os.kill({os.getpid()}, 0))", *calls, unconfined=unconfined)
+
+
+def on_lesser_system(
+    program: str,
+    *calls: tuple[int, int],
+    name: str = "a.py",
+    seconds: float = 10.0,
+    filters: bool = True,
+    unconfined: bool = False,
+) -> str:
+    """What a program that may call `attempt` says, and then what is held and what is missing.
+
+    The system lacks `calls`, and without `filters` also the way to ask for a seccomp filter.
+    """
     denied = {str(i): numbers for i, numbers in enumerate(calls)}
     text = f"""
-import sys
 from clearhead.tasks.code.sandbox import seccomp
+from clearhead.tasks.code.sandbox.limits import Limits
 from clearhead.tasks.code.sandbox.run import run
 from clearhead.errors import UnsupportedError
 seccomp.give_up_privileges()
 seccomp.restrict({denied!r})
-program = {TRY!r} + "import os, socket\\nattempt(lambda: socket.socket().fileno() > 0)"
-program += "\\nattempt(lambda: open('/etc/passwd'))\\nattempt(lambda: os.kill({os.getpid()}, 0))"
+if not {filters}:
+    load, equal, give = seccomp.LOAD, seccomp.EQUAL, seccomp.RETURN
+    number = seccomp.PRCTL[seccomp.MACHINES[seccomp.platform.machine()][1]]
+    seccomp.install(b"".join(seccomp.instruction(*each) for each in (
+        (load, seccomp.NUMBER), (equal, number, 0, 3), (load, seccomp.FIRST_ARGUMENT),
+        (equal, seccomp.SET_SECCOMP, 0, 1), (give, seccomp.ERROR | seccomp.EPERM), (give, seccomp.ALLOW))))
 try:
-    made = run({{"a.py": program}}, "a.py", unconfined={unconfined})
+    made = run({{{name!r}: {TRY + program!r}}}, {name!r}, limits=Limits(seconds={seconds}), unconfined={unconfined})
     print(made.stdout, sorted(made.held), sorted(made.missing))
 except UnsupportedError as error:
     print("ERROR", error)
@@ -275,6 +303,33 @@ def test_without_namespaces_landlock_and_seccomp_hold() -> None:
     held, missing = said.splitlines()[-1].split("] [")
     assert all(what in held for what in ("network", "writing", "reading", "processes", "other processes"))
     assert "disk" in missing
+    assert not {"network", "writing", "other processes", "processes"} & set(re.findall(r"'(.+?)'", missing))
+
+
+@pytest.mark.skipif(not seccomp.available(), reason="the filter does not know this machine")
+def test_without_namespaces_a_program_ends_with_its_time_too() -> None:
+    if landlock.version() == 0:
+        pytest.skip("the kernel has no Landlock")
+    text = "import ctypes, os, time\nlibc = ctypes.CDLL(None)\n"
+    text += "attempt(lambda: os.setsid())\nattempt(lambda: os.setpgid(0, 0))\n"
+    text += "print(libc.prctl(1, 0, 0, 0, 0), libc.prctl(3, 0, 0, 0, 0), flush=True)\ntime.sleep(20)"
+    said = on_lesser_system(text, UNSHARE, name="stray_6620.py", seconds=1.0)
+    assert said.splitlines()[:3] == ["refused PermissionError"] * 2 + ["-1 1"]  # prctl 3 is none of those denied
+    assert processes("stray_6620.py") == []
+
+
+def test_a_program_that_has_left_its_session_ends_with_its_time() -> None:
+    text = "import os, time\nos.setsid()\nprint('left', flush=True)\ntime.sleep(20)"
+    said = on_lesser_system(text, UNSHARE, name="stray_6621.py", seconds=1.0, filters=False, unconfined=True)
+    assert said.splitlines()[0] == "left" and processes("stray_6621.py") == []
+
+
+def test_what_is_held_one_way_is_not_missing() -> None:
+    report = Report(-1)
+    report.note("network", "", "no namespaces")
+    report.note("network", "no sockets", None)
+    report.note("network", "", "nor anything else")
+    assert (report.held, report.missing) == ({"network": "no sockets"}, {})
 
 
 @pytest.mark.skipif(not seccomp.available(), reason="the filter does not know this machine")

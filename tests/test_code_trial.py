@@ -75,8 +75,60 @@ def test_a_main_block_is_not_run_and_input_is_empty() -> None:
 
 
 def test_functions_that_need_parameters_are_told() -> None:
-    tests = "def test_one(): assert add(1, 1) == 2\ndef test_two(tmp_path): assert False\nasync def test_three(): pass"
-    assert set(tried(ADD, tests).skipped) == {"test_two", "test_three"}
+    tests = "def test_one(): assert add(1, 1) == 2\ndef test_two(tmp_path): assert False\ndef test_three(): yield 1"
+    made = tried(ADD, tests)
+    assert made.passed and made.count == 2 and set(made.skipped) == {"test_two", "test_three"}
+
+
+@pytest.mark.parametrize(
+    "tests",
+    [
+        "def test_a(n): assert False",
+        "def test_a():\n    yield 1\n    assert False",
+        "async def test_a():\n    yield 1\n    assert False",
+        "class Checks:\n    def test_a(self): assert False",
+        "def check_add(a): assert False",
+        "if __name__ == '__main__':\n    assert add(1, 2) == 4",
+        "import unittest as u\nclass A(u.TestCase):\n    @u.skip('later')\n    def test_a(self): assert False",
+        "import unittest\ndef test_a(): raise unittest.SkipTest('later')",
+        "for case in []:\n    assert False",
+    ],
+)
+def test_tests_that_never_run_pass_nothing(tests: str) -> None:
+    made = tried(ADD, tests)
+    assert not made.passed and made.nothing_ran and made.count == 0 and made.why.startswith("no test was run")
+
+
+@pytest.mark.parametrize(
+    "tests",
+    [
+        "async def test_a():\n    assert add(1, 2) == 3",
+        "def check(candidate):\n    'As HumanEval has it.'\n    assert candidate(1, 2) == 3",
+        "def check(candidate):\n    assert candidate(1, 2) == 3\ncheck(add)",
+        "def check():\n    assert add(1, 2) == 3",
+        "try:\n    1 / (add(1, 2) == 3)\nexcept ZeroDivisionError:\n    raise TypeError",
+        "for i in range(3):\n    if add(i, 1) != i + 1:\n        raise ValueError",
+        "class TestAdd:\n    test_data = [1]\n    async def test_add(self):\n        assert add(1, 2) == 3",
+    ],
+)
+def test_tests_of_less_common_kinds_are_run(tests: str) -> None:
+    good, bad = tried(ADD, tests), tried(WRONG, tests)
+    assert good.passed and good.count > 0 and good.skipped == ()
+    assert not bad.passed and not bad.nothing_ran and bad.why
+
+
+def test_a_check_is_given_the_function_that_the_tests_name() -> None:
+    two = f"def helper(a):\n    return a\n{ADD}"
+    check = "def check(candidate):\n    assert candidate(1, 2) == 3\n"
+    assert tried(two, f"{check}ENTRY = 'add'").passed
+    unknown = tried(two, check)
+    assert unknown.nothing_ran and unknown.skipped == ("check",)
+    assert tried(two, f"{check}check(add)").count == 1
+    assert tried(f"class Adder: pass\n{ADD}\ndef _own(): pass", check).count == 2  # its assert, and itself
+
+
+def test_an_assert_that_is_come_to_in_the_code_is_no_test() -> None:
+    assert tried("assert 1 == 1", "def check(a, b): assert False").nothing_ran
 
 
 def test_functions_of_the_code_are_no_tests() -> None:
@@ -107,6 +159,13 @@ def test_limits_are_told_as_reasons() -> None:
 def test_what_tests_nothing_is_refused(tests: str, says: str) -> None:
     with pytest.raises(DataError, match=says):
         check_tests(tests, "tests.py")
+
+
+def test_definitions_know_every_way_of_bringing_a_name() -> None:
+    code = "try:\n    import numpy\nexcept ImportError:\n    numpy = None\nTABLE = [0]\nTABLE += [1]\nprint(TABLE)\n"
+    assert definitions(code) == code.replace("print(TABLE)\n", "")
+    assert definitions("import os; print('hi'); x = 1\n") == "import os\nx = 1\n"
+    assert definitions("try:\n    main()\nexcept ValueError:\n    pass\n") == ""
 
 
 def test_definitions_are_kept_and_uses_dropped() -> None:

@@ -10,6 +10,7 @@ import pytest
 
 import clearhead as ch
 from clearhead.config import GenerationConfig, SpecialTokens
+from clearhead.engine import many
 from clearhead.errors import ContextWindowError, OptionError
 from clearhead.generation.continuous import run_all
 from clearhead.generation.decode import start
@@ -148,8 +149,55 @@ def test_the_batch_stays_full_and_prompts_share_calls_with_writing() -> None:
     prompts = [[length, 1, 1] for length in (2, 8, 2, 2, 2)]
     rows = start(executor, prompts, GenerationConfig(max_new_tokens=20), SpecialTokens(eos=(19,)))
     done = [row.index for row in run_all(executor, rows, capacity=32, seats=2)]
-    assert done == [0, 2, 1, 3, 4] or done == [0, 2, 3, 1, 4]
+    assert done == [0, 2, 1, 3, 4]
     assert [len(row.tokens) for row in rows] == [3, 9, 3, 3, 3]
     busy = [call for call in executor.calls if len(call) == 2]
     assert len(busy) >= len(executor.calls) - 4
     assert any(sorted(call) == [1, 3] for call in executor.calls)  # a prompt beside a token
+
+
+def test_more_prompts_than_seats_may_be_done_before_they_begin(gpt2: Any) -> None:
+    """Where nothing is to be written every seat is free again at once, and those that wait must not be forgotten."""
+    done = list(gpt2.complete_many(["a"] * 7, max_new_tokens=0, rows=2))
+    assert [(c.text, c.new_text) for c in done] == [("a", "")] * 7
+
+
+def counted(model: Any, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The number of rows of each call of a decoder from here on."""
+    calls: list[int] = []
+    decode = type(model.executor).decode
+
+    def watched(self: Any, tokens: Any, *args: Any, **options: Any) -> Any:
+        calls.append(len(tokens))
+        return decode(self, tokens, *args, **options)
+
+    monkeypatch.setattr(type(model.executor), "decode", watched)
+    return calls
+
+
+def test_the_batch_stays_full_beyond_those_looked_at_together(gpt2: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One long answer does not hold up those that wait behind its window."""
+    monkeypatch.setattr(many, "WINDOW", 4)
+    prompts = [f"aaaa {letter}" for letter in "bcdefghijklm"]
+    alone = [gpt2.complete(prompt, max_new_tokens=8).text for prompt in prompts]
+    calls = counted(gpt2, monkeypatch)
+    done = list(gpt2.complete_many(prompts, max_new_tokens=8, rows=4))
+    assert [c.text for c in done] == alone
+    assert all(call == 4 for call in calls[:-9]), calls
+
+
+def test_a_longer_prompt_and_another_kind_begin_a_batch_of_their_own(
+    gpt2: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(many, "WINDOW", 2)
+    prompts = ["a", "b", "c", "d" * 50, "e", "f" * 80, "g", "h"]
+    alone = [gpt2.complete(prompt, max_new_tokens=4).text for prompt in prompts]
+    assert [c.text for c in gpt2.complete_many(prompts, max_new_tokens=4, rows=3)] == alone
+    counts = iter([1, 1, 2, 1, 2, 1, 1, 1])
+    requests = [
+        replace(request, config=replace(request.config, n=next(counts), temperature=1.0, seed=3))
+        for request in (gpt2.text_request(prompt, {"max_new_tokens": 4}) for prompt in prompts)
+    ]
+    done = list(many.complete_all(requests, lambda: False, rows=3))
+    assert [len(c.samples) for c in done] == [1, 1, 2, 1, 2, 1, 1, 1]
+    assert [c.prompt for c in done] == prompts

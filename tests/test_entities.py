@@ -4,6 +4,7 @@ import itertools
 import json
 import re
 import shlex
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from clearhead.errors import OptionError, UnsupportedError
 from clearhead.tasks.entities.tagger import Entity, Tagger
 from clearhead.tasks.entities.windows import SHARE, windows
 from clearhead.text.words import words_of
+from clearhead.text.wrapping import continued
 from terminal import fails, invoke, on_terminal
 
 TEXT = "Anna Karenina went to New York, and saw Sofia."
@@ -97,6 +99,64 @@ def test_words_are_cut_as_annotators_cut_them() -> None:
     text = "Mr. O'Brien's U.S.-based firm paid 1,000.5% at AT&T (Hewlett-Packard), didn't it?"
     said = "Mr . O'Brien 's U.S. - based firm paid 1,000.5% at AT&T ( Hewlett-Packard ) , didn 't it ?"
     assert [word.text for word in words_of(text)] == said.split(" ")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("José García's U.É. Ångström-Zürich", ["José", "García", "'s", "U.É.", "Ångström-Zürich"]),
+        ("War\u00adsaw wide\u200bspread x\u00ad", ["War\u00adsaw", "wide\u200bspread", "x", "\u00ad"]),
+        ("\u0645\u06cc\u200c\u062e\u0648\u0627 \u0939\u093f\u0928\u094d\u0926\u0940", None),
+        ("🇩🇪🇫🇷 👩\u200d👩\u200d👧 👍🏽 1\ufe0f\u20e3", ["🇩🇪", "🇫🇷", "👩\u200d👩\u200d👧", "👍🏽", "1\ufe0f\u20e3"]),
+        ("\ue000\ue002a", ["\ue000", "\ue002", "a"]),  # characters that stand for others while a text is cut
+    ],
+)
+def test_what_a_reader_sees_as_one_letter_is_not_cut(text: str, words: list[str] | None) -> None:
+    wanted = text.split() if words is None else words
+    assert [word.text for word in words_of(text)] == wanted
+    apart = unicodedata.normalize("NFD", text)
+    assert [word.text for word in words_of(apart)] == [unicodedata.normalize("NFD", word) for word in wanted]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.sampled_from(["Ánna Karenina", "Néw York", "Sófia", "thé", "went tö", "é's", "🇩🇪"]), min_size=1))
+def test_accents_apart_from_their_letters_change_no_span(tagger: Tagger, parts: list[str]) -> None:
+    text = unicodedata.normalize("NFC", " and ".join(parts))
+    apart = [unicodedata.normalize("NFD", letter) for letter in text]
+    places = [0, *itertools.accumulate(map(len, apart))]
+    whole, decomposed = tagger.find([text, "".join(apart)])
+    assert [(e.type, places[e.start], places[e.end]) for e in whole] == [(e.type, e.start, e.end) for e in decomposed]
+    assert len(whole) == sum(part in ("Ánna Karenina", "Néw York", "Sófia") for part in parts)
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["Anna", "Karenina", "Sofia"],
+        ["- Anna", "- Karenina"],
+        ["the the the the the and of the the the to New\nYork of Sofia"],  # the first line was full
+        ["the the the the the and of the the the to\nNew", "York of Sofia the the the"],  # the second was not
+    ],
+)
+@pytest.mark.parametrize("gap", ["\n", "\r\n", "\n \n"])
+def test_a_name_ends_with_its_line_unless_the_line_was_full(tagger: Tagger, lines: list[str], gap: str) -> None:
+    text = gap.join(lines)
+    [together], alone = tagger.find([text]), tagger.find(lines)
+    assert named(together) == [pair for found in alone for pair in named(found)]
+    assert all(text[e.start : e.end] == e.text for e in together)
+
+
+@given(st.text(alphabet="ab:-# .\r\n\f", max_size=200))
+def test_lines_hold_all_of_a_text_but_spaces(text: str) -> None:
+    lines = continued(text)
+    assert "".join("".join(text[a:b].split()) for a, b in lines) == "".join(text.split())
+    assert all(a < b for a, b in lines) and all(b <= c for (_, b), (c, _) in itertools.pairwise(lines))
+
+
+def test_words_whose_pieces_are_remembered_have_a_limit(tagger: Tagger, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("clearhead.tasks.entities.tagger.SPELLED", 10)
+    [found] = tagger.find([" ".join(f"x{i} Sofia" for i in range(100))])
+    assert named(found) == [("LOC", "Sofia")] * 100 and len(tagger.known) <= 10
 
 
 def test_models_without_labels_of_entities_are_refused(folders: dict[str, Path]) -> None:

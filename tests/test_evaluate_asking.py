@@ -15,11 +15,11 @@ from clearhead.errors import DataError
 from clearhead.tasks.ask.asker import Asker
 from clearhead.tasks.ask.found import Weights
 from clearhead.tasks.evaluate import answers as measured
-from clearhead.tasks.evaluate.answers import Question, draw, read_passages, read_squad
 from clearhead.tasks.evaluate.asked import Asked
 from clearhead.tasks.evaluate.files import read
 from clearhead.tasks.evaluate.metrics.answers import squad_scores
 from clearhead.tasks.evaluate.metrics.ranking import ndcg_at
+from clearhead.tasks.evaluate.questions import KINDS, Question, draw, read_passages, read_squad
 from clearhead.tasks.evaluate.retrieval import evaluate, read_collection
 from real import find
 from scripted_model import ScriptedModel
@@ -82,18 +82,43 @@ def test_queries_are_judged_by_their_order_where_numbers_differ(tmp_path: Path) 
     assert found.documents["1"] == ("the bell", "the bell cast by petrov")
     assert found.queries == {"1": "who cast the bell .", "2": "where was the clock bought ."}
     assert found.judged == {"1": {"1": 1.0, "2": -1.0}, "2": {"3": 1.0}}
-    assert len(found.files) == 3
+    assert found.in_order and [rows for _, rows in found.files] == [3, 3, 2]  # documents, judgements, queries
     by_name = read_collection(collection(tmp_path / "d", "3 0 1 1\n"))
     assert by_name.queries["3"] == "who cast the bell ."
 
 
 def test_a_search_is_measured_with_its_parts(tmp_path: Path) -> None:
     encoder = ch.load(find("minilm-l6-v2"), threads=1)
-    made = evaluate(Asked(data=collection(tmp_path / "c"), model=encoder))
+    told: list[tuple[int, int]] = []
+    asked = Asked(data=collection(tmp_path / "c"), model=encoder, progress=lambda *step: told.append(step))
+    made = evaluate(asked)
+    assert [done for done, _ in told] == list(range(1, len(told) + 1)) and set(of for _, of in told) == {len(told)}
+    assert (made.counted, made.there) == ("query", 2)
     figures = {figure.name: figure.value for figure in made.figures}
     assert figures["ndcg@10"] == figures["words ndcg@10"] == figures["meaning ndcg@10"] == 1.0
     assert made.settings["documents"] == 3 and made.settings["queries"] == 2
     assert made.items[0].got.split()[0] == "1" and made.items[0].expected == "1"
+
+
+def test_topics_that_are_not_there_renumber_nothing(tmp_path: Path) -> None:
+    """The judgements of a whole conference, and two of its topics: 3 and 7, of which the judgements know 7."""
+    found = read_collection(collection(tmp_path / "c", "1 0 1 1\n2 0 2 1\n7 0 3 1\n"))
+    assert not found.in_order and found.queries["7"] == "where was the clock bought ."
+
+
+def test_topics_as_trec_writes_them(tmp_path: Path) -> None:
+    folder = collection(tmp_path / "c", "301 0 1 1\n302 0 3 1\n")
+    topics = "".join(
+        f"<top>\n\n<num> Number: {n}\n<title> Topic: {text}\n\n<desc> Description:\nMore.\n\n<narr> N:\nx\n</top>\n"
+        for n, text in ((301, "who cast the bell"), (302, "the clock"))
+    )
+    (folder / "qry.xml").write_text(topics)
+    found = read_collection(folder)
+    assert found.queries == {"301": "who cast the bell", "302": "the clock"} and not found.in_order
+    for number, says in (("", "query 2 has no number"), (" Number: 301", "query 2 has the number 301 a second time")):
+        (folder / "qry.xml").write_text(topics.replace(" Number: 302", number))
+        with pytest.raises(DataError, match=says):
+            read_collection(folder)
 
 
 @pytest.mark.parametrize(
@@ -138,7 +163,7 @@ def test_of_what_was_left_out_no_paragraph_is_there(tmp_path: Path) -> None:
     drawn = draw(paragraphs, questions, [("More", "text")], 8, 3, tmp_path)
     held = {text for _, text in drawn.documents}
     places = [question.paragraph for kind in drawn.asked.values() for question in kind]
-    assert [len(drawn.asked[kind]) for kind in measured.KINDS] == [8, 2, 2] and len(set(places)) == 12
+    assert [len(drawn.asked[kind]) for kind in KINDS] == [8, 2, 2] and len(set(places)) == 12
     for kind in ("answerable", "impossible"):
         assert all(paragraphs[question.paragraph][1] in held for question in drawn.asked[kind])
     assert not any(paragraphs[question.paragraph][1] in held for question in drawn.asked["left out"])
@@ -168,7 +193,14 @@ def test_answers_are_measured_against_the_model_alone(tmp_path: Path, monkeypatc
     weights = Weights(constant=9.0, refusal=-0.001, closeness=0.0)
     monkeypatch.setattr(measured, "open_asker", lambda r, **_o: Asker(retriever=r, model=model, weights=weights))  # type: ignore[arg-type]
     find("minilm-l6-v2")
-    made = measured.evaluate(Asked(data=squad(tmp_path), limit=8, seed=1))
+    told: list[tuple[int, int]] = []
+    made = measured.evaluate(Asked(data=squad(tmp_path), limit=8, seed=1, progress=lambda *step: told.append(step)))
+    documents = made.settings["documents"]
+    assert [done for done, _ in told] == list(range(1, documents + 2 * 12 + 8 + 1)), "a step for all that takes time"
+    assert told[-1][0] == told[-1][1] and all(done <= of for done, of in told)
+    assert "PASSAGE" in str(made.settings["prompt"]) and "QUESTION" in str(made.settings["prompt"])
+    assert "QUESTION" in str(made.settings["prompt_without_documents"])
+    assert "PASSAGE" not in str(made.settings["prompt_without_documents"])
     figures = {figure.name: figure.value for figure in made.figures}
     assert figures["no documents f1"] == 0.0 and figures["times f1 without documents"] == math.inf
     assert figures["exact"] == figures["f1"] > 50

@@ -63,7 +63,10 @@ def test_an_evaluation_runs_every_answer(tmp_path: Path, monkeypatch: pytest.Mon
 def test_several_samples_give_pass_at_k(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = ch.load(chat_folder(tmp_path / "model"))
     scripted(monkeypatch)("x = 1", GOOD[1], GOOD[0], GOOD[1])  # problem by problem, twice
-    made = evaluate(Asked(data=write(tmp_path, ROWS), model=model, samples=2))
+    done: list[tuple[int, int]] = []
+    told = Asked(data=write(tmp_path, ROWS), model=model, samples=2, progress=lambda row, of: done.append((row, of)))
+    made = evaluate(told)
+    assert done == [(n, 4) for n in range(1, 5)] and (made.counted, made.there) == ("problem", 2)
     assert {figure.name: figure.value for figure in made.figures} == {"pass@1": 75.0, "pass@2": 100.0}
 
 

@@ -55,6 +55,8 @@ def test_a_file_is_read_whatever_its_columns() -> None:
     assert marked.words == ["Sofia", ":"]
     [plain] = read_columns("en:Sofia\tB-LOC\nis\tO\n", "other")
     assert plain.words == ["en:Sofia", "is"]
+    [spaced] = read_columns("10\u00a0km\tO\r\n\u00a0 O\n\u2003\tB-LOC\n", "spaces")
+    assert spaced.words == ["10\u00a0km", "\u00a0", "\u2003"]
     for wrong in ("", "\n\n", "word\n", "word I\n", "a B-\n"):
         with pytest.raises(DataError):
             read_columns(wrong, "wrong")
@@ -71,6 +73,7 @@ def test_an_evaluation_has_figures_items_and_what_decided_them(model: Any, tmp_p
     found = {figure.name: figure.value for figure in made.figures}
     assert found["recall"] == 100 and found["precision"] == 75  # Sofia was an ORG there, which the model does not know
     assert made.files[0].rows == 3 and made.settings["types"] == ["LOC", "PER"]
+    assert made.settings["only_data"] == ["ORG"] and made.settings["only_model"] == []
     [worst] = made.failures(1)
     assert (worst.expected, worst.got) == ("LOC New York", "LOC New York; LOC Sofia")
     assert len(evaluate(Asked(data=tmp_path / "test.conll", model=model, limit=1)).items) == 1

@@ -82,6 +82,7 @@ def test_what_cannot_be_read_is_told(tmp_path: Path, parallel: Path) -> None:
     )
     assert ":2 is no JSON" in refused(write(tmp_path / "c.jsonl", '{"source": "a", "target": "b"}\n{"source\n'))
     assert ":2 is a JSON list" in refused(objects(tmp_path / "d.jsonl", [{"source": "a", "target": "b"}, []]))
+    assert "'a/b' is no language" in refused(parallel, OptionError, to="a/b")
     assert "drop --fields" in refused(parallel, OptionError, fields=["a", "b"])
     assert "give two names" in refused(parallel, OptionError, fields=["a"])
 

@@ -14,6 +14,7 @@ SOURCE = Path(clearhead.__file__).parent
 DOCS = Path(__file__).parents[1] / "docs"
 FLOORS = {
     "config": 0,
+    "digests": 0,
     "errors": 0,
     "processor": 0,
     "positions": 1,

@@ -88,6 +88,9 @@ def test_constants_are_those_that_the_library_reads(tmp_path: Path) -> None:
         helper.make_tensor("i64", TensorProto.INT64, [2], [-(2**40), 2**40]),
         helper.make_tensor("f", TensorProto.FLOAT, [3], [1.5, -2.0, 0.1]),
         helper.make_tensor("u8", TensorProto.UINT8, [2], [0, 255]),
+        helper.make_tensor("f16", TensorProto.FLOAT16, [3], [1.0, -2.5, 0.0]),
+        helper.make_tensor("bf16", TensorProto.BFLOAT16, [2], [1.0, -3.5]),
+        helper.make_tensor("f64", TensorProto.DOUBLE, [2], [0.1, 1e300]),
     ]
     path.write_bytes(model([], {"raw": FLOATS, "double": FLOATS.astype(np.float64)}, listed))
     mine = read_graph(path).constants
@@ -138,12 +141,22 @@ def field(number: int, payload: bytes) -> bytes:
         (field(7, field(5, b"\x08\x05\x10\x01" + field(8, b"w.weight") + field(9, b"1234"))), r"shape \[5\] and 4"),
         (field(7, field(5, b"\x70\x01" + field(8, b"w.weight"))), "another file"),
         (field(7, 2 * field(5, b"\x10\x01" + field(8, b"w") + field(9, b"1234"))), "there twice"),
+        (field(7, field(5, b"\x10\x01" + field(1, b"\x01" * 100) + field(8, b"w"))), "more than 8 numbers"),
+        (field(7, field(5, b"\x10\x03\x08\x02" + field(5, b"\x01" * 100) + field(8, b"w"))), "more than 2 numbers"),
+        (field(7, field(5, b"\x10\x01\x08\x01\x20" + b"\x80" * 5 + b"\x01" + field(8, b"w"))), "more than 4 bytes"),
     ],
 )
 def test_hostile_files(data: bytes, said: str, tmp_path: Path) -> None:
     (tmp_path / "model.onnx").write_bytes(data)
     with pytest.raises(CheckpointError, match=said):
         list(open_onnx(tmp_path / "model.onnx"))
+
+
+def test_a_node_without_inputs_makes_no_weight(tmp_path: Path) -> None:
+    nothing = helper.make_node("DequantizeLinear", [], ["w"], name="/w/Dequantize")
+    product = helper.make_node("MatMul", ["x", "w"], ["y"], name="/w/MatMul")
+    (tmp_path / "model.onnx").write_bytes(model([nothing, product], {}))
+    assert list(open_onnx(tmp_path / "model.onnx")) == []
 
 
 def test_integers_without_a_scale_are_refused(tmp_path: Path) -> None:

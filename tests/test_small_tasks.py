@@ -89,6 +89,7 @@ def test_a_decoder_weighs_the_whole_text(gpt2: Any) -> None:
     """The share of each word is that of the text's likelihood, which scoring whole texts confirms."""
     before, after = "the (", ") is"
     [candidates] = ch.fill_mask(f"{before}[MASK]{after}", model=gpt2, top=JUDGED)
+    assert len(candidates) > 5
 
     def likelihood(text: str) -> float:
         ids = gpt2.tokenizer.encode(text)
@@ -97,7 +98,6 @@ def test_a_decoder_weighs_the_whole_text(gpt2: Any) -> None:
         rows -= logits.max(1, keepdims=True)
         return float(sum(rows[i, token] for i, token in enumerate(ids[1:])))
 
-    assert len(candidates) > 5 or candidates == []
     weights = [likelihood(c.text) for c in candidates]
     assert weights == sorted(weights, reverse=True)
     for one, other in itertools.pairwise(candidates):
@@ -141,8 +141,8 @@ def test_shares_are_those_of_the_likelihoods_less_the_prior(chat: Any) -> None:
     assert ch.classify(["grass", "sky"], ["red", "green", "blue"], model=chat)[0] == found
 
 
-def test_a_model_with_labels_of_its_own_gives_them(tmp_path: Path) -> None:
-    import torch
+def labelling(folder: Path) -> Any:
+    """A model of transformers that labels texts, saved in a folder."""
     import transformers as tf
 
     config = tf.BertConfig(
@@ -156,13 +156,26 @@ def test_a_model_with_labels_of_its_own_gives_them(tmp_path: Path) -> None:
         label2id={"good": 0, "bad": 1},
     )
     theirs = tf.BertForSequenceClassification(config).eval()
-    theirs.save_pretrained(tmp_path)
-    labeller.tokenizer().save(str(tmp_path / "tokenizer.json"))
+    theirs.save_pretrained(folder)
+    labeller.tokenizer().save(str(folder / "tokenizer.json"))
+    return theirs
+
+
+def test_a_model_with_labels_of_its_own_gives_them(tmp_path: Path) -> None:
+    import torch
+
+    theirs = labelling(tmp_path)
     model = ch.load(tmp_path, executor="native", dtype="float32")
     found = {label.name: label.probability for label in ch.classify("Anna saw Sofia", model=model)}
     with torch.inference_mode():
         logits = theirs(input_ids=torch.tensor([model.tokenizer.encode("Anna saw Sofia")])).logits[0]
     assert found == pytest.approx(dict(zip(["good", "bad"], logits.softmax(-1).tolist(), strict=True)), abs=1e-4)
+
+
+def test_a_model_with_labels_of_its_own_may_be_named(tmp_path: Path) -> None:
+    labelling(tmp_path)
+    assert {label.name for label in ch.classify("Anna saw Sofia", model=tmp_path)} == {"good", "bad"}
+    assert open_classifier(None, model=str(tmp_path)).prior == ()
 
 
 @pytest.mark.parametrize("labels", [None, [], ["one"], ["a", "a"], ["a", " "], "a,b", [1, 2]])
@@ -178,7 +191,7 @@ def test_the_verb_classify(folders: dict[str, Path], chat: Any) -> None:
     rows = invoke("classify", "--lines", "--labels", "red,green", "-m", folder, input="grass\nsky\n")
     assert [row.split("\t")[0] in ("red", "green") for row in rows.stdout.splitlines()] == [True, True]
     assert "is small for choosing labels" in rows.stderr
-    assert "two or more" in fails("classify", "grass")
+    assert "--labels sport,politics" in fails("classify", "grass")
     assert "two or more" in fails("classify", "grass", "--labels", "red", "-m", folder)
     assert "chat template" in fails("classify", "x", "--labels", "a,b", "-m", folders["gpt2_folder"])
 
@@ -229,9 +242,55 @@ def test_names_of_entities_and_labels(tmp_path: Path, chat: Any) -> None:
     assert set(found["labels"]) == {"red", "green"} and sum(found["scores"]) == pytest.approx(1)
 
 
-def test_an_unknown_task_is_told() -> None:
+@pytest.mark.parametrize("task", ["sentiment", None, 5])
+def test_an_unknown_task_is_told(task: Any) -> None:
     with pytest.raises(OptionError, match="translation_en_to_de, text-generation"):
-        ch.pipeline("sentiment")
+        ch.pipeline(task)
+
+
+@pytest.mark.parametrize(
+    ("task", "arguments"),
+    [
+        ("text-generation", ("a",)),
+        ("fill-mask", ("the (",)),
+        ("zero-shot-classification", ("grass", "red,green")),
+        ("question-answering", ("Who?", "A man.")),
+        ("feature-extraction", ("a",)),
+        ("translation_en_to_de", ("He sleeps.",)),
+    ],
+)
+def test_a_model_is_loaded_when_it_is_first_used_and_kept(
+    task: str,
+    arguments: tuple[str, ...],
+    folders: dict[str, Path],
+    chat: Any,
+    translator: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from clearhead.engine.machine import Machine
+
+    times: list[object] = []
+    load = Machine.load
+    monkeypatch.setattr(Machine, "load", lambda self, name: times.append(name) or load(self, name))
+    named = {"feature-extraction": folders["bert_folder"], "translation_en_to_de": translator}
+    if task == "fill-mask":
+        arguments = ("the [MASK] taught",)
+        named[task] = folders["bert_folder"]
+    work = ch.pipeline(task, named.get(task, chat.checkpoint.source))
+    assert times == []
+    options = {"max_new_tokens": 2} if task == "text-generation" else {}
+    assert [work(*arguments, **options) for _ in range(2)] and len(times) == 1
+
+
+WRONG = [None, 5, [1], b"bytes"]
+
+
+@pytest.mark.parametrize("text", WRONG)
+@pytest.mark.parametrize("task", ["classify", "fill_mask", "entities", "summarize", "embed", "translate", "parse"])
+def test_what_is_no_text_is_told_before_a_model_is_loaded(task: str, text: Any) -> None:
+    more = {"classify": {"labels": ["a", "b"]}, "translate": {"to": "de"}}.get(task, {})
+    with pytest.raises(OptionError, match=r"^text is "):
+        getattr(ch, task)(text, model="no-such-model", **more)
 
 
 @pytest.mark.parametrize("verb", ["embed", "fill-mask", "classify"])

@@ -42,6 +42,34 @@ def test_passages_hold_all_of_a_text_but_spaces(text: str) -> None:
     assert all(one.end <= other.start for one, other in pairwise(found))
 
 
+WRAPPED = """Engineers said on Monday that the old bridge over the
+river will be closed for at least six weeks, because
+cracks were found. Nobody was hurt.
+
+What is closed
+- the bridge and the road that leads to it from both
+- the school
+
+#Person1#: When does the bridge open again, have you any idea?
+#Person2#: In six weeks.
+"""
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_a_sentence_over_several_lines_is_one_passage_and_lists_and_dialogues_stay_lines(end: str) -> None:
+    text = WRAPPED.replace("\n", end)
+    assert [" ".join(each.of(text).split()) for each in passages(text)] == [
+        "Engineers said on Monday that the old bridge over the river will be closed for at least six weeks, because "
+        "cracks were found.",
+        "Nobody was hurt.",
+        "What is closed",
+        "- the bridge and the road that leads to it from both",
+        "- the school",
+        "#Person1#: When does the bridge open again, have you any idea?",
+        "#Person2#: In six weeks.",
+    ]
+
+
 @given(TEXT, st.integers(4, 60))
 def test_parts_fit_and_hold_all_of_a_text(text: str, room: int) -> None:
     made = parts(text, room, count)
@@ -82,6 +110,8 @@ def test_a_length_is_a_word_or_a_number(length: Any, style: str, words: int, sen
     [
         ("huge", "paragraph", "length is 'huge'"),
         (1, "paragraph", "length is 1"),
+        (5.5, "paragraph", "length is 5.5"),
+        ([5], "paragraph", "length is"),
         ("99999", "paragraph", "length is 99999"),
         (None, "poem", "style is 'poem'"),
         ("short", "headline", "leave out length"),
@@ -118,6 +148,13 @@ def test_a_text_cannot_close_the_mark_around_it() -> None:
         ("1. It rains\n2. It sn", "bullets", ["It rains"], 1),
         ("> It rains.\n> It snows.", "paragraph", ["It rains.", "It snows."], 0),
         ('# "Rain falls on all."\nMore.', "headline", ["Rain falls on all"], 0),
+        ('"Alien" returns', "headline", ['"Alien" returns'], 0),
+        ("Troops leave the U.S.", "headline", ["Troops leave the U.S."], 0),
+        ("Sure enough, the dam failed. Men came.", "paragraph", ["Sure enough, the dam failed.", "Men came."], 0),
+        ("This is the plan: trains stop at nine.", "paragraph", ["This is the plan: trains stop at nine."], 0),
+        ("Certainly, here's a summary of it:\n\nIt rains.", "paragraph", ["It rains."], 0),
+        ("Sure!\nIt rains.", "paragraph", ["It rains."], 0),
+        ("**Summary:** It rains.", "paragraph", ["It rains."], 0),
         ("</text>", "paragraph", [], 0),
         (f"{LONG} It rains.", "paragraph", [LONG], 1),
     ],

@@ -15,8 +15,8 @@ from clearhead.errors import ContextWindowError, OptionError
 from clearhead.tasks.write import begin, choosing
 from clearhead.tasks.writing import plan, writer
 from clearhead.tasks.writing.asking import request
-from clearhead.tasks.writing.plan import alike, planned, read_outline, sections_of, tidy
-from clearhead.tasks.writing.prose import is_prose, is_whole, paragraph
+from clearhead.tasks.writing.plan import again, alike, planned, read_outline, sections_of, tidy
+from clearhead.tasks.writing.prose import clean, is_prose, is_whole, paragraph
 from clearhead.tasks.writing.repetition import LOOP, Memory, repeated
 from clearhead.tasks.writing.writer import Writing
 from tiny import gpt2_folder
@@ -105,6 +105,24 @@ def test_every_sentence_of_a_paragraph_is_whole(text: str, step: int) -> None:
 )
 def test_what_prose_is(sentence: str, good: bool) -> None:
     assert is_prose(sentence) is good
+
+
+@pytest.mark.parametrize(
+    ("said", "kept"),
+    [
+        ("2**3 = 8 and 4**2 = 16.", "2**3 = 8 and 4**2 = 16."),
+        ("It calls __init__ and **kwargs.", "It calls __init__ and **kwargs."),
+        ("**It** is __very cold__ **today.**", "It is very cold today."),
+        ("**It rains.", "It rains."),
+        ("今天**很好**。", "今天很好。"),
+    ],
+)
+def test_emphasis_is_a_pair_at_the_borders_of_words(said: str, kept: str) -> None:
+    assert clean(said) == kept
+
+
+def test_after_the_largest_seed_comes_0() -> None:
+    assert again({"seed": 2**63 - 1}, 2)["seed"] == 1
 
 
 def test_an_outline_is_its_lines() -> None:
@@ -238,6 +256,8 @@ def test_an_answer_goes_on_after_what_was_said(tmp_path: Path) -> None:
     ("title", "options", "says"),
     [
         (None, {}, "nothing to write about"),
+        (5, {}, "the title is 5"),
+        ("Rain", {"tone": 5}, "the tone is 5"),
         ("  ", {}, "nothing to write about"),
         ("Rain", {"outline": " "}, "the outline is empty"),
         ("Rain", {"tone": ""}, "the tone is empty"),
@@ -249,8 +269,6 @@ def test_an_answer_goes_on_after_what_was_said(tmp_path: Path) -> None:
         ("Rain", {"seed": -1}, "seed is -1"),
     ],
 )
-def test_an_impossible_wish_is_refused_before_a_model_is_loaded(
-    title: str | None, options: dict[str, Any], says: str
-) -> None:
+def test_an_impossible_wish_is_refused_before_a_model_is_loaded(title: Any, options: dict[str, Any], says: str) -> None:
     with pytest.raises(OptionError, match=says):
         ch.write(title, model="no-such-model", **options)

@@ -365,13 +365,30 @@ def tensor(name: str, value: Any) -> Callable[[Path], object]:
     return write
 
 
+def without(name: str) -> Callable[[Path], object]:
+    """One of its tensors gone; all for an empty name."""
+
+    def write(folder: Path) -> None:
+        path = folder / "adapter_model.safetensors"
+        save_file({key: value for key, value in load_file(path).items() if name not in key}, path)
+
+    return write
+
+
 A = "transformer.h.0.attn.c_attn.lora_A.weight"
+NORM = "transformer.h.0.ln_1.lora_{}.weight"
 DAMAGE: list[tuple[Callable[[Path], object], str]] = [
     (setting(peft_type="IA3"), "type 'IA3'"),
     (setting(bias="all"), "bias 'all'"),
     (setting(use_dora=True), "use_dora is True"),
     (setting(lora_alpha="much"), "lora_alpha is 'much'"),
+    (setting(lora_alpha=float("nan")), "lora_alpha is nan"),
+    (setting(lora_alpha=10**400), "it must be a number"),
     (setting(alpha_pattern={"(a+)+$": 1}), "only names of layers"),
+    (setting(alpha_pattern=["attn"]), "no object of names"),
+    (without(A), "has lora_B alone"),
+    (without(""), "changes nothing"),
+    (tensor(A, np.zeros((0, 24), np.float32)), "do not fit"),
     (tensor("transformer.h.9.attn.c_attn.lora_A.weight", np.zeros((6, 24), np.float32)), "has no place"),
     (tensor(A, np.zeros((5, 24), np.float32)), "do not fit"),
     (tensor(A, np.zeros((6, 20), np.float32)), "do not fit"),
@@ -381,6 +398,7 @@ DAMAGE: list[tuple[Callable[[Path], object], str]] = [
     (lambda folder: (folder / "adapter_model.safetensors").write_bytes(b"no"), "damaged"),
     (lambda folder: (folder / "adapter_config.json").unlink(), "there is no adapter_config.json"),
     (lambda folder: (folder / "labels.json").write_text("{"), "cannot be read"),
+    (lambda folder: (folder / "labels.json").write_text("[" * 100_000), "cannot be read"),
     (lambda folder: (folder / "labels.json").write_text("[1]"), "no list of labels"),
 ]
 
@@ -394,3 +412,12 @@ def test_a_damaged_adapter_is_one_clear_error(tmp_path: Path, damage: Callable[[
         merge_adapter(tmp_path / "adapter", base, tmp_path / "whole")
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "whole").exists()
+
+
+def test_a_change_of_what_is_no_matrix_is_refused(tmp_path: Path) -> None:
+    base = write_base(tmp_path / "base", "gpt2")
+    save_adapter(tmp_path / "adapter", adapted("gpt2"), "base")
+    for letter, shape in (("A", (6, 24)), ("B", (24, 6))):
+        tensor(NORM.format(letter), np.zeros(shape, np.float32))(tmp_path / "adapter")
+    with pytest.raises(CheckpointError, match=r"ln_1 has A .* which do not fit"):
+        merge_adapter(tmp_path / "adapter", base, tmp_path / "whole")

@@ -129,6 +129,7 @@ def test_a_sentence_beyond_the_window_is_translated_in_parts(german: Translator)
         ("你好 你好。", None),
         ("Ⅳ Ⅴ", "Ⅳ ⅴ"),
         ("Ⓐ Ⓑ", "Ⓐ ⓑ"),
+        ("ẞA BC DE.", "ẞa bc de."),  # the capital of ß would be two letters
     ],
 )
 def test_a_sentence_in_capitals_is_told_from_a_name(text: str, read: str | None) -> None:

@@ -185,6 +185,46 @@ def test_the_words_of_a_term_give_way_to_the_glossary() -> None:
     assert [(t.source, t.placed) for t in lost.terms] == [("is", False), ("purple", False)] and lost.text == said.text
 
 
+def test_what_the_translation_says_already_belongs_to_the_words_it_comes_from() -> None:
+    source = "The dog saw the dog"
+    said = Said(
+        text="Der Hund sah den Köter",
+        score=0.0,
+        complete=True,
+        alignment=(
+            word("Der", 0, ("The", 0, 0.9)),
+            word("Hund", 4, ("dog", 4, 0.9)),
+            word("sah", 9, ("saw", 8, 0.9)),
+            word("den", 13, ("the", 12, 0.9)),
+            word("Köter", 17, ("dog", 16, 0.9)),
+        ),
+    )
+    glossary = glossary_of([("dog", "Köter")])
+    made = applied(glossary, source, said)
+    assert made.text == "Der Köter sah den Köter" and [term.placed for term in made.terms] == [True, True]
+    blind = applied(glossary, source, replace(said, alignment=()))  # one mention, and nothing says whose
+    assert blind.text == said.text and [term.placed for term in blind.terms] == [True, False]
+
+
+def test_terms_in_small_letters_are_found_in_any() -> None:
+    found = glossary_of([("große straße", "main road")]).occurrences("Die Große Straße")
+    assert [o.entry.target for o in found] == ["main road"]
+    text = Said(text="Straße", score=0.0, complete=True)
+    assert applied(glossary_of([("road", "Straße")]), "road", text).terms[0].placed
+
+
+@pytest.mark.parametrize("terms", [{"a": 5}, {5: "a"}, {"a": None}])
+def test_terms_are_texts(terms: Any) -> None:
+    with pytest.raises(DataError, match="both are texts"):
+        ch.translate("a", "de", glossary=terms, model="no-such-model")
+
+
+def test_no_more_of_a_glossary_is_read_than_it_may_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("clearhead.tasks.translation.glossary.LARGEST", 3)
+    with pytest.raises(DataError, match="longer than 3 bytes"):  # though the cut tears a letter apart
+        read_glossary(write(tmp_path / "a.tsv", "abcé\td"))
+
+
 def test_a_glossary_reaches_the_translation(german: Translator, tmp_path: Path) -> None:
     everywhere = {a.rstrip(".?").split()[-1]: "Ersatz" for a in PAIRS}
     how = Search(glossary=glossary_of(list(everywhere.items())))

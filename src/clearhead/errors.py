@@ -84,3 +84,14 @@ class OutputError(ClearheadError):
     """A result that cannot be written: a disk that is full, a folder that was taken away."""
 
     exit_status = 1
+
+
+def lacks_memory(error: BaseException) -> bool:
+    """Whether an error that is none of ours says that memory ran out, here or on an accelerator."""
+    said = str(error).lower()
+    return (
+        isinstance(error, MemoryError)
+        or "OutOfMemory" in type(error).__name__
+        or "allocate memory" in said
+        or "out of memory" in said
+    )

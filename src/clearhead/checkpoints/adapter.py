@@ -9,7 +9,6 @@ adapter_config.json names the base; each weight is changed when it is read. A fo
 I columns in, O rows out, r rank.
 """
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -22,7 +21,7 @@ from numpy.typing import NDArray
 
 from clearhead import families
 from clearhead.checkpoints.checkpoint import Checkpoint, match, parts
-from clearhead.checkpoints.folder import open_safetensors, read_json
+from clearhead.checkpoints.folder import open_safetensors, read_json, read_json_value
 from clearhead.checkpoints.stored import Array, StoredTensor
 from clearhead.config import ModelConfig, with_head
 from clearhead.errors import CheckpointError
@@ -35,6 +34,7 @@ SETTINGS, TENSORS, LABELS = "adapter_config.json", "adapter_model.safetensors", 
 ROOT = "base_model.model."  # what peft writes before every name
 Pair = tuple[Array, Array]  # A [r, I] and B [O, r]
 UNREAD = ("use_dora", "layer_replication", "lora_bias", "target_parameters")  # under these, W + B A is not all
+LARGEST_ALPHA = 1e9  # usual is some tens; no infinity and no NaN
 NAME = re.compile(r"[\w.]+")
 
 
@@ -54,11 +54,13 @@ class Adapter:
             CheckpointError: settings that say no number.
         """
         patterns = self.settings.get("alpha_pattern") or {}
+        if not isinstance(patterns, dict):
+            raise CheckpointError(f"{self.name}: alpha_pattern is no object of names and numbers")
         if odd := [key for key in patterns if not NAME.fullmatch(key)]:
             raise CheckpointError(f"{self.name}: alpha_pattern has {odd[0][:40]!r}; only names of layers are read")
         alpha = next((a for key, a in patterns.items() if ends(module, key)), self.settings.get("lora_alpha"))
-        if not isinstance(alpha, int | float) or isinstance(alpha, bool):
-            raise CheckpointError(f"{self.name}: lora_alpha is {alpha!r}; it must be a number")
+        if not isinstance(alpha, int | float) or isinstance(alpha, bool) or not abs(alpha) <= LARGEST_ALPHA:
+            raise CheckpointError(f"{self.name}: lora_alpha is {alpha!r:.40}; it must be a number")
         return float(alpha) / (rank**0.5 if self.settings.get("use_rslora") else rank)
 
 
@@ -87,10 +89,7 @@ def labels_of(folder: Path) -> tuple[str, ...]:
     path = folder / LABELS
     if not path.is_file():
         return ()
-    try:
-        labels = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as e:
-        raise CheckpointError(f"{folder.name}/{LABELS} cannot be read: {e}") from None
+    labels = read_json_value(path)
     if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
         raise CheckpointError(f"{folder.name}/{LABELS} is no list of labels")
     return tuple(labels)
@@ -180,19 +179,24 @@ def sorted_out(config: ModelConfig, adapter: Adapter) -> tuple[dict[str, Array],
         for source in dict.fromkeys((row.source, row.source.removeprefix(prefix))):  # some leave the prefix out
             module = source.removesuffix(".weight")
             a, b = (left.pop(f"{module}.lora_{letter}.weight", None) for letter in "AB")
+            if (a is None) != (b is None):
+                raise CheckpointError(f"{adapter.name}: {module} has lora_{'B' if a is None else 'A'} alone of its two")
             if a is not None and b is not None:
                 pairs |= apart(row, a, b, adapter, config)
             elif (array := left.pop(source, None)) is not None:
                 whole |= split(row, array, layout(config), adapter, config)
     if left:
         raise CheckpointError(f"{adapter.name}: {next(iter(left))} has no place in the base; is it of another model?")
+    if not whole and not pairs:
+        raise CheckpointError(f"{adapter.name}/{TENSORS} holds no tensor, so that the adapter changes nothing")
     return whole, pairs
 
 
 def apart(row: Mapped, a: Array, b: Array, adapter: Adapter, config: ModelConfig) -> dict[str, Pair]:
     """The change of one of transformers' matrices as changes of ours."""
     shapes = layout(config)
-    if a.ndim != 2 or b.ndim != 2 or b.shape[1] != len(a) or a.shape[1] != shapes[row.targets[0]][1]:
+    flat = a.ndim != 2 or b.ndim != 2 or len(shapes[row.targets[0]]) != 2 or not len(a)
+    if flat or b.shape[1] != len(a) or a.shape[1] != shapes[row.targets[0]][1]:
         where = f"{adapter.name}: {module_of(row)}"
         raise CheckpointError(f"{where} has A {list(a.shape)} and B {list(b.shape)}, which do not fit the base")
     scaled = b.astype(np.float64) * adapter.scale(module_of(row), len(a))

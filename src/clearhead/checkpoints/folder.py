@@ -66,18 +66,23 @@ def open_folder(folder: Path) -> Checkpoint:
 
 def read_json(path: Path) -> dict[str, Any]:
     """One JSON object from a file of sane size."""
+    value = read_json_value(path)
+    if not isinstance(value, dict):
+        raise CheckpointError(f"{path.parent.name}/{path.name} holds {type(value).__name__}, not an object")
+    return value
+
+
+def read_json_value(path: Path) -> Any:
+    """What a JSON file of sane size holds."""
     try:
         if path.stat().st_size > LARGEST_JSON:
             raise CheckpointError(f"{path.parent.name}/{path.name}: {path.stat().st_size} bytes; it is damaged")
-        value = json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise CheckpointError(f"{path.parent.name}: there is no {path.name}; this is not a model folder") from None
     except (OSError, ValueError, RecursionError) as error:
         reason = str(error).split("\n", maxsplit=1)[0]
         raise CheckpointError(f"{path.parent.name}/{path.name} cannot be read: {reason}") from None
-    if not isinstance(value, dict):
-        raise CheckpointError(f"{path.parent.name}/{path.name} holds {type(value).__name__}, not an object")
-    return value
 
 
 def read_tensors(folder: Path) -> dict[str, StoredTensor]:

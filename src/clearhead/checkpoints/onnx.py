@@ -64,7 +64,11 @@ def open_onnx(path: Path) -> Iterator[StoredTensor]:
 
 def weights(graph: Graph, where: str) -> dict[str, Matrix]:
     """Every weight by its module's path, as PyTorch names it."""
-    scaled = {node.outputs[0]: node for node in graph.nodes if node.operation == "DequantizeLinear" and node.outputs}
+    scaled = {
+        node.outputs[0]: node
+        for node in graph.nodes
+        if node.operation == "DequantizeLinear" and node.outputs and node.inputs
+    }
     found: dict[str, Matrix] = {}
     used: set[str] = set()
     for node in graph.nodes:

@@ -6,7 +6,7 @@ Every length is checked against the message it is in before anything is read or 
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,6 +21,7 @@ VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5  # wire types
 LONGEST_VARINT = 10  # bytes of 64 bits, seven at a time
 MOST_NODES = 1_000_000  # of a graph; the largest exports have tens of thousands
 MOST_DIMS = 8
+AGAIN = "the file is damaged, download it again"
 DTYPES: dict[int, np.dtype[np.generic]] = {  # TensorProto.DataType
     1: np.dtype("<f4"),
     2: np.dtype("u1"),
@@ -133,32 +134,31 @@ def read_constant(data: memoryview, where: str) -> Constant:
         raise CheckpointError(f"{where}: {name} lies in another file; ONNX with its weights inside is read")
     if not isinstance(kind, int) or kind not in DTYPES:
         return Constant(name, (0,), np.dtype("u1"), memoryview(b""))  # texts, truth values: no weights
-    shape = tuple(n for value in held.get(1, ()) for n in varints(value, where))
-    raw = message(held[9][-1], where) if 9 in held else listed(held, DTYPES[kind], where)
-    return checked(Constant(name, shape, DTYPES[kind], raw), where)
+    shape = tuple(repeated(held.get(1, ()), MOST_DIMS, where))
+    if any(n < 0 for n in shape):
+        raise CheckpointError(f"{where}: constant {name} has the shape {list(shape)}; {AGAIN}")
+    raw = message(held[9][-1], where) if 9 in held else listed(held, DTYPES[kind], math.prod(shape), where)
+    if math.prod(shape) * DTYPES[kind].itemsize != len(raw):
+        raise CheckpointError(f"{where}: constant {name} has the shape {list(shape)} and {len(raw)} bytes; {AGAIN}")
+    return Constant(name, shape, DTYPES[kind], raw)
 
 
-def listed(held: dict[int, list[Value]], dtype: np.dtype[np.generic], where: str) -> memoryview:
-    """The bytes of a tensor whose numbers stand one by one: float32 as they are, whole numbers as varints."""
-    if dtype == np.float32:
-        return memoryview(b"".join(v.to_bytes(4, "little") if isinstance(v, int) else v for v in held.get(4, ())))
-    whole = [n for number in (5, 7) for value in held.get(number, ()) for n in varints(value, where)]
+def listed(held: dict[int, list[Value]], dtype: np.dtype[np.generic], count: int, where: str) -> memoryview:
+    """The bytes of a tensor whose `count` numbers stand one by one: float32 and float64 as they are, whole numbers as
+    varints, and so are the bits of floats of 16 bits.
+    """
+    if dtype.itemsize > 2 and dtype.kind == "f":
+        size, pieces = dtype.itemsize, held.get(4 if dtype.itemsize == 4 else 10, ())
+        if any(isinstance(piece, int) and piece >= 256**size for piece in pieces):
+            raise CheckpointError(f"{where} has a number of more than {size} bytes where {dtype} belongs; {AGAIN}")
+        return memoryview(b"".join(v.to_bytes(size, "little") if isinstance(v, int) else v for v in pieces))
+    whole = list(repeated([value for number in (5, 7) for value in held.get(number, ())], count, where))
     try:
-        return memoryview(np.array(whole, dtype=dtype).tobytes())
+        if dtype.kind in "iu":
+            return memoryview(np.array(whole, dtype=dtype).tobytes())
+        return memoryview(np.array(whole, dtype=np.uint16).tobytes())
     except OverflowError:
-        raise CheckpointError(f"{where} has a number that {dtype} cannot hold; it is damaged") from None
-
-
-def checked(constant: Constant, where: str) -> Constant:
-    """A constant whose bytes are as many as its shape calls for."""
-    shape = constant.shape
-    sane = len(shape) <= MOST_DIMS and all(n >= 0 for n in shape)
-    if not sane or math.prod(shape) * constant.dtype.itemsize != len(constant.data):
-        raise CheckpointError(
-            f"{where}: constant {constant.name} has the shape {list(shape)} and {len(constant.data)} bytes; the "
-            "file is damaged, download it again"
-        )
-    return constant
+        raise CheckpointError(f"{where} has a number that {dtype} cannot hold; {AGAIN}") from None
 
 
 def fields(data: memoryview, where: str) -> Iterator[tuple[int, Value]]:
@@ -197,15 +197,24 @@ def varint(data: memoryview, at: int, where: str) -> tuple[int, int]:
     raise CheckpointError(f"{where} ends inside a number; it is damaged, or no ONNX file")
 
 
-def varints(value: Value, where: str) -> list[int]:
-    """A repeated number: one of them, or all packed together."""
-    if isinstance(value, int):
-        return [signed(value)]
-    found, at = list[int](), 0
-    while at < len(value):
-        number, at = varint(value, at, where)
-        found.append(signed(number))
-    return found
+def repeated(values: Iterable[Value], most: int, where: str) -> Iterator[int]:
+    """The numbers of a repeated field, which stand one by one, or packed together.
+
+    Raises:
+        CheckpointError: there are more than `most`, so that the file is damaged.
+    """
+    found = 0
+    for value in values:
+        at, size = 0, 1 if isinstance(value, int) else len(value)
+        while at < size:
+            if isinstance(value, int):
+                number, at = value, 1
+            else:
+                number, at = varint(value, at, where)
+            found += 1
+            if found > most:
+                raise CheckpointError(f"{where} has more than {most} numbers where so many belong; {AGAIN}")
+            yield signed(number)
 
 
 def signed(value: int) -> int:

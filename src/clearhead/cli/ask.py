@@ -13,6 +13,7 @@ from clearhead.cli.on_machine import on_machine
 from clearhead.engine.machine import Machine
 
 if TYPE_CHECKING:
+    from clearhead.cli.sources import Given
     from clearhead.engine.model import Model as Loaded
     from clearhead.tasks.ask.asker import Answer
     from clearhead.tasks.ask.retrieve import Hit, Retriever
@@ -100,70 +101,59 @@ def ask(
     """
     from clearhead.cli.asking import fetch, prepared, tell
     from clearhead.cli.interrupt import interruptible
+    from clearhead.cli.opening import load_instruction_model
+    from clearhead.cli.sources import read_texts
     from clearhead.cli.stages import watching
     from clearhead.tasks.ask.ask import check, check_length, gathered, open_asker, open_store
     from clearhead.tasks.ask.asker import PASSAGES
 
-    questions = read_questions(question, file, lines=lines)
+    given = read_texts(question, file, "question", lines=lines)
+    questions = [each.text for each in given]
     check(questions, passages, length)
     files = gathered(documents or None)
     with ExitStack() as stack:
         kept = stack.enter_context(open_store(store, documents))
         fetch(kept, reranker, offline=machine.offline)
-        answering = None if retrieve_only else reader(model, machine, quiet=quiet)
+        answering = None
+        if not retrieve_only:
+            answering = load_instruction_model(model, machine, "answers from documents", quiet=quiet)
         interrupt = stack.enter_context(interruptible())
         watch = stack.enter_context(watching(quiet))
         begun = time.perf_counter()
         retriever, done = prepared(kept, files, reranker, machine, watch, interrupt)
         tell(done)
-        if not interrupt.pressed and answering is None:
-            for each in questions:
-                show_passages(each, retriever.find(each, passages or PASSAGES), json=json, one_line=lines)
+        if answering is None:
+            for each in given:
+                if interrupt.pressed:
+                    break
+                show_passages(each, retriever.find(each.text, passages or PASSAGES), json=json)
         elif not interrupt.pressed and answering is not None:
             asker = open_asker(retriever, model=answering, passages=passages, length=check_length(length))
-            for answer in asker.many(questions, cancelled=interrupt):
-                show(answer, json=json, one_line=lines)
+            for each, answer in zip(given, asker.many(questions, cancelled=interrupt), strict=False):
+                show(answer, each.line, json=json)
         if not quiet and not json and not interrupt.pressed:
             report(retriever, answering, time.perf_counter() - begun)
     if interrupt.pressed:
         raise typer.Exit(INTERRUPTED)
 
 
-def read_questions(question: str | None, file: Path | None, *, lines: bool) -> list[str]:
-    """The question, or one of every line that is not empty; errors as `read_text`."""
-    from clearhead.cli.sources import read_text
-
-    whole = read_text(question, file, "question")
-    return [line for line in whole.splitlines() if line.strip()] if lines else [whole]
-
-
-def reader(model: str | None, machine: Machine, *, quiet: bool) -> "Loaded":
-    """The model that answers, fetched with a bar; what is to be said of a small one is said."""
-    from clearhead.cli.opening import load_model
-    from clearhead.cli.screen import note
-    from clearhead.tasks import choice
-
-    loaded = choice.instruction_model(load_model(model or choice.instruction_model_name(), machine))
-    if not quiet and (said := choice.advice(loaded, "answers from documents")) is not None:
-        note(said)
-    return loaded
-
-
-def show(answer: "Answer", *, json: bool, one_line: bool) -> None:
-    """The answer with its citations, and what they name; one of many on a line of its own, without."""
+def show(answer: "Answer", line: int | None, *, json: bool) -> None:
+    """The answer with its citations, and what they name; one of many on a line, these behind a tab."""
     from clearhead.cli.asking import shown
     from clearhead.cli.screen import Writer, note
 
     if json:
-        show_json(answer, one_line=one_line)
+        show_json(answer, line)
         return
     writer = Writer()
-    writer.write(answer.cited + "\n", "bold" if answer.found else "")
-    used = dict.fromkeys(number for sentence in answer.sentences for number in sentence.passages)
-    if used and not one_line:
-        writer.write("\n")
-        for number in sorted(used):
-            writer.write(f"[{number}] {shown(answer.passages[number - 1].passage)}\n", "dim")
+    writer.write(answer.cited, "bold" if answer.found else "")
+    used = sorted({number for sentence in answer.sentences for number in sentence.passages})
+    places = [f"[{number}] {shown(answer.passages[number - 1].passage)}" for number in used]
+    if line is None:
+        writer.write("\n" + ("\n" if places else ""))
+        writer.write("".join(f"{place}\n" for place in places), "dim")
+    else:
+        writer.write(("\t" + "; ".join(places) if places else "") + "\n", "dim")
     for text in answer.unsupported:
         note(f"check {text[:60]!r}: it rests on no passage")
     if answer.left_out:
@@ -172,18 +162,17 @@ def show(answer: "Answer", *, json: bool, one_line: bool) -> None:
         note(f"the answer was cut, for {answer.model} did not end it")
 
 
-def show_passages(question: str, hits: "list[Hit]", *, json: bool, one_line: bool) -> None:
+def show_passages(question: "Given", hits: "list[Hit]", *, json: bool) -> None:
     """The passages, the best first, each with its place and its text."""
     from clearhead.cli.asking import shown
-    from clearhead.cli.json_output import print_json, print_json_line
+    from clearhead.cli.json_output import print_result
     from clearhead.cli.screen import Writer
 
     if json:
-        body = {"question": question, "passages": [as_json(hit) for hit in hits]}
-        (print_json_line if one_line else print_json)(body)
+        print_result({"question": question.text, "passages": [as_json(hit) for hit in hits]}, question.line)
         return
     writer = Writer()
-    if one_line:
+    if question.line is not None:
         writer.write("; ".join(shown(hit.passage) for hit in hits) + "\n")
         return
     for number, hit in enumerate(hits, start=1):
@@ -202,9 +191,9 @@ def report(retriever: "Retriever", answering: "Loaded | None", seconds: float) -
     note(f"{model} · {searched} · {seconds:.2f} s")
 
 
-def show_json(answer: "Answer", *, one_line: bool) -> None:
+def show_json(answer: "Answer", line: int | None) -> None:
     """Everything, as one object."""
-    from clearhead.cli.json_output import plain, print_json, print_json_line
+    from clearhead.cli.json_output import plain, print_result
 
     body = {
         "text": answer.text,
@@ -212,7 +201,7 @@ def show_json(answer: "Answer", *, one_line: bool) -> None:
         **plain(answer),
         "passages": [as_json(hit) for hit in answer.passages],
     }
-    (print_json_line if one_line else print_json)(body)
+    print_result(body, line)
 
 
 def as_json(hit: "Hit") -> dict[str, object]:

@@ -51,32 +51,32 @@ def classify(
 
     Example: clearhead classify "The match ended 2:1." --labels sport,politics
     """
-    from clearhead.cli.json_output import print_json, print_json_line
+    from clearhead.cli.json_output import print_result
     from clearhead.cli.opening import load_model
     from clearhead.cli.quantities import plural
     from clearhead.cli.screen import Writer, note, show_lines
-    from clearhead.cli.sources import read_text
+    from clearhead.cli.sources import read_texts
+    from clearhead.errors import OptionError
     from clearhead.tasks.choice import advice, instruction_model_name
     from clearhead.tasks.classify import check_labels, open_classifier
 
     names = None if labels is None else check_labels([name for name in labels.split(",") if name.strip()])
     if names is None and model is None:
-        check_labels(None)
-    whole = read_text(text, file, "text")
-    texts = [line for line in whole.split("\n") if line.strip()] if lines else [whole]
+        raise OptionError("there are no labels to choose from; give some, such as --labels sport,politics")
+    texts = read_texts(text, file, "text", lines=lines)
     model = instruction_model_name() if model is None else model
     loaded = load_model(model, machine)
     classifier = open_classifier(names, model=loaded, about=about)
     begun = time.perf_counter()
     for one in texts:
-        found = classifier.of(one)
+        found = classifier.of(one.text)
         if json:
-            (print_json_line if lines else print_json)({"model": loaded.name, "text": one, "labels": found})
+            print_result({"model": loaded.name, "text": one.text, "labels": found}, one.line)
         elif lines:
             Writer().write(f"{found[0].name}\t{found[0].probability:.4f}\n")
         else:
             show_lines([f"{label.probability:6.1%}  {label.name}" for label in found])
     if not quiet:
         note(f"{loaded.name} · {plural(len(texts), 'text')} · {time.perf_counter() - begun:.2f} s")
-    if classifier.prior and (said := advice(loaded, "choosing labels")) is not None:
+    if not quiet and classifier.prior and (said := advice(loaded, "choosing labels")) is not None:
         note(said)

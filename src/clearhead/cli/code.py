@@ -12,6 +12,7 @@ from clearhead.cli.on_machine import on_machine
 from clearhead.engine.machine import Machine
 
 if TYPE_CHECKING:
+    from clearhead.cli.sources import Given
     from clearhead.tasks.code.sandbox.limits import Limits
 
 CODE, TESTS = "Code", "Tests"
@@ -110,22 +111,18 @@ def code(
     """
     from clearhead.cli.code_results import check_output, report, show, show_many
     from clearhead.cli.interrupt import interruptible
-    from clearhead.cli.opening import load_model, working
-    from clearhead.cli.screen import note
-    from clearhead.tasks import choice
+    from clearhead.cli.opening import load_instruction_model, working
     from clearhead.tasks.code.coder import check_options, check_request, open_coder
 
     requests = read_requests(request, file, lines=lines, json=json, output=output, run_tests=run_tests)
     for each in requests:
-        check_request(each)
+        check_request(each.text)
     check_options(language, max_new_tokens, temperature, seed)
     tests, limits = read_tests(run_tests, language, time_limit, memory_limit)
     if output is not None:
         check_output(output, force=force)
-    loaded = load_model(model or choice.instruction_model_name(), machine)
+    loaded = load_instruction_model(model, machine, "writing code", quiet=quiet)
     coder = open_coder(language, model=loaded, max_new_tokens=max_new_tokens, temperature=temperature, seed=seed)
-    if not quiet and (said := choice.advice(loaded, "writing code")) is not None:
-        note(said)
     begun = time.perf_counter()
     with interruptible() as interrupt:
         if lines:
@@ -133,7 +130,7 @@ def code(
         else:
             with working("writing code"):
                 one = coder.write(
-                    requests[0],
+                    requests[0].text,
                     tests,
                     show_tests=not hide_tests,
                     limits=limits,
@@ -141,8 +138,8 @@ def code(
                     cancelled=interrupt,
                 )
             made = [one]
-            show(one, json=json, output=output, force=force)
-    report(made, None if quiet or json else time.perf_counter() - begun, json=json)
+            show(one, json=json, output=None if interrupt.pressed else output, force=force)
+    report(made, None if quiet or json else time.perf_counter() - begun, json=json, stopped=interrupt.pressed)
     if interrupt.pressed:
         raise typer.Exit(INTERRUPTED)
     if any(not each.text or each.passed is False for each in made):
@@ -151,21 +148,20 @@ def code(
 
 def read_requests(
     request: str | None, file: Path | None, *, lines: bool, json: bool, output: Path | None, run_tests: Path | None
-) -> list[str]:
-    """The request, or one of every line that is not empty.
+) -> "list[Given]":
+    """The request, or that of each line.
 
     Raises:
         OptionError: none, or many where there can be one.
     """
-    from clearhead.cli.sources import read_text
+    from clearhead.cli.sources import read_texts
     from clearhead.errors import OptionError
 
     if lines and not json:
         raise OptionError("--lines makes many programs, which have lines of their own; add --json")
     if lines and (output is not None or run_tests is not None):
         raise OptionError(f"{'--output' if output is not None else '--run-tests'} is for one request; drop --lines")
-    whole = read_text(request, file, "request")
-    return [line for line in whole.splitlines() if line.strip()] if lines else [whole]
+    return read_texts(request, file, "request", lines=lines)
 
 
 def read_tests(file: Path | None, language: str, seconds: float, memory: int) -> tuple[str | None, "Limits"]:

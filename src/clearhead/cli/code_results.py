@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from clearhead.cli.sources import Given
     from clearhead.tasks.code.coder import Code, Coder
 
 
@@ -59,13 +60,13 @@ def show(made: "Code", *, json: bool, output: Path | None, force: bool) -> None:
         Writer().write(made.text, "bold")
 
 
-def show_many(coder: "Coder", requests: list[str], interrupt: Callable[[], bool]) -> list["Code"]:
+def show_many(coder: "Coder", requests: "list[Given]", interrupt: Callable[[], bool]) -> list["Code"]:
     """The code of each request, a line of JSON each, as they are ready."""
-    from clearhead.cli.json_output import print_json_line
+    from clearhead.cli.json_output import print_result
 
     made = []
-    for each in coder.many(requests, interrupt):
-        print_json_line(plain(each))
+    for given, each in zip(requests, coder.many([given.text for given in requests], interrupt), strict=False):
+        print_result(plain(each), given.line)
         made.append(each)
     return made
 
@@ -79,7 +80,7 @@ def plain(made: "Code") -> dict[str, object]:
     return {**head, **fields(made), "remarks": list(remarks(made))}
 
 
-def report(made: list["Code"], seconds: float | None, *, json: bool) -> None:
+def report(made: list["Code"], seconds: float | None, *, json: bool, stopped: bool) -> None:
     """On standard error: what the model says of its code, what came of the tests, and in any case what is wrong."""
     from clearhead.cli.quantities import plural
     from clearhead.cli.screen import messages, note
@@ -89,7 +90,7 @@ def report(made: list["Code"], seconds: float | None, *, json: bool) -> None:
     for each in made if not json else []:
         if seconds is not None and each.explanation:
             messages().print(printable(each.explanation), soft_wrap=True)
-        for said in (*remarks(each), *tried(each)):
+        for said in (*(("stopped; nothing was written",) if stopped else remarks(each)), *tried(each)):
             note(said)
     if seconds is not None and made:
         tokens = sum(attempt.new_tokens for each in made for attempt in each.attempts)
@@ -108,6 +109,6 @@ def tried(made: "Code") -> list[str]:
         what = "the tests passed" if trial.passed else f"the tests failed: {trial.why}"
         found.append(f"{which}{what} ({trial.seconds:.2f} s, shut in: {', '.join(sorted(trial.held))})")
         if trial.skipped:
-            found.append(f"not run, for they need parameters: {', '.join(trial.skipped)}")
+            found.append(f"not run, for they need parameters, yield or skip themselves: {', '.join(trial.skipped)}")
         found += [f"not held on this machine: {what} ({why})" for what, why in trial.missing.items()]
     return found

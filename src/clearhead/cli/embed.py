@@ -11,6 +11,7 @@ from clearhead.cli.on_machine import on_machine
 from clearhead.engine.machine import Machine
 
 if TYPE_CHECKING:
+    from clearhead.cli.sources import Given
     from clearhead.executor import Floats
 
 Text = Annotated[str | None, a.text("The text to embed")]
@@ -63,7 +64,7 @@ def embed(
     """
     from clearhead.cli import pictures as p
     from clearhead.cli.opening import load_model
-    from clearhead.cli.sources import read_text
+    from clearhead.cli.sources import read_texts
     from clearhead.errors import OptionError
     from clearhead.tasks.embed import embed as embed_texts
     from clearhead.tasks.embed import open_encoder
@@ -74,11 +75,10 @@ def embed(
         raise OptionError(f"--top is {top}; it must be at least 1")
     if output is not None:
         p.check(html=output)
-    whole = read_text(text, file, "text")
-    texts = [line for line in whole.split("\n") if line.strip()] if lines else [whole]
+    texts = read_texts(text, file, "text", lines=lines)
     encoder = open_encoder(load_model(model, machine))
     begun = time.perf_counter()
-    vectors = embed_texts(texts, model=encoder)
+    vectors = embed_texts([each.text for each in texts], model=encoder)
     if near is not None:
         show_nearest(near, embed_texts(near, model=encoder)[0], texts, vectors, top, json=json)
     elif output is None:
@@ -93,15 +93,19 @@ def embed(
         note(f"{encoder.name} · {plural(len(texts), 'text')} · {vectors.shape[1]} numbers each · {seconds:.2f} s")
 
 
-def show_vectors(texts: list[str], vectors: "Floats", model: str) -> None:
+def show_vectors(texts: "list[Given]", vectors: "Floats", model: str) -> None:
     """A JSON object a line."""
     from clearhead.cli.json_output import print_json_line
 
-    for text, vector in zip(texts, vectors, strict=True):
-        print_json_line({"model": model, "text": text, "embedding": [round(float(x), 6) for x in vector]})
+    for each, vector in zip(texts, vectors, strict=True):
+        numbered = {} if each.line is None else {"line": each.line}
+        numbers = [round(float(x), 6) for x in vector]
+        print_json_line({**numbered, "model": model, "text": each.text, "embedding": numbers})
 
 
-def show_nearest(query: str, vector: "Floats", texts: list[str], vectors: "Floats", top: int, *, json: bool) -> None:
+def show_nearest(
+    query: str, vector: "Floats", texts: "list[Given]", vectors: "Floats", top: int, *, json: bool
+) -> None:
     """The lines nearest to the query: number, cosine, line."""
     from clearhead.cli.json_output import print_json
     from clearhead.cli.screen import show_lines
@@ -110,10 +114,10 @@ def show_nearest(query: str, vector: "Floats", texts: list[str], vectors: "Float
 
     found = nearest(vector, vectors, top)
     if json:
-        lines = [{"line": i + 1, "cosine": cosine, "text": texts[i]} for i, cosine in found]
+        lines = [{"line": texts[i].line, "cosine": cosine, "text": texts[i].text} for i, cosine in found]
         print_json({"query": query, "nearest": lines})
     else:
-        show_lines([f"{cosine:.3f}  {one_line(texts[i])}" for i, cosine in found])
+        show_lines([f"{cosine:.3f}  {one_line(texts[i].text)}" for i, cosine in found])
 
 
 def as_npy(vectors: "Floats") -> bytes:

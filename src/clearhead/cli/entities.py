@@ -13,6 +13,7 @@ from clearhead.cli.on_machine import on_machine
 from clearhead.engine.machine import Machine
 
 if TYPE_CHECKING:
+    from clearhead.cli.sources import Given
     from clearhead.tasks.entities.tagger import Entity, Tagger
 
 COLOURS = ("cyan", "green", "yellow", "magenta", "red", "blue")  # of types, in the model's order
@@ -56,28 +57,29 @@ def entities(
     Example: clearhead entities "Marie Curie was born in Warsaw."
     """
     from clearhead.cli.interrupt import interruptible
+    from clearhead.cli.json_output import print_result
     from clearhead.cli.opening import load_model
-    from clearhead.cli.sources import read_text
+    from clearhead.cli.sources import read_texts
     from clearhead.config import check_number
     from clearhead.tasks.entities.find import on_processor
     from clearhead.tasks.entities.tagger import Tagger
 
     check_number("min_score", min_score, 0, 1, whole=False)
     p.check(html=html, open=open)
-    whole = read_text(text, file, "text")
-    texts = whole.split("\n") if lines else [whole]
+    given = read_texts(text, file, "text", lines=lines)
+    texts = [each.text for each in given]
     tagger = Tagger(load_model(model, on_processor(model, machine)))
     wanted = chosen(tagger, type)
     begun = time.perf_counter()
     found: list[list[Entity]] = []
     with interruptible() as interrupt:
-        for one, all_of_it in zip(texts, tagger.find(texts, interrupt), strict=False):
+        for one, all_of_it in zip(given, tagger.find(texts, interrupt), strict=False):
             own = [entity for entity in all_of_it if entity.type in wanted and entity.score >= min_score]
             found.append(own)
             if not json:
-                show(one, own, tagger, number=len(found) if lines else None)
-            elif lines:
-                show_json_line(one, own)
+                show(one, own, tagger)
+            elif one.line is not None:
+                print_result({"text": one.text, "entities": own}, one.line)
     if json and not lines and found:
         show_json(texts[0], found[0], tagger)
     if html is not None:
@@ -96,19 +98,20 @@ def chosen(tagger: "Tagger", types: list[str] | None) -> tuple[str, ...]:
     """
     from clearhead.errors import OptionError
 
-    if unknown := [name for name in types or () if name not in tagger.types]:
+    known = {name.casefold(): name for name in tagger.types}
+    if unknown := [name for name in types or () if name.casefold() not in known]:
         raise OptionError(f"{tagger.model.name} finds {', '.join(tagger.types)}, no {unknown[0]!r}")
-    return tuple(types) if types else tagger.types
+    return tuple(known[name.casefold()] for name in types) if types else tagger.types
 
 
-def show(text: str, found: "list[Entity]", tagger: "Tagger", number: int | None) -> None:
+def show(given: "Given", found: "list[Entity]", tagger: "Tagger") -> None:
     """One text: in colour for a person, a line for each entity otherwise, behind the number of its text."""
     from clearhead.cli.screen import Writer
     from clearhead.text.printable import one_line
 
-    writer = Writer()
+    writer, text = Writer(), given.text
     if not writer.console.is_terminal:
-        before = "" if number is None else f"{number}\t"
+        before = "" if given.line is None else f"{given.line}\t"
         for e in found:
             writer.write(f"{before}{e.type}\t{e.start}\t{e.end}\t{e.score:.4f}\t{one_line(e.text)}\n")
         return
@@ -136,13 +139,6 @@ def show_json(text: str, found: "list[Entity]", tagger: "Tagger") -> None:
             "entities": found,
         }
     )
-
-
-def show_json_line(text: str, found: "list[Entity]") -> None:
-    """One text of many."""
-    from clearhead.cli.json_output import print_json_line
-
-    print_json_line({"text": text, "entities": found})
 
 
 def write_page(path: Path, texts: list[str], found: "list[list[Entity]]", tagger: "Tagger", *, open: bool) -> None:

@@ -128,11 +128,10 @@ def evaluate(
     Example: clearhead evaluate translate --data test.en --to de
     """
     from clearhead.cli import pictures as p
-    from clearhead.cli.opening import find, load_model
+    from clearhead.cli.opening import load_model
     from clearhead.cli.rows import counting
     from clearhead.errors import OptionError
     from clearhead.tasks.evaluate.asked import Asked
-    from clearhead.tasks.evaluate.results import results
     from clearhead.tasks.evaluate.tasks import task as known
 
     if failures < 0:
@@ -141,9 +140,7 @@ def evaluate(
     machine.check()
     if output is not None:
         p.check(html=output)
-    named = None
-    if model is not None:
-        named = load_model(model, machine)
+    named = None if model is None else load_model(model, machine)
     begun = time.perf_counter()
     with counting(task, quiet=quiet) as progress:
         asked = Asked(
@@ -161,27 +158,41 @@ def evaluate(
         )
         found = chosen.run(asked)
     seconds = time.perf_counter() - begun
-    whole = results(
-        found,
-        seed=seed,
-        limit=limit,
-        seconds=seconds,
-        command=["clearhead", *sys.argv[1:]],
-        model=None if model is None else find(model, offline=True),
-    )
+    whole = everything(found, asked, seconds, model)
     if json:
         show_json(whole, found, failures)
     else:
         show(found, failures)
     if output is not None:
-        from json import dumps
-
-        from clearhead.cli.json_output import plain
-
-        text = dumps(plain(whole), ensure_ascii=False, indent=1) + "\n"
-        p.write({output: text.encode("utf-8", "backslashreplace")})
+        save(whole, output)
     if not quiet and not json:
         report(found, asked, seconds)
+
+
+def everything(found: "Evaluation", asked: "Asked", seconds: float, model: str | None) -> dict[str, Any]:
+    """All about an evaluation, with the files of a model that was named."""
+    from clearhead.cli.opening import find
+    from clearhead.tasks.evaluate.results import results
+
+    return results(
+        found,
+        seed=asked.seed,
+        limit=asked.limit,
+        seconds=seconds,
+        command=["clearhead", *sys.argv[1:]],
+        model=None if model is None else find(model, offline=True),
+    )
+
+
+def save(whole: dict[str, Any], output: Path) -> None:
+    """Everything as a file."""
+    from json import dumps
+
+    from clearhead.cli import pictures as p
+    from clearhead.cli.json_output import plain
+
+    text = dumps(plain(whole), ensure_ascii=False, indent=1) + "\n"
+    p.write({output: text.encode("utf-8", "backslashreplace")})
 
 
 def show(found: "Evaluation", failures: int) -> None:
@@ -230,6 +241,6 @@ def report(found: "Evaluation", asked: "Asked", seconds: float) -> None:
 
     names = " + ".join(file.name for file in found.files)
     rows = len(found.items)
-    some = f" of {found.files[0].rows:,}" if asked.limit is not None and found.files else ""
+    some = "" if found.there in (None, rows) else f" of {found.there:,}"
     pace = f"{seconds:.2f} s ({rows / max(1e-9, seconds):,.1f} a second)"
-    note(f"{found.model} · {found.executor} {found.dtype} · {names} · {plural(rows, 'item')}{some} · {pace}")
+    note(f"{found.model} · {found.executor} {found.dtype} · {names} · {plural(rows, found.counted)}{some} · {pace}")

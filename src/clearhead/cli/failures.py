@@ -10,7 +10,7 @@ from typing import Any
 
 import typer
 
-from clearhead.errors import ClearheadError
+from clearhead.errors import ClearheadError, lacks_memory
 from clearhead.text.printable import one_line
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
@@ -51,7 +51,7 @@ def explain(error: Exception) -> tuple[str, int]:
         return str(error), error.exit_status
     if hasattr(error, "format_message"):  # typer's errors of usage, whose classes it keeps to itself
         return usage_message(error), 2
-    if isinstance(error, MemoryError) or "OutOfMemory" in type(error).__name__ or "allocate memory" in str(error):
+    if lacks_memory(error):
         return "there is not enough memory; try a smaller model, or --dtype bfloat16", 1
     if isinstance(error, OSError):
         where = f"{error.filename}: " if error.filename else ""

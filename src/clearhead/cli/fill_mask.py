@@ -32,21 +32,20 @@ def fill_mask(
 
     Example: clearhead fill-mask "The capital of France is [MASK]."
     """
-    from clearhead.cli.json_output import print_json, print_json_line
+    from clearhead.cli.json_output import print_result
     from clearhead.cli.opening import load_model
     from clearhead.cli.screen import columns, note, show_lines
-    from clearhead.cli.sources import read_text
+    from clearhead.cli.sources import read_texts
     from clearhead.tasks.fill import fill_mask as fill
     from clearhead.text.printable import one_line
 
-    whole = read_text(text, file, "text")
-    texts = [line for line in whole.split("\n") if line.strip()] if lines else [whole]
+    texts = read_texts(text, file, "text", lines=lines)
     loaded = load_model(model, machine)
     begun = time.perf_counter()
     for one in texts:
-        blanks = fill(one, model=loaded, top=top)
+        blanks = fill(one.text, model=loaded, top=top)
         if json:
-            (print_json_line if lines else print_json)({"model": loaded.name, "text": one, "blanks": blanks})
+            print_result({"model": loaded.name, "text": one.text, "blanks": blanks}, one.line)
             continue
         for candidates in blanks:
             rows = [[f"{c.probability:6.1%}", one_line(c.word), one_line(c.text)] for c in candidates]

@@ -24,6 +24,14 @@ def print_json(value: Any) -> None:
     write_line(text)
 
 
+def print_result(value: Mapping[str, Any], line: int | None) -> None:
+    """One of many results on a line of its own, behind the number of the input's line; a single one set out wide."""
+    if line is None:
+        print_json(value)
+    else:
+        print_json_line({"line": line, **value})
+
+
 def print_json_line(value: Any) -> None:
     """Write `value` as one line, for a stream of them."""
     write_line(encoded(plain(value)))

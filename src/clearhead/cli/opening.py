@@ -41,6 +41,19 @@ def load_model(model: str, machine: "Machine") -> "Model":
         return loaded
 
 
+def load_instruction_model(model: str | None, machine: "Machine", task: str, *, quiet: bool) -> "Model":
+    """The model that is named, or the task's own, which must follow instructions; that it is small for `task`, such as
+    "essays", is said.
+    """
+    from clearhead.cli.screen import note
+    from clearhead.tasks.choice import advice, instruction_model, instruction_model_name
+
+    loaded = instruction_model(load_model(model or instruction_model_name(), machine))
+    if not quiet and (said := advice(loaded, task)) is not None:
+        note(said)
+    return loaded
+
+
 @contextmanager
 def working(what: str) -> Iterator[None]:
     """A moving sign on a terminal while the block runs."""

@@ -1,6 +1,7 @@
 """Where a verb's text comes from: its argument, a file, or standard input."""
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 from clearhead.errors import OptionError
@@ -24,6 +25,37 @@ def read_text(argument: str | None, file: Path | None, what: str) -> str:
     if not text:
         raise OptionError(f"the {what} is empty; give some text to start from")
     return text
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """A text, and the line it stands on where each line is a text of its own."""
+
+    text: str
+    line: int | None = None  # from 1
+
+
+def read_texts(argument: str | None, file: Path | None, what: str, *, lines: bool) -> list[Given]:
+    """The text asked for; with `lines` the text of each line that is not blank, and told is how many are.
+
+    A line ends at a line feed, before which a carriage return may stand; no other character cuts a text in two.
+
+    Raises:
+        OptionError: as `read_text`; or there is no line with text.
+    """
+    from clearhead.cli.quantities import plural
+    from clearhead.cli.screen import note
+
+    whole = read_text(argument, file, what)
+    if not lines:
+        return [Given(whole)]
+    every = [Given(text.removesuffix("\r"), number) for number, text in enumerate(whole.split("\n"), start=1)]
+    found = [each for each in every if each.text.strip()]
+    if not found:
+        raise OptionError(f"no line of the {what} has text; give some, one a line")
+    if blank := len(every) - len(found):
+        note(f"left out: {plural(blank, 'blank line')}")
+    return found
 
 
 def read_stream(file: Path | None, what: str) -> str:

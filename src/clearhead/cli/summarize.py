@@ -14,6 +14,7 @@ from clearhead.cli.pictures import PICTURES
 from clearhead.engine.machine import Machine
 
 if TYPE_CHECKING:
+    from clearhead.cli.sources import Given
     from clearhead.tasks.summarize.summarizer import Summarizer
     from clearhead.tasks.summarize.summary import Summary
 
@@ -97,16 +98,17 @@ def summarize(
     from clearhead.cli.interrupt import interruptible
     from clearhead.cli.stages import watching
 
-    texts = read_texts(text, file, html, lines=lines)
-    check_wish(texts, length, style, links, part)
+    given = read(text, file, html, lines=lines)
+    texts = [each.text for each in given]
+    check_wish(texts, length, style, links, part, sources=sources)
     summarizer = opened(model, machine, links, quiet=quiet, length=length, style=style, part=part)
     begun = time.perf_counter()
     made = []
     with interruptible() as interrupt, watching(quiet) as watch:
-        for each in summarizer.many(texts, watch, interrupt):
+        for one, each in zip(given, summarizer.many(texts, watch, interrupt), strict=False):
             made.append(each)
             if json:
-                show_json(each, one_line=lines)
+                show_json(each, one.line)
             else:
                 show(each, sources=sources, one_line=lines)
     if html is not None and made:
@@ -116,31 +118,35 @@ def summarize(
         raise typer.Exit(INTERRUPTED)
 
 
-def read_texts(text: str | None, file: Path | None, html: Path | None, *, lines: bool) -> list[str]:
-    """The text, or one of every line that is not empty.
+def read(text: str | None, file: Path | None, html: Path | None, *, lines: bool) -> "list[Given]":
+    """The text, or that of each line.
 
     Raises:
         OptionError: none, or a page of many.
     """
     from clearhead.cli.pictures import check
-    from clearhead.cli.sources import read_text
+    from clearhead.cli.sources import read_texts
     from clearhead.errors import OptionError
 
     check(html=html)
     if lines and html is not None:
         raise OptionError("--html shows one text and --lines are many; drop one")
-    whole = read_text(text, file, "text")
-    return [line for line in whole.splitlines() if line.strip()] if lines else [whole]
+    return read_texts(text, file, "text", lines=lines)
 
 
-def check_wish(texts: list[str], length: str | None, style: str, links: str, part: int | None) -> None:
+def check_wish(
+    texts: list[str], length: str | None, style: str, links: str, part: int | None, *, sources: bool
+) -> None:
     """Refuse what is impossible before a model is loaded; errors as `clearhead.summarize`."""
+    from clearhead.errors import OptionError
     from clearhead.tasks.summarize.summarize import check
     from clearhead.tasks.summarize.summarizer import check_text
     from clearhead.tasks.summarize.wish import wish
 
     wish(length, style)
     check(links, part)
+    if sources and links == "none":
+        raise OptionError("--sources shows what sentences rest on, and with --links none nothing is looked for")
     for text in texts:
         check_text(text)
 
@@ -156,15 +162,11 @@ def opened(
     part: int | None,
 ) -> "Summarizer":
     """What summarizes, both models fetched with a bar; what is to be said of the larger one is said."""
-    from clearhead.cli.opening import find, load_model
-    from clearhead.cli.screen import note
-    from clearhead.tasks import choice
+    from clearhead.cli.opening import find, load_instruction_model
     from clearhead.tasks.embed import DEFAULT
     from clearhead.tasks.summarize.summarize import open_summarizer
 
-    loaded = choice.instruction_model(load_model(model or choice.instruction_model_name(), machine))
-    if not quiet and (said := choice.advice(loaded, "summaries")) is not None:
-        note(said)
+    loaded = load_instruction_model(model, machine, "summaries", quiet=quiet)
     if links == "meaning":
         find(DEFAULT, offline=machine.offline)
     offline = Machine(offline=machine.offline)
@@ -227,11 +229,11 @@ def warnings(summary: "Summary") -> Iterator[str]:
         yield f"check {sentence.text[:60]!r}: {why}"
 
 
-def show_json(summary: "Summary", *, one_line: bool) -> None:
+def show_json(summary: "Summary", line: int | None) -> None:
     """Everything, as one object."""
-    from clearhead.cli.json_output import plain, print_json, print_json_line
+    from clearhead.cli.json_output import plain, print_result
 
     body = plain(summary)
     for made, sentence in zip(body["sentences"], summary.sentences, strict=True):
         made["supported"] = sentence.supported
-    (print_json_line if one_line else print_json)({"text": summary.text, "words": summary.words, **body})
+    print_result({"text": summary.text, "words": summary.words, **body}, line)

@@ -1,5 +1,6 @@
 """`clearhead write`: a title or an outline in, an essay out, sentence by sentence."""
 
+import re
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from clearhead.tasks.writing.writer import Writing
 
 DEFAULT = GenerationConfig()
+PATHLIKE = re.compile(r"(?:[^\s/]*/)*[^\s/]+\.(?:txt|md|rst|text)|/[^\s]*")  # of an outline: it means a file
 Title = Annotated[
     str | None,
     typer.Argument(metavar="TITLE|-", help="What the essay is about; - reads standard input.", show_default=False),
@@ -70,23 +72,17 @@ def write(
     Example: clearhead write "The value of public libraries" --length 150
     """
     from clearhead.cli.interrupt import interruptible
-    from clearhead.cli.opening import load_model, working
-    from clearhead.cli.screen import note
-    from clearhead.cli.sources import read_text
-    from clearhead.tasks.choice import advice, instruction_model, instruction_model_name
+    from clearhead.cli.opening import load_instruction_model, working
     from clearhead.tasks.write import begin, check_wish, choosing
 
     drawing = choosing(temperature, top_k, top_p, min_p, repetition_penalty, seed)
-    name = None if outline is not None and title is None and file is None else read_text(title, file, "title")
     points = None if outline is None else read_outline_text(outline)
-    titles = titles_of(name, lines=lines)
-    for each in titles:
+    titles = read_titles(title, file, points, lines=lines)
+    for each, _line in titles:
         check_wish(each, points, length, tone)
-    loaded = instruction_model(load_model(model or instruction_model_name(), machine))
-    if not quiet and (said := advice(loaded, "essays")) is not None:
-        note(said)
+    loaded = load_instruction_model(model, machine, "essays", quiet=quiet)
     with interruptible() as interrupt:
-        for number, each in enumerate(titles):
+        for number, (each, line) in enumerate(titles):
             begun = time.perf_counter()
             with working("making a plan"):
                 writing = begin(loaded, each, points, length=length, tone=tone, drawing=drawing, cancelled=interrupt)
@@ -95,26 +91,37 @@ def write(
             essay = finished(writing) if json else shown(writing)
             seconds = time.perf_counter() - begun
             if json:
-                show_json(essay, seconds, one_line=lines)
-            report(essay, None if quiet or json else seconds)
+                show_json(essay, seconds, line)
+            report(essay, None if quiet or json else seconds, stopped=interrupt.pressed)
             if interrupt.pressed:
                 raise typer.Exit(INTERRUPTED)
 
 
-def titles_of(name: str | None, *, lines: bool) -> list[str | None]:
-    """One title, or one of every line that is not empty."""
-    return [line for line in name.splitlines() if line.strip()] if lines and name is not None else [name]
+def read_titles(
+    title: str | None, file: Path | None, points: str | None, *, lines: bool
+) -> list[tuple[str | None, int | None]]:
+    """The title, or that of each line, with its number; an outline can do without."""
+    from clearhead.cli.sources import read_texts
+
+    if points is not None and title is None and file is None:
+        return [(None, None)]
+    return [(each.text, each.line) for each in read_texts(title, file, "title", lines=lines)]
 
 
 def read_outline_text(outline: str) -> str:
     """The outline in a file of that name, or the text itself."""
     from clearhead.cli.sources import read_text
+    from clearhead.errors import OptionError
 
     try:
         is_file = "\n" not in outline and Path(outline).is_file()
     except OSError:  # too long for a path
         is_file = False
-    return read_text(None, Path(outline), "outline") if is_file else outline
+    if is_file:
+        return read_text(None, Path(outline), "outline")
+    if "\n" not in outline and PATHLIKE.fullmatch(outline.strip()):
+        raise OptionError(f"there is no file {outline.strip()}; give the points themselves, one a line, or a file")
+    return outline
 
 
 def finished(writing: "Writing") -> "Essay":
@@ -142,12 +149,16 @@ def shown(writing: "Writing") -> "Essay":
     return writing.essay
 
 
-def report(essay: "Essay", seconds: float | None) -> None:
-    """On standard error: what it took, if that is wanted, and in any case that an essay is too short."""
+def report(essay: "Essay", seconds: float | None, *, stopped: bool) -> None:
+    """On standard error: what it took, if that is wanted, and in any case that the length is not what was asked for."""
     from clearhead.cli.quantities import plural
     from clearhead.cli.screen import note
 
-    if not essay.complete:
+    if stopped:
+        note(f"stopped after {plural(essay.words, 'word')}")
+    elif not essay.complete and essay.words > essay.length:
+        note(f"the essay has {essay.words} words for {essay.length}; its plan has too many points for so few")
+    elif not essay.complete:
         note(
             f"the essay has {essay.words} of {essay.length} words, for {essay.model} had no more to say that it had "
             "not said; try another --seed, an --outline or a larger model"
@@ -160,9 +171,9 @@ def report(essay: "Essay", seconds: float | None) -> None:
         )
 
 
-def show_json(essay: "Essay", seconds: float, *, one_line: bool) -> None:
+def show_json(essay: "Essay", seconds: float, line: int | None) -> None:
     """Everything, as one object."""
-    from clearhead.cli.json_output import plain, print_json, print_json_line
+    from clearhead.cli.json_output import plain, print_result
 
     derived = {"text": essay.text, "words": essay.words, "complete": essay.complete, "seconds": seconds}
-    (print_json_line if one_line else print_json)({**derived, **plain(essay)})
+    print_result({**derived, **plain(essay)}, line)

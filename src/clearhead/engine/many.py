@@ -1,7 +1,7 @@
 """Many requests through one model, kept busy: completions in the order of their prompts, each as it would be alone."""
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import replace
 from itertools import islice
 
@@ -19,7 +19,7 @@ from clearhead.generation.prompts import encode_sources
 from clearhead.generation.records import Generation
 from clearhead.generation.row import Row, new_rows
 
-WINDOW = 256  # requests that are prepared before the first is answered
+WINDOW = 256  # requests that are looked at together: the longest says how many positions a batch has
 
 
 def complete_all(requests: Iterable[Request], cancelled: Cancelled, *, rows: int = ROWS) -> Iterator[Completion]:
@@ -31,12 +31,15 @@ def complete_all(requests: Iterable[Request], cancelled: Cancelled, *, rows: int
     Raises:
         OptionError: see `Request.complete`; or log-probabilities of the prompt.
     """
-    waiting = iter(requests)
-    while some := list(islice(waiting, WINDOW)):
+    waiting, ahead = iter(requests), list[Request]()
+    while some := [*ahead, *islice(waiting, WINDOW)]:
+        ahead = []
         if all(is_plain(request) for request in some):
-            yield from together(some, cancelled, rows)
+            ahead = yield from together(some, waiting, cancelled, rows)
         else:
             yield from grouped(some, cancelled, rows)
+        if cancelled():
+            return
 
 
 def is_plain(request: Request) -> bool:
@@ -45,24 +48,49 @@ def is_plain(request: Request) -> bool:
     return request.executor.config.kind == "decoder" and config.beams == 1 and config.n == 1 and not config.draft_tokens
 
 
-def together(requests: list[Request], cancelled: Cancelled, rows: int) -> Iterator[Completion]:
-    """The requests' completions, in order: each is given out once it and all before it are there."""
-    if any(request.config.prompt_logprobs for request in requests):
-        raise OptionError("prompt_logprobs are for one prompt at a time; use complete")
-    begun = [row_of(i, request) for i, request in enumerate(requests)]
-    executor, started = requests[0].executor, time.perf_counter()
+def together(
+    some: list[Request], waiting: Iterator[Request], cancelled: Cancelled, rows: int
+) -> Generator[Completion, None, list[Request]]:
+    """The completions of `some` requests and of those that wait behind them, in order: each is given out once it and
+    all before it are there. Returned is the request that must wait for another batch, if there is one: it is of another
+    kind, or needs more positions than the longest of `some`.
+    """
+    first = [row_of(i, request) for i, request in enumerate(some)]
+    capacity = max(len(row.ids) for row in first)
+    asked: dict[int, tuple[Request, float]] = {}  # what is alive, and since when
+    left: list[Request] = []
+
+    def feed() -> Iterator[Row]:
+        for row, request in zip(first, some, strict=True):
+            asked[row.index] = request, time.perf_counter()
+            yield row
+        for index, request in enumerate(waiting, start=len(some)):
+            if not is_plain(request) or len((row := row_of(index, request)).ids) > capacity:
+                left.append(request)
+                return
+            asked[index] = request, time.perf_counter()
+            yield row
+
     done: dict[int, Completion] = {}
     following = 0
-    for row in run_all(executor, begun, capacity=max(len(row.ids) for row in begun), seats=rows, cancelled=cancelled):
+    for row in run_all(some[0].executor, feed(), capacity=capacity, seats=rows, cancelled=cancelled):
+        request, started = asked.pop(row.index)
         total = time.perf_counter() - started
-        done[row.index] = requests[row.index].completion([row.generation()], Timing(first_token=total, total=total))
+        done[row.index] = request.completion([row.generation()], Timing(first_token=total, total=total))
         while following in done:
             yield done.pop(following)
             following += 1
+    return left
 
 
 def row_of(index: int, request: Request) -> Row:
-    """The one row of a request."""
+    """The one row of a request.
+
+    Raises:
+        OptionError: log-probabilities of the prompt.
+    """
+    if request.config.prompt_logprobs:
+        raise OptionError("prompt_logprobs are for one prompt at a time; use complete")
     executor = request.executor
     text_stop = request.stop()
     [row] = new_rows(

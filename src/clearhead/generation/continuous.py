@@ -56,10 +56,10 @@ def run_all(
         if new:
             grow(cache, len(alive), len(new))
             alive += new
-        elif not alive:
+        if cancelled() or not (alive or ready):
             return
-        if cancelled():
-            return
+        if not alive:
+            continue  # all of these had finished before they began; there may be more
         finished = step(executor, cache, alive, prefill_tokens)
         staying = [i for i, seat in enumerate(alive) if not seat.row.finish_reason]
         if staying and len(staying) < len(alive):

@@ -22,7 +22,7 @@ def calmed(text: str, language: str | None) -> str:
     """The sentence as one writes it otherwise; names lose their capital, for nothing tells which words they are."""
     small = text.lower()
     start = next((i for i, letter in enumerate(small) if letter.isalpha()), 0)
-    small = small[:start] + small[start].upper() + small[start + 1 :]
+    small = small[:start] + text[start] + small[start + 1 :]  # its own: the capital of ß may be two letters
     return PRONOUN.sub("I", small) if language == "en" else small
 
 

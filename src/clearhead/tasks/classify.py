@@ -22,6 +22,7 @@ from clearhead.generation.prompts import check_ids
 from clearhead.generation.sampling import log_softmax
 from clearhead.generation.score import score_continuations
 from clearhead.tasks.choice import instruction_model
+from clearhead.tasks.texts import texts_of
 
 Doubles = NDArray[np.float64]
 ABOUT = "What is this text about?"
@@ -78,14 +79,14 @@ def classify(
     several texts, a list for each. `about` is the question that the labels answer.
 
     Raises:
-        OptionError: fewer than two labels, the same one twice, or an empty text.
+        OptionError: fewer than two labels, the same one twice, an empty text, or something that is no text.
         UnsupportedError: a model without a chat template, and without labels of its own.
         ContextWindowError: a text that does not fit.
     """
+    texts = texts_of(text)
     classifier = open_classifier(labels, model=model, about=about)
-    if isinstance(text, str):
-        return classifier.of(text)
-    return [classifier.of(each) for each in text]
+    found = [classifier.of(each) for each in texts]
+    return found[0] if isinstance(text, str) else found
 
 
 def open_classifier(
@@ -96,8 +97,10 @@ def open_classifier(
     machine: Machine = ANY,
 ) -> Classifier:
     """What classifies; errors as `classify`."""
-    if isinstance(model, Model) and model.config.head == "sequence_labels" and labels is None:
-        return Classifier(model=model, labels=model.config.labels, question="", prior=())
+    if labels is None and model is not None:
+        model = model if isinstance(model, Model) else machine.load(model)
+        if model.config.head == "sequence_labels":
+            return Classifier(model=model, labels=model.config.labels, question="", prior=())
     names = check_labels(labels)
     loaded = instruction_model(model, machine)
     question = f"{about} Answer with one of: {', '.join(names)}."

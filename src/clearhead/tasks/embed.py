@@ -9,6 +9,7 @@ from clearhead.engine.machine import ANY, Machine
 from clearhead.engine.model import Model
 from clearhead.errors import OptionError, UnsupportedError
 from clearhead.executor import Floats
+from clearhead.tasks.texts import texts_of
 
 DEFAULT = "minilm-l6-v2"
 ROWS = 64  # texts that are read together
@@ -24,11 +25,11 @@ def embed(texts: str | Sequence[str], *, model: str | Path | Model | None = None
         ContextWindowError: a text that does not fit.
         UnsupportedError: a model that is no encoder.
     """
-    several = [texts] if isinstance(texts, str) else list(texts)
+    several = texts_of(texts)
     if not several:
         raise OptionError("there is no text to embed; give at least one")
-    if wrong := [text for text in several if not isinstance(text, str) or not text.strip()]:
-        raise OptionError(f"text is {wrong[0]!r:.40}; give strings with something in them")
+    if empty := [text for text in several if not text.strip()]:
+        raise OptionError(f"text is {empty[0]!r:.40}; give strings with something in them")
     encoder = open_encoder(model)
     order = sorted(range(len(several)), key=lambda i: len(several[i]))
     parts = [encoder.embed([several[i] for i in order[at : at + ROWS]]) for at in range(0, len(order), ROWS)]

@@ -49,11 +49,13 @@ def fill_mask(text: str, *, model: str | Path | Model | None = None, top: int = 
     which fills one blank.
 
     Raises:
-        OptionError: a text without a blank, or with several for a decoder; `top` below 1.
+        OptionError: no text, one without a blank, or with several for a decoder; `top` below 1.
         UnsupportedError: a model that neither fills masks nor writes from left to right.
     """
     if isinstance(top, bool) or not isinstance(top, int) or not 1 <= top <= JUDGED:
         raise OptionError(f"top is {top!r}; it must be a whole number from 1 to {JUDGED}")
+    if not isinstance(text, str):
+        raise OptionError(f"text is {text!r:.40}; give a string")
     loaded = model if isinstance(model, Model) else ANY.load(DEFAULT if model is None else model)
     if loaded.config.head == "mlm":
         return by_mask(loaded, text, top)

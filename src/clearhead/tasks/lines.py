@@ -131,8 +131,9 @@ class Translator:
         at = line.index(core[0])
         found, whole = list[Part](), sentences(line[at:])
         for sentence in whole:
-            shouted = self.card is not None and is_shouted(sentence) and len(sentence.lower()) == len(sentence)
-            for text in cut(calmed(sentence, self.from_) if shouted else sentence, self.fits):
+            calm = calmed(sentence, self.from_) if self.card is not None and is_shouted(sentence) else sentence
+            shouted = calm != sentence and len(calm) == len(sentence)  # so that places stay what they are
+            for text in cut(calm if shouted else sentence, self.fits):
                 kept = text.strip()
                 if kept:
                     gap, start = text[len(text.rstrip()) :], at + len(text) - len(text.lstrip())

@@ -11,6 +11,7 @@ from pathlib import Path
 from clearhead.engine.machine import ANY, Machine
 from clearhead.engine.model import Model
 from clearhead.errors import OptionError, UnsupportedError
+from clearhead.tasks.texts import texts_of
 from clearhead.text.sentences import sentences
 from clearhead.text.words import words_of
 from clearhead.training.tasks.parsing import TreeVocabulary, tree_vocabulary
@@ -61,8 +62,10 @@ def parse(text: str | Sequence[str], *, model: str | Path | Model, beams: int = 
         ContextWindowError: a sentence that does not fit.
         UnknownModelError, DownloadError, CheckpointError: as `clearhead.load`.
     """
+    texts = texts_of(text)
     parser = open_parser(model)
-    return parser.trees(text, beams) if isinstance(text, str) else [parser.trees(each, beams) for each in text]
+    found = [parser.trees(each, beams) for each in texts]
+    return found[0] if isinstance(text, str) else found
 
 
 def open_parser(model: str | Path | Model, machine: Machine = ANY) -> Parser:

@@ -8,6 +8,7 @@ Results have the form that they had there: a dictionary, or a list of them, for 
 
 import re
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from clearhead.engine.machine import ANY
 from clearhead.engine.model import Model
 from clearhead.errors import OptionError
 from clearhead.tasks.choice import instruction_model
+from clearhead.tasks.texts import texts_of
 
 TRANSLATION = re.compile(r"translation_([a-z]{2,3})_to_([a-z]{2,3})")
 Named = str | Path | Model | None
@@ -25,33 +27,49 @@ def pipeline(task: str, model: Named = None) -> Work:
     """What does a task; its options are those of the function of that name in `clearhead`.
 
     Tasks: text-generation, translation_xx_to_yy (or translation, with the languages of the model), summarization, ner
-    (token-classification), feature-extraction, fill-mask, zero-shot-classification, question-answering.
+    (token-classification), feature-extraction, fill-mask, zero-shot-classification, question-answering. The model is
+    loaded when the task is first used, and then kept.
 
     Raises:
         OptionError: another task.
         UnknownModelError, DownloadError, CheckpointError: the model cannot be had, when the task is first used.
     """
-    pair = TRANSLATION.fullmatch(task)
+    pair = TRANSLATION.fullmatch(task) if isinstance(task, str) else None
     if pair is not None:
         return translation(model, pair[1], pair[2])
-    if task not in MAKERS:
+    if not isinstance(task, str) or task not in MAKERS:
         raise OptionError(f"there is no task {task!r:.40}; choose from translation_en_to_de, {', '.join(MAKERS)}")
     return MAKERS[task](model)
 
 
+def loaded(model: Named, load: Callable[[Named], Model]) -> Callable[[], Model]:
+    """A model that is loaded when it is first asked for."""
+    return cache(lambda: load(model))
+
+
+def by_name(default: str) -> Callable[[Named], Model]:
+    """What loads a model, or the default where none is named."""
+    return lambda model: model if isinstance(model, Model) else ANY.load(default if model is None else model)
+
+
 def each(text: str | Sequence[str], of_many: Callable[[list[str]], list[Any]]) -> Any:
     """The results of several texts, or of one."""
-    found = of_many([text] if isinstance(text, str) else list(text))
+    found = of_many(texts_of(text))
     return found[0] if isinstance(text, str) else found
 
 
 def translation(model: Named, source: str | None = None, target: str | None = None) -> Work:
-    """As `ch.translate`."""
-    from clearhead.tasks.translate import translate
+    """As `ch.translate`. Where neither a model nor a language is named, each text says which model it is."""
+    from clearhead.tasks.translate import open_translator, translate
+
+    def load(model: Named) -> Model:
+        return open_translator(target, from_=source).model if model is None else by_name("")(model)
+
+    chosen = loaded(model, load)
 
     def work(text: str | Sequence[str], **options: Any) -> list[dict[str, str]]:
-        several = [text] if isinstance(text, str) else list(text)
-        said = translate(several, target, from_=source, model=model, **options)
+        named = None if model is None and source is None else chosen()
+        said = translate(texts_of(text), target, from_=source, model=named, **options)
         return [{"translation_text": each_one} for each_one in said]
 
     return work
@@ -59,11 +77,11 @@ def translation(model: Named, source: str | None = None, target: str | None = No
 
 def generation(model: Named) -> Work:
     """As `Model.complete`: the prompt with its completion."""
-    loaded = model if isinstance(model, Model) else ANY.load(model or "smollm2-135m-instruct")
+    chosen = loaded(model, by_name("smollm2-135m-instruct"))
 
     def work(text: str | Sequence[str], **options: Any) -> Any:
         return each(
-            text, lambda several: [[{"generated_text": c.text}] for c in loaded.complete_many(several, **options)]
+            text, lambda several: [[{"generated_text": c.text}] for c in chosen().complete_many(several, **options)]
         )
 
     return work
@@ -73,11 +91,10 @@ def summarization(model: Named) -> Work:
     """As `ch.summarize`."""
     from clearhead.tasks.summarize.summarize import summarize
 
-    loaded = instruction_model(model)
+    chosen = loaded(model, instruction_model)
 
     def work(text: str | Sequence[str], **options: Any) -> list[dict[str, str]]:
-        several = [text] if isinstance(text, str) else list(text)
-        return [{"summary_text": summarize(one, model=loaded, **options).text} for one in several]
+        return [{"summary_text": made.text} for made in summarize(texts_of(text), model=chosen(), **options)]
 
     return work
 
@@ -86,7 +103,7 @@ def entities(model: Named) -> Work:
     """As `ch.entities`: whole entities, which there is called aggregation_strategy="first"."""
     from clearhead.tasks.entities.find import open_tagger
 
-    tagger = open_tagger(model)
+    tagger = cache(lambda: open_tagger(model))
 
     def work(text: str | Sequence[str]) -> Any:
         return each(
@@ -96,7 +113,7 @@ def entities(model: Named) -> Work:
                     {"entity_group": e.type, "score": e.score, "word": e.text, "start": e.start, "end": e.end}
                     for e in found
                 ]
-                for found in tagger.find(several)
+                for found in tagger().find(several)
             ],
         )
 
@@ -107,23 +124,25 @@ def embeddings(model: Named) -> Work:
     """As `ch.embed`: one vector a text, pooled."""
     from clearhead.tasks.embed import embed, open_encoder
 
-    encoder = open_encoder(model)
+    chosen = loaded(model, open_encoder)
 
     def work(text: str | Sequence[str]) -> Any:
-        return each(text, lambda several: embed(several, model=encoder).tolist())
+        return each(text, lambda several: embed(several, model=chosen()).tolist())
 
     return work
 
 
 def filling(model: Named) -> Work:
     """As `ch.fill_mask`."""
-    from clearhead.tasks.fill import fill_mask
+    from clearhead.tasks.fill import DEFAULT, fill_mask
+
+    chosen = loaded(model, by_name(DEFAULT))
 
     def work(text: str | Sequence[str], top_k: int = 5) -> Any:
         def of(one: str) -> Any:
             blanks = [
                 [{"score": c.probability, "token_str": c.word, "sequence": c.text} for c in candidates]
-                for candidates in fill_mask(one, model=model, top=top_k)
+                for candidates in fill_mask(one, model=chosen(), top=top_k)
             ]
             return blanks[0] if len(blanks) == 1 else blanks
 
@@ -136,9 +155,11 @@ def choosing(model: Named) -> Work:
     """As `ch.classify`."""
     from clearhead.tasks.classify import open_classifier
 
+    chosen = loaded(model, instruction_model)
+
     def work(text: str | Sequence[str], candidate_labels: Sequence[str] | str, **options: Any) -> Any:
         names = candidate_labels.split(",") if isinstance(candidate_labels, str) else candidate_labels
-        classifier = open_classifier(names, model=model, **options)
+        classifier = open_classifier(names, model=chosen(), **options)
 
         def of(one: str) -> dict[str, Any]:
             found = classifier.of(one)
@@ -151,14 +172,17 @@ def choosing(model: Named) -> Work:
 
 def answering(model: Named) -> Work:
     """As `ch.ask`, of one text."""
+    chosen = loaded(model, instruction_model)
 
     def work(question: str, context: str, **options: Any) -> dict[str, Any]:
-        loaded = instruction_model(model)
+        for name, given in (("question", question), ("context", context)):
+            if not isinstance(given, str):
+                raise OptionError(f"{name} is {given!r:.40}; give a string")
         asked = (
             f'Text: """{context}"""\n\nAnswer the question with words of the text alone, as shortly as possible. '
             f"Question: {question}"
         )
-        return {"answer": loaded.complete(asked, max_new_tokens=64, **options).new_text.strip()}
+        return {"answer": chosen().complete(asked, max_new_tokens=64, **options).new_text.strip()}
 
     return work
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import overload
 
 from clearhead.engine.model import Model
-from clearhead.errors import OptionError
 from clearhead.tasks.lines import search
+from clearhead.tasks.texts import texts_of
 from clearhead.tasks.translation.glossary import Glossary, glossary_of, read_glossary
 from clearhead.tasks.translation.languages import SAMPLE
 from clearhead.tasks.translation.opening import open_translator
@@ -74,11 +74,7 @@ def translate(
             number.
         DataError: a glossary that cannot be read.
     """
-    if isinstance(text, bytes | bytearray):
-        raise OptionError("text is bytes; decode it to a string first")
-    texts = list(text) if isinstance(text, Sequence) and not isinstance(text, str) else [text]
-    if wrong := [each for each in texts if not isinstance(each, str)]:
-        raise OptionError(f"text is {wrong[0]!r:.40}; give a string, or a list of strings")
+    texts = texts_of(text)
     terms = glossary_from(glossary)
     search(beams, length_penalty)
     translator = open_translator(to, from_=from_, model=model, prefix=prefix, text="\n".join(texts)[:SAMPLE])

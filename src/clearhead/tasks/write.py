@@ -102,6 +102,9 @@ def choosing(
 def check_wish(title: str | None, outline: str | None, length: int, tone: str | None) -> None:
     """Refuse what is no wish for an essay; errors as `write`."""
     check_number("length", length, SHORTEST, LONGEST, whole=True)
+    for name, given in (("title", title), ("tone", tone), ("outline", outline)):
+        if given is not None and not isinstance(given, str):
+            raise OptionError(f"the {name} is {given!r:.40}; give a string")
     if not (title and title.strip()) and outline is None:
         raise OptionError("there is nothing to write about; give a title or an outline")
     for name, text, most in (("title", title, TITLE), ("tone", tone, TONE), ("outline", outline, OUTLINE)):

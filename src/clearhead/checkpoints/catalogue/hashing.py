@@ -4,6 +4,7 @@ import hashlib
 from pathlib import Path
 from typing import IO, Protocol
 
+from clearhead import digests
 from clearhead.checkpoints.catalogue.progress import Progress
 
 CHUNK = 2**20  # bytes read at a time
@@ -21,8 +22,7 @@ class Digest(Protocol):
 
 def sha256_of(path: Path, progress: Progress) -> str:
     """The SHA-256 of a file."""
-    with path.open("rb") as file:
-        return consume(hashlib.sha256(), file, path.stat().st_size, progress)
+    return digests.sha256_of(path, progress.advance)
 
 
 def git_blob_of(path: Path, progress: Progress) -> str:

@@ -11,7 +11,7 @@ from clearhead.checkpoints.catalogue.store import cache_root
 from clearhead.config import check_number
 from clearhead.engine.machine import ANY, Machine
 from clearhead.engine.model import Model
-from clearhead.errors import OptionError
+from clearhead.errors import DataError, OptionError
 from clearhead.generation.prefill import Cancelled, never
 from clearhead.tasks.ask import found
 from clearhead.tasks.ask.asker import FEW, PASSAGES, Answer, Asker
@@ -42,7 +42,6 @@ def ask(  # type: ignore[overload-overlap]  # a string is a sequence of strings 
     model: str | Path | Model | None = None,
     encoder: str | Path | Model | None = None,
     reranker: str | Path | None = None,
-    cancelled: Cancelled = never,
 ) -> Answer: ...
 
 
@@ -57,7 +56,6 @@ def ask(
     model: str | Path | Model | None = None,
     encoder: str | Path | Model | None = None,
     reranker: str | Path | None = None,
-    cancelled: Cancelled = never,
 ) -> list[Answer]: ...
 
 
@@ -71,7 +69,6 @@ def ask(
     model: str | Path | Model | None = None,
     encoder: str | Path | Model | None = None,
     reranker: str | Path | None = None,
-    cancelled: Cancelled = never,
 ) -> Answer | list[Answer]:
     """An answer from files and folders, with its sources; `print(ch.ask("Who made the bell?", "notes/").cited)`.
 
@@ -90,11 +87,11 @@ def ask(
     """
     questions = check(question, passages, length)
     files = gathered(documents)
-    with open_store(store, documents) as kept:
-        retriever, _ = opened(kept, files, encoder=encoder, reranker=reranker, cancelled=cancelled)
+    with open_store(store, documents, encoder) as kept:
+        retriever, _ = opened(kept, files, encoder=encoder, reranker=reranker)
         asker = open_asker(retriever, model=model, passages=passages, length=length)
-        answers = list(asker.many(questions, cancelled=cancelled))
-    return answers[0] if isinstance(question, str) and answers else answers
+        answers = list(asker.many(questions))
+    return answers[0] if isinstance(question, str) else answers
 
 
 def check(question: str | Sequence[str], passages: int | None, length: str) -> list[str]:
@@ -121,22 +118,41 @@ def check_length(length: str) -> Length:
     raise OptionError(f"length is {length!r}; choose one of {', '.join(HOW)}")
 
 
-def open_store(store: str | Path | None, documents: Documents | None) -> Store:
+def open_store(
+    store: str | Path | None, documents: Documents | None, encoder: str | Path | Model | None = None
+) -> Store:
     """The store that is named, or the cached one of these documents; errors as `ask`."""
     if store is None and documents is None:
-        raise OptionError("there is nothing to search; give documents, or a store that holds some")
+        raise OptionError(
+            "there is nothing to search; give documents (--documents), or a store that holds some (--store)"
+        )
     if store is not None and is_address(str(store)):
         return PostgresStore(str(store))
-    path = cached(paths(documents)) if store is None else Path(store)
+    path = cached(paths(documents), name_of(encoder)) if store is None else Path(store)
     if documents is None and not path.is_file():
         raise OptionError(f"there is no store {path}; make one with: clearhead index FOLDER --store {path}")
     return SqliteStore(path)
 
 
-def cached(documents: Sequence[Path]) -> Path:
-    """Where the index of these documents lies when nobody says where: one file for each choice of paths."""
-    whole = json.dumps(sorted(os.path.abspath(path) for path in documents))  # noqa: PTH100  links stay
-    return cache_root() / "documents" / f"{hashlib.sha256(whole.encode()).hexdigest()[:24]}.sqlite"
+def cached(documents: Sequence[Path], encoder: str) -> Path:
+    """Where the index of these documents lies when nobody says where: one file for each choice of paths and encoder.
+
+    Raises:
+        DataError: the cache cannot be written.
+    """
+    here = sorted(os.path.abspath(path) for path in documents)  # noqa: PTH100  links stay
+    whole = json.dumps(here if encoder == DEFAULT else [encoder, *here])
+    folder = cache_root() / "documents"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"{folder} cannot be made: {error.strerror or error}; name a --store elsewhere") from None
+    return folder / f"{hashlib.sha256(whole.encode()).hexdigest()[:24]}.sqlite"
+
+
+def name_of(encoder: str | Path | Model | None) -> str:
+    """How an encoder is called."""
+    return DEFAULT if encoder is None else encoder.name if isinstance(encoder, Model) else str(encoder)
 
 
 def paths(documents: Documents | None) -> list[Path]:
@@ -165,6 +181,7 @@ def opened(
 
     Raises:
         OptionError: also a store that is empty, or that another encoder made.
+        DataError: also a store of vectors that are no longer of that encoder's length.
     """
     kind = store.kind()
     if kind is None and documents is None:
@@ -174,7 +191,7 @@ def opened(
     done = None
     if documents is not None:
         done = update(store, meaning, documents, size=size, watch=watch, cancelled=cancelled)
-    elif kind is not None and kind.width != meaning.config.d_model:
+    elif kind is not None and (kind.encoder, kind.width) != (meaning.name, meaning.config.d_model):
         raise OptionError(f"the store {store.name} was made with {kind.encoder}, not {meaning.name}; name that one")
     return Retriever(store=store, encoder=meaning, scorer=open_scorer(reranker, machine)), done
 
@@ -212,6 +229,6 @@ def search(
     """The passages that may answer a question, the best first, without an answer; arguments and errors as `ask`."""
     check(question, passages, "short")
     files = gathered(documents)
-    with open_store(store, documents) as kept:
+    with open_store(store, documents, encoder) as kept:
         retriever, _ = opened(kept, files, encoder=encoder, reranker=reranker)
         return retriever.find(question, passages)

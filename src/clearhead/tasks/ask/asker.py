@@ -81,6 +81,8 @@ class Asker:
             watch.begin("searching", len(some))
             drafts = []
             for question in some:
+                if cancelled():
+                    return
                 drafts.append(self.draft(question))
                 watch.advance(1)
             yield from self.answered(drafts, watch, cancelled)

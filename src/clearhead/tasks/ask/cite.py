@@ -15,12 +15,14 @@ import numpy as np
 
 from clearhead.engine.model import Model
 from clearhead.executor import Floats
+from clearhead.tasks.ask.common_words import COMMON
 from clearhead.tasks.embed import embed
 from clearhead.text.sentences import sentences
 
-MARK = re.compile(
-    r"\s*\[\s*\d+(?:\s*[,;–-]\s*\d+)*\s*\]|\s*\((?:passages?|sources?)\s*\d+(?:\s*(?:,|and)\s*\d+)*\)",
-    re.IGNORECASE,
+NUMBERS = r"\s*[1-9]\d?(?:\s*(?:[,;–-]|and)\s*[1-9]\d?)*\s*"  # below 100: no year in brackets
+MARKS = rf"\[{NUMBERS}\](?:\s*\[{NUMBERS}\])*"
+MARK = re.compile(  # with a blank before it, or the end of a sentence behind: `items[1] is` is none
+    rf"(?:\s+|^){MARKS}|{MARKS}(?=\s*(?:[.!?…]|$))|\s*\((?:passages?|sources?){NUMBERS}\)", re.IGNORECASE
 )
 WORD = re.compile(r"\w+")
 NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
@@ -93,7 +95,7 @@ def weight(word: str, bags: Sequence[set[str]], asked: set[str]) -> float:
     """How much a word says of where a sentence comes from."""
     held = sum(word in bag for bag in bags)
     rare = math.log(1 + (len(bags) + 1) / (held + 0.5))
-    return rare * (0.2 if word in asked else 1.0)
+    return rare * (0.02 if word in USUAL else 0.2 if word in asked else 1.0)
 
 
 def words(text: str) -> list[str]:
@@ -107,3 +109,6 @@ def stem(word: str) -> str:
         if word.endswith(ending) and len(word) - len(ending) >= 4:
             return word.removesuffix(ending)
     return word
+
+
+USUAL = frozenset(map(stem, COMMON)) | {"s", "t"}  # words that stand in any text, and the endings of 's and n't

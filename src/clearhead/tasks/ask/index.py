@@ -6,7 +6,8 @@ whole, so an index that was interrupted is gone on with by asking again.
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator, Sequence
+import stat
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,7 @@ from clearhead.errors import DataError, OptionError
 from clearhead.executor import Floats
 from clearhead.generation.prefill import Cancelled, never
 from clearhead.tasks.ask.ingest import FORMATS, read
+from clearhead.tasks.ask.ingest.reading import LARGEST
 from clearhead.tasks.ask.passages import SIZE, Passage, passages
 from clearhead.tasks.ask.store import File, Kind, Store
 from clearhead.tasks.ask.watch import Watch, silent
@@ -51,13 +53,38 @@ class Found:
     named: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(kw_only=True, slots=True)
 class Gathered:
     """What files and folders hold, looked for before any model is loaded."""
 
     given: tuple[Path, ...]
-    files: list[Found]
-    passed_over: int  # files in folders, of kinds that are not read
+    files: dict[Path, Found] = field(default_factory=dict)
+    passed_over: int = 0  # files in folders, of kinds that are not read
+    failed: list[str] = field(default_factory=list)  # why folders, and files by their names, cannot be read
+    unread: list[str] = field(default_factory=list)  # those folders
+
+    def enter_folder(self, folder: Path) -> None:
+        """The files in a folder and those below it."""
+        for file in walk(folder, self.closed):
+            if not is_text(str(file)):
+                self.failed.append(f"{shown(file)} has a name that is not UTF-8; rename it")
+            elif file.suffix.lower() in FORMATS:
+                self.files.setdefault(file, Found(file, False))
+            else:
+                self.passed_over += 1
+
+    def enter_file(self, file: Path) -> None:
+        """A file that a person named; errors as `gather`."""
+        if not is_text(str(file)):
+            raise DataError(f"{shown(file)} has a name that is not UTF-8; rename it")
+        if file.suffix.lower() not in FORMATS:
+            raise DataError(f"{file}: documents of this kind are not read; give {', '.join(FORMATS)}")
+        self.files[file] = Found(file, True)
+
+    def closed(self, error: OSError) -> None:
+        """A folder that cannot be read."""
+        self.unread.append(error.filename)
+        self.failed.append(f"{shown(error.filename)} cannot be read: {error.strerror}")
 
 
 def update(
@@ -75,11 +102,15 @@ def update(
         OptionError: a store made with another model or size of passages.
         DataError: a named file that cannot be read, or no text in any.
     """
-    found = documents.files
+    found = list(documents.files.values())
     check_kind(store, Kind(encoder=encoder.name, width=encoder.config.d_model, size=size))
-    known, done = store.files(), Indexed(passed_over=documents.passed_over)
+    known, done = store.files(), Indexed(passed_over=documents.passed_over, failed=list(documents.failed))
     here = {str(each.path) for each in found}
-    gone = [path for path in known if path not in here and is_under(path, documents.given)]
+    gone = [
+        path
+        for path in known
+        if path not in here and is_under(path, documents.given) and not is_under(path, documents.unread)
+    ]
     store.remove(gone)
     done.removed = len(gone)
     changed = [each for each in found if not is_known(each, known.get(str(each.path)))]
@@ -93,8 +124,9 @@ def update(
         enter(store, encoder, each, known.get(str(each.path)), size, done)
         watch.advance(1)
     done.passages = store.count()
-    if not done.passages and not done.failed and done.complete:
-        raise DataError(f"there is no text in {', '.join(map(str, documents.given))}")
+    if not done.passages and done.complete:
+        why = f"; {done.failed[0]}" if done.failed else ""
+        raise DataError(f"there is no text in {', '.join(map(str, documents.given))}{why}")
     return done
 
 
@@ -110,44 +142,49 @@ def check_kind(store: Store, wanted: Kind) -> None:
 
 
 def gather(documents: Sequence[Path]) -> Gathered:
-    """Every file of the kinds that are read, and how many others lie beside them in folders.
+    """Every file of the kinds that are read, and what else lies beside them in folders.
 
     Raises:
         OptionError: no documents, or a path that does not exist.
-        DataError: folders without any document.
+        DataError: folders without any document, or a file of another kind.
     """
     if not documents:
         raise OptionError("no documents; give files or folders")
-    found: dict[Path, bool] = {}
-    others = 0
+    found = Gathered(given=tuple(documents))
     for given in documents:
         path = Path(os.path.abspath(given))  # noqa: PTH100  as a person knows it: links are not followed
         if not path.exists():
-            raise OptionError(f"{given}: there is no such file or folder")
+            raise OptionError(f"{shown(given)}: there is no such file or folder")
         if path.is_dir():
-            for file in walk(path):
-                if file.suffix.lower() in FORMATS:
-                    found.setdefault(file, False)
-                else:
-                    others += 1
-        elif path.suffix.lower() not in FORMATS:
-            raise DataError(f"{given}: documents of this kind are not read; give {', '.join(FORMATS)}")
+            found.enter_folder(path)
         else:
-            found[path] = True
-    if not found:
+            found.enter_file(path)
+    if not found.files and not found.failed:
         where = ", ".join(map(str, documents))
         raise DataError(f"there is no document in {where}; these are read: {', '.join(FORMATS)}")
-    return Gathered(tuple(documents), [Found(path, named) for path, named in found.items()], others)
+    return found
 
 
-def walk(folder: Path) -> Iterator[Path]:
-    """The files of a folder and those below it, in order; hidden ones and links to folders are left alone."""
-    for where, folders, files in os.walk(folder):
+def is_text(path: str) -> bool:
+    """Whether a path can be written down as UTF-8; a name on disk may be any bytes."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in path)
+
+
+def shown(path: str | Path) -> str:
+    """A path that a message may hold."""
+    return str(path).encode("utf-8", "backslashreplace").decode()
+
+
+def walk(folder: Path, closed: Callable[[OSError], object]) -> Iterator[Path]:
+    """The files of a folder and those below it, in order; hidden ones and links to folders are left alone. `closed` is
+    told of folders that cannot be read.
+    """
+    for where, folders, files in os.walk(folder, onerror=closed):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         yield from (Path(where, name) for name in sorted(files) if not name.startswith("."))
 
 
-def is_under(path: str, documents: Iterable[Path]) -> bool:
+def is_under(path: str, documents: Iterable[str | Path]) -> bool:
     """Whether a path is one of these, or lies in one of them."""
     return any(Path(path).is_relative_to(os.path.abspath(each)) for each in documents)  # noqa: PTH100
 
@@ -164,6 +201,7 @@ def enter(store: Store, encoder: Model, found: Found, known: File | None, size: 
     """One file into the store, unless its content is there; counted in `done`. Errors as `update`."""
     try:
         status = found.path.stat()
+        check_file(found.path, status)
         data = found.path.read_bytes()
         file = File(
             path=str(found.path),
@@ -177,13 +215,22 @@ def enter(store: Store, encoder: Model, found: Found, known: File | None, size: 
             return
         cut = list(passages(file.path, read(found.path, data), lambda text: tokens(encoder, text), size))
     except OSError as error:
-        fail(store, found, known, f"{found.path} cannot be read: {error.strerror or error}", done)
+        gone = isinstance(error, FileNotFoundError)  # what cannot be read now may be there again; it stays as it was
+        fail(store, found, known if gone else None, f"{found.path} cannot be read: {error.strerror or error}", done)
         return
     except DataError as error:
         fail(store, found, known, str(error), done)
         return
     store.replace(file, cut, meanings(encoder, cut))
     done.new, done.changed = done.new + (known is None), done.changed + (known is not None)
+
+
+def check_file(path: Path, status: os.stat_result) -> None:
+    """Refuse what is no file, such as a pipe, which would be waited for, and what is too large to be held."""
+    if not stat.S_ISREG(status.st_mode):
+        raise DataError(f"{path} is no file that can be read again, such as a pipe; leave it out")
+    if status.st_size > LARGEST:
+        raise DataError(f"{path} is larger than {LARGEST // 2**20} MiB; split it")
 
 
 def fail(store: Store, found: Found, known: File | None, why: str, done: Indexed) -> None:

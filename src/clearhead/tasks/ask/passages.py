@@ -72,16 +72,23 @@ def parts(block: Block, count: Count, room: int) -> Iterator[Block]:
     if count(block.text) <= room:
         yield block
         return
-    held, used = "", 0
+    held, used, begins = "", 0, 0
     for sentence in sentences(block.text):
         for piece in cut(sentence, lambda text: count(text) <= room):
             tokens = count(piece)
             if held and used + tokens > room:
-                yield replace(block, text=held.strip())
+                yield part_of(block, held, begins)
+                begins += len(held)
                 held, used = "", 0
             held, used = held + piece, used + tokens
     if held.strip():
-        yield replace(block, text=held.strip())
+        yield part_of(block, held, begins)
+
+
+def part_of(block: Block, held: str, begins: int) -> Block:
+    """The part of a block that begins at this place of its text, with the line it stands on."""
+    lead = len(held) - len(held.lstrip())
+    return replace(block, text=held.strip(), line=block.line_at(begins + lead), starts=())
 
 
 def joined(file: str, held: list[Block]) -> Iterator[Passage]:

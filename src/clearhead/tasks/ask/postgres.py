@@ -137,12 +137,14 @@ class PostgresStore:
     def replace(self, file: File, passages: Sequence[Passage], vectors: Floats) -> None:
         """See `Store`."""
         with self.failures(), self.base.transaction():
-            self.base.execute("delete from clearhead.files where path = %s", (file.path,))
-            row = self.one(
-                "insert into clearhead.files (path, size, mtime_ns, sha256) values (%s, %s, %s, %s) returning id",
+            row = self.one(  # two that enter one file take turns at its row
+                "insert into clearhead.files (path, size, mtime_ns, sha256) values (%s, %s, %s, %s) "
+                "on conflict (path) do update set size = excluded.size, mtime_ns = excluded.mtime_ns, "
+                "sha256 = excluded.sha256 returning id",
                 file.path, file.size, file.mtime_ns, file.sha256,
             )  # fmt: skip
             assert row is not None
+            self.base.execute("delete from clearhead.passages where file = %s", (row[0],))
             with self.base.cursor() as cursor:
                 cursor.executemany(
                     "insert into clearhead.passages (file, headings, text, line, page, words, length, meaning) "
@@ -195,7 +197,7 @@ class PostgresStore:
     def vectors(self, numbers: Sequence[int]) -> Floats:
         """See `Store`."""
         rows = self.rows("select p.id, p.meaning::text from clearhead.passages p", numbers)
-        return np.array([json.loads(row[1]) for row in rows], np.float32).reshape(len(rows), -1)
+        return np.array([json.loads(row[1]) for row in rows], np.float32) if rows else np.zeros((0, 0), np.float32)
 
     def rows(self, select: str, numbers: Sequence[int]) -> list[tuple[Any, ...]]:
         """Rows that begin with the number of a passage, in the order of `numbers`."""
@@ -211,6 +213,13 @@ class PostgresStore:
                 return 0
             row = self.one("select count(*) from clearhead.passages")
         return 0 if row is None else int(row[0])
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """See `Store`."""
+        with self.failures(), self.base.transaction():
+            self.base.execute("set transaction isolation level repeatable read")
+            yield
 
     @contextmanager
     def failures(self) -> Iterator[None]:

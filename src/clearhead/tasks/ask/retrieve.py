@@ -65,6 +65,12 @@ class Retriever:
         if not question.strip():
             raise OptionError("the question is empty; ask something")
         vector = embed(self.fitted(question), model=self.encoder)[0]
+        with self.store.reading():
+            found = self.searched(question, vector, n)
+        return self.read(question, found)[:n] if self.by == "all" else found
+
+    def searched(self, question: str, vector: Floats, n: int) -> list[Hit]:
+        """What the store finds; of more than `n` passages where a cross-encoder will read them."""
         pool = max(POOL, n)
         words = self.store.by_words(question, pool)
         if self.by == "words":
@@ -76,8 +82,7 @@ class Retriever:
         if len(near):
             moved = vector + MOVED * near.mean(axis=0)
             ranked = self.ranked(words, moved / np.linalg.norm(moved), pool)
-        read = max(n, READ) if self.scorer else n
-        return self.read(question, self.hits(ranked[:read], dict(words), vector))[:n]
+        return self.hits(ranked[: max(n, READ) if self.scorer else n], dict(words), vector)
 
     def ranked(self, words: Scored, vector: Floats, pool: int) -> Scored:
         """What either search finds, by the sum of both scores, the best first."""

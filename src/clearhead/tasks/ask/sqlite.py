@@ -53,8 +53,11 @@ class SqliteStore:
             DataError: it is no such file, or cannot be written.
         """
         self.name = str(path)
+        if path.is_dir():
+            raise DataError(f"the store {path} is a folder; name a file in it")
+        if not path.parent.is_dir():
+            raise DataError(f"the store {path} cannot be made: there is no folder {path.parent}; make it first")
         with self.failures():
-            path.parent.mkdir(parents=True, exist_ok=True)
             self.base = sqlite3.connect(path, timeout=WAIT, isolation_level=None)
         try:
             with self.failures():
@@ -194,15 +197,25 @@ class SqliteStore:
         return int(number)
 
     @contextmanager
+    def reading(self) -> Iterator[None]:
+        """See `Store`."""
+        with self.failures():
+            self.base.execute("begin")
+            try:
+                yield
+            finally:
+                self.base.execute("rollback")
+
+    @contextmanager
     def writing(self) -> Iterator[None]:
         """One transaction: all of the block, or nothing."""
         self.base.execute("begin immediate")
         try:
             yield
+            self.base.execute("commit")  # which waits for those who read
         except BaseException:
             self.base.execute("rollback")
             raise
-        self.base.execute("commit")
 
     @contextmanager
     def failures(self) -> Iterator[None]:
@@ -210,7 +223,7 @@ class SqliteStore:
         try:
             yield
         except sqlite3.DatabaseError as error:
-            raise DataError(f"the store {self.name} cannot be used: {error}; remove it and index again") from None
+            raise DataError(f"the store {self.name} cannot be used: {error}; {remedy(error)}") from None
         except OSError as error:
             raise DataError(f"the store {self.name} cannot be made: {error.strerror or error}") from None
 
@@ -225,6 +238,18 @@ class SqliteStore:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def remedy(error: sqlite3.DatabaseError) -> str:
+    """What to do about an error; only a damaged store is to be removed, for a file may be anything."""
+    said = str(error)
+    if "malformed" in said:
+        return "remove it and index again"
+    if "locked" in said:
+        return "another process is writing; wait for it"
+    if "not a database" in said:
+        return "it is no store; give another file"
+    return "see whether it can be written, or give another file"
 
 
 def statements(script: str) -> Iterator[str]:
@@ -258,4 +283,6 @@ def packed(vector: Floats) -> bytes:
 
 def unpacked(vectors: Sequence[bytes]) -> Floats:
     """The vectors [N, C] of such bytes."""
+    if not vectors:
+        return np.zeros((0, 0), np.float32)
     return np.frombuffer(b"".join(vectors), "<f4").reshape(len(vectors), -1).astype(np.float32, copy=False)

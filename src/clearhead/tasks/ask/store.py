@@ -7,6 +7,7 @@ N passages, C the length of a vector.
 """
 
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol, Self
@@ -77,6 +78,9 @@ class Store(Protocol):
 
     def count(self) -> int:
         """How many passages there are."""
+
+    def reading(self) -> AbstractContextManager[None]:
+        """A while in which nothing changes for this reader, whatever others write."""
 
     def close(self) -> None:
         """Let go of the file or the server."""

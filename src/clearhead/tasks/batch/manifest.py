@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from clearhead import __version__
+from clearhead.digests import sha256_of
 from clearhead.errors import DataError, OptionError
 from clearhead.tasks.batch.files import replace
-from clearhead.tasks.batch.rows import Format, Part, Source, digest_of, scan
+from clearhead.tasks.batch.inputs import Format
+from clearhead.tasks.batch.rows import Part, Source, scan, seen
 
 NAME = "manifest.json"
-LAYOUT = 1  # of this file and of the folder
+LAYOUT = 2  # of this file and of the folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,7 @@ class Manifest:
     options: Mapping[str, Any]  # the task's, and the field that is read
     sources: Sequence[Source]
     parts: Sequence[Part]
+    version: str = __version__  # of Clearhead
 
     @property
     def rows(self) -> int:
@@ -62,12 +65,13 @@ def write(folder: Path, manifest: Manifest) -> None:
     """Keep it, whole or not at all."""
     value = {
         "layout": LAYOUT,
-        "clearhead": __version__,
+        "clearhead": manifest.version,
         "options": dict(manifest.options),
         "sources": [asdict(source) for source in manifest.sources],
         "parts": [asdict(part) for part in manifest.parts],
     }
-    replace(folder / NAME, (json.dumps(value, ensure_ascii=False, indent=1) + "\n").encode())
+    text = json.dumps(value, ensure_ascii=False, indent=1) + "\n"
+    replace(folder / NAME, text.encode("utf-8", "backslashreplace"))  # a file's name may be no UTF-8; JSON has escapes
 
 
 def read(folder: Path) -> Manifest | None:
@@ -84,7 +88,7 @@ def read(folder: Path) -> Manifest | None:
         if value["layout"] != LAYOUT:
             raise DataError(f"{path} is of another version of Clearhead; start again with another --output")
         sources = [Source(**source) for source in value["sources"]]
-        return Manifest(value["options"], sources, [Part(**part) for part in value["parts"]])
+        return Manifest(value["options"], sources, [Part(**part) for part in value["parts"]], value["clearhead"])
     except (ValueError, KeyError, TypeError, OSError) as error:
         raise DataError(f"{path} is damaged ({str(error)[:80]}); start again with another --output") from None
 
@@ -93,9 +97,14 @@ def go_on(folder: Path, known: Manifest, files: Sequence[Path], options: Mapping
     """The run that a folder holds, with its files where they lie now.
 
     Raises:
-        OptionError: another option.
+        OptionError: another option, or another version of Clearhead.
         DataError: other files, or a file that has changed.
     """
+    if known.version != __version__:
+        raise OptionError(
+            f"{folder} was begun by Clearhead {known.version}, and this is {__version__}, whose results may differ; "
+            f"install that version, or give another --output"
+        )
     for name in known.options.keys() | options.keys():
         if known.options.get(name) != options.get(name):
             before, now = known.options.get(name), options.get(name)
@@ -108,25 +117,26 @@ def go_on(folder: Path, known: Manifest, files: Sequence[Path], options: Mapping
             f"{len(files)} others; give the same files, or another --output"
         )
     sources = [unchanged(folder, path, source) for path, source in zip(files, known.sources, strict=True)]
-    return Manifest(known.options, sources, known.parts)
+    return Manifest(known.options, sources, known.parts, known.version)
 
 
 def unchanged(folder: Path, path: Path, source: Source) -> Source:
-    """A file of the run where it lies now; it is read again only where its size or its time differ.
+    """A file of the run where it lies now; it is read again unless path, size and time are what they were.
 
     Raises:
         DataError: it is another.
     """
     try:
-        state = path.stat()
-        same = (state.st_size, state.st_mtime_ns) == (source.size, source.mtime_ns)
-        if not same and (state.st_size != source.size or digest_of(path) != source.sha256):
+        now = seen(path.stat())
+        same = (str(path.absolute()), *now) == (source.path, source.size, source.mtime_ns)
+        if not same and (now[0] != source.size or sha256_of(path) != source.sha256):
             raise DataError(
-                f"{path} has changed since {folder} was begun; restore it, or start again with another --output"
+                f"{path} has changed since {folder} was begun, or stands where another file stood; restore it, or "
+                f"start again with another --output"
             )
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}") from None
-    return Source(**{**asdict(source), "path": str(path.absolute()), "mtime_ns": state.st_mtime_ns})
+    return Source(**{**asdict(source), "path": str(path.absolute()), "mtime_ns": now[1]})
 
 
 def names(sources: Sequence[Source]) -> str:

@@ -1,23 +1,26 @@
 """Files of rows, JSON Lines or Parquet: counted and fingerprinted once, then read part by part from any place.
 
 A part is what is written together: so many rows that follow each other in one file. Where it begins is kept, so that a
-run which goes on reads nothing of what is done.
+run which goes on reads nothing of what is done. A file that changes meanwhile is noticed by its size and time, which
+are looked at before and after each part.
 """
 
 import hashlib
-import json
-from collections.abc import Iterator, Sequence
+import os
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
-from glob import glob
 from pathlib import Path
-from typing import Any, Literal
+from typing import Protocol
 
-from clearhead.errors import DataError, MissingDependencyError, OptionError
+from clearhead.digests import sha256_of
+from clearhead.errors import DataError
+from clearhead.tasks.batch import lines
+from clearhead.tasks.batch.found import Failure, Fields
+from clearhead.tasks.batch.inputs import Format, format_of
+from clearhead.tasks.batch.tables import Tables, rows_of
 
-Format = Literal["jsonl", "parquet"]
-FORMATS: dict[str, Format] = {".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl", ".parquet": "parquet"}
 LONGEST = 64 * 2**20  # bytes of a line
-CHUNK = 2**20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,51 +51,29 @@ class Part:
     offset: int = 0  # byte of a file of JSON Lines
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One row, or why it is none."""
+class Rows(Protocol):
+    """The rows of a part, in whatever form; `found` is what became of each, in order."""
 
-    at: str  # file and number, from 1
-    fields: dict[str, Any] | None
-    error: str = ""
-    raw: str = ""
+    def __len__(self) -> int: ...
 
+    def first(self) -> tuple[str, list[str]] | None:
+        """The place of the first sound row and the names of its fields; None where no row is sound."""
 
-def find(patterns: Sequence[str]) -> list[Path]:
-    """The files that patterns name, sorted within each; `**` goes through folders.
+    def texts(self, field: str, example: Fields) -> list[str | Failure]:
+        """The text of each row, or why it has none for a task whose results have the fields of `example`."""
 
-    Raises:
-        OptionError: a pattern that names none, files of two kinds, or of another kind.
-    """
-    found: list[Path] = []
-    for pattern in patterns:
-        names = sorted(glob(str(Path(pattern).expanduser()), recursive=True))  # noqa: PTH207  it may be absolute
-        files = [path for name in names if (path := Path(name)).is_file()]
-        if not files:
-            raise OptionError(f"{pattern!r} names no file; give JSON Lines or Parquet, a pattern in quotes")
-        found += [path for path in files if path not in found]
-    kinds = {format_of(path) for path in found}
-    if len(kinds) > 1:
-        raise OptionError("the input has JSON Lines and Parquet together; give files of one kind at a time")
-    return found
+    def results(self, found: Sequence[Fields | Failure], example: Fields) -> bytes:
+        """A file of the rows that have a result, with its fields added."""
 
-
-def format_of(path: Path) -> Format:
-    """By the ending of its name.
-
-    Raises:
-        OptionError: another one.
-    """
-    if path.suffix.lower() not in FORMATS:
-        raise OptionError(f"{path} is neither JSON Lines (.jsonl) nor Parquet (.parquet); rename or convert it")
-    return FORMATS[path.suffix.lower()]
+    def failed(self, found: Sequence[Fields | Failure]) -> bytes:
+        """The others as JSON Lines; empty where there are none."""
 
 
 def scan(path: Path, size: int, number: int, source: int) -> tuple[Source, list[Part]]:
     """A file counted, and cut into parts of `size` rows that are numbered from `number` on.
 
     Raises:
-        DataError: it cannot be read, is damaged, or has a line without end.
+        DataError: it cannot be read, is damaged, has a line without end, or changes meanwhile.
     """
     format = format_of(path)
     try:
@@ -100,11 +81,13 @@ def scan(path: Path, size: int, number: int, source: int) -> tuple[Source, list[
         if format == "jsonl":
             digest, rows, parts = scan_lines(path, size, number, source)
         else:
-            digest, rows = digest_of(path), parquet(path).metadata.num_rows
+            digest, rows = sha256_of(path), rows_of(path)
             parts = [
                 Part(number=number + i, source=source, first=first, rows=min(size, rows - first))
                 for i, first in enumerate(range(0, rows, size))
             ]
+        if seen(state) != seen(path.stat()):
+            raise DataError(f"{path} is being written; wait until it is whole")
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}") from None
     found = Source(
@@ -119,7 +102,7 @@ def scan(path: Path, size: int, number: int, source: int) -> tuple[Source, list[
 
 
 def scan_lines(path: Path, size: int, number: int, source: int) -> tuple[str, int, list[Part]]:
-    """Digest, rows and parts of a file of JSON Lines; lines without anything are no rows."""
+    """Digest, rows and parts of a file of JSON Lines, read once; lines without anything are no rows."""
     digest, parts = hashlib.sha256(), list[Part]()
     rows = held = line_number = offset = 0
     first, start = 0, 0
@@ -139,90 +122,74 @@ def scan_lines(path: Path, size: int, number: int, source: int) -> tuple[str, in
     return digest.hexdigest(), rows, parts
 
 
-def digest_of(path: Path) -> str:
-    """The SHA-256 of a file, read piece by piece."""
-    found = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(CHUNK):
-            found.update(chunk)
-    return found.hexdigest()
+def seen(state: os.stat_result) -> tuple[int, int]:
+    """What a file that is written to changes."""
+    return state.st_size, state.st_mtime_ns
 
 
 class Reader:
-    """Reads parts of files; of Parquet the last row group stays in memory, for the next part is mostly in it too."""
+    """Reads parts of files, and makes sure that they are still what was counted."""
 
     def __init__(self, sources: Sequence[Source]) -> None:
         self.sources = sources
-        self._group: tuple[int, int, Any] | None = None  # file, row group, table
+        self._names = distinct([source.path for source in sources])
+        self._known = {i: (source.size, source.mtime_ns) for i, source in enumerate(sources)}
+        self._tables = Tables()
 
-    def rows(self, part: Part) -> list[Row]:
+    def rows(self, part: Part) -> Rows:
         """The rows of a part.
 
         Raises:
             DataError: the file is not what it was.
         """
-        source = self.sources[part.source]
+        source, name = self.sources[part.source], self._names[part.source]
+        path = Path(source.path)
         try:
-            found = list(self._lines(source, part) if source.format == "jsonl" else self._table(source, part))
+            self._check(part.source)
+            found: Rows
+            if source.format == "jsonl":
+                found = lines.read(path, part.offset, part.first, part.rows, name)
+            else:
+                found = self._tables.read(path, part.first, part.rows, name)
+            self._check(part.source)
         except OSError as error:
-            raise DataError(f"{source.path} cannot be read: {error.strerror or error}") from None
+            raise DataError(f"{path} cannot be read: {error.strerror or error}") from None
         if len(found) != part.rows:
-            raise DataError(f"{source.path} has changed while it was read; start again with another --output")
+            raise changed(path)
         return found
 
-    def _lines(self, source: Source, part: Part) -> Iterator[Row]:
-        with Path(source.path).open("rb") as file:
-            file.seek(part.offset)
-            number = left = 0
-            for number, line in enumerate(file, start=part.first + 1):
-                if line.strip():
-                    yield parsed(line, f"{source.name}:{number}")
-                    left += 1
-                if left == part.rows:
-                    return
+    def _check(self, number: int) -> None:
+        """Another time alone may be another machine's, or a mere touch: then the content says.
 
-    def _table(self, source: Source, part: Part) -> Iterator[Row]:
-        file = parquet(Path(source.path))
-        before = 0
-        for group in range(file.num_row_groups):
-            count = file.metadata.row_group(group).num_rows
-            low, high = max(part.first, before), min(part.first + part.rows, before + count)
-            if low < high:
-                if self._group is None or self._group[:2] != (part.source, group):
-                    self._group = (part.source, group, file.read_row_group(group))
-                entries = self._group[2].slice(low - before, high - low).to_pylist()
-                for number, entry in enumerate(entries, start=low + 1):
-                    yield Row(f"{source.name}:{number}", entry)
-            before += count
+        Raises:
+            DataError: the file has changed.
+            OSError: it is not there.
+        """
+        source = self.sources[number]
+        path = Path(source.path)
+        now = seen(path.stat())
+        if now == self._known[number]:
+            return
+        self._tables.forget()
+        if now[0] != source.size or sha256_of(path) != source.sha256:
+            raise changed(path)
+        self._known[number] = now
 
 
-def parsed(line: bytes, at: str) -> Row:
-    """A line as a row."""
-    raw = line.decode("utf-8", "backslashreplace").rstrip("\r\n")
-    try:
-        value = json.loads(line.decode("utf-8-sig"))
-    except UnicodeDecodeError as error:
-        return Row(at, None, f"the line is not UTF-8 (byte {error.start})", raw)
-    except (ValueError, RecursionError) as error:
-        return Row(at, None, f"the line is no JSON: {str(error)[:80]}", raw)
-    if not isinstance(value, dict):
-        return Row(at, None, f"the line is a JSON {type(value).__name__}, where an object was expected", raw)
-    return Row(at, value)
+def changed(path: Path) -> DataError:
+    """What to say of a file that is another while it is worked on."""
+    return DataError(f"{path} has changed while it was read; restore it, or start again with another --output")
 
 
-def parquet(path: Path) -> Any:
-    """A Parquet file, opened.
-
-    Raises:
-        MissingDependencyError: pyarrow is not installed.
-        DataError: the file is damaged.
-    """
-    try:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-    except ImportError:
-        raise MissingDependencyError("Parquet needs pyarrow; install it with: pip install 'clearhead[data]'") from None
-    try:
-        return pq.ParquetFile(path)
-    except pa.ArrowException as error:
-        raise DataError(f"{path} is no whole Parquet file: {str(error).splitlines()[0][:160]}") from None
+def distinct(paths: Sequence[str]) -> list[str]:
+    """Short names of files: the ends of their paths, as long as it takes to tell them apart."""
+    parts = [Path(path).parts for path in paths]
+    lengths = [1] * len(parts)
+    while True:
+        names = [str(Path(*part[-length:])) for part, length in zip(parts, lengths, strict=True)]
+        often = Counter(names)
+        longer = [i for i, name in enumerate(names) if often[name] > 1 and lengths[i] < len(parts[i])]
+        if not longer:
+            return names
+        for i in longer:
+            lengths[i] += 1

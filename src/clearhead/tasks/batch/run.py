@@ -1,11 +1,10 @@
 """A task over files, part by part: results in `part-00000.jsonl` and so on, failed rows in `failed.jsonl`.
 
-A part is done when its file is there, and its file is there whole or not at all. The rows of it that failed are written
-before, in a folder of their own; a part that was not finished writes them again. So each row comes out once, however
-often the run was killed.
+Each row comes out once, however often the run was killed: see `keeping`.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -13,14 +12,15 @@ from typing import Protocol
 from clearhead.errors import DataError, OptionError
 from clearhead.generation.prefill import Cancelled, never
 from clearhead.tasks.batch import manifest as manifests
-from clearhead.tasks.batch.files import replace, sweep
+from clearhead.tasks.batch.files import sweep
+from clearhead.tasks.batch.inputs import find
+from clearhead.tasks.batch.keeping import FAILURES, count, gather, keep, left, make
 from clearhead.tasks.batch.manifest import Manifest
-from clearhead.tasks.batch.rows import Part, Reader, find
-from clearhead.tasks.batch.tasks import Opened, Wish, check, open_task
+from clearhead.tasks.batch.rows import Part, Reader
+from clearhead.tasks.batch.tasks import Opened, Wish, check, example, open_task
 from clearhead.tasks.batch.work import Done, do
 
 PART = 1024  # rows
-FAILED, FAILURES = "failed.jsonl", "failed"
 Progress = Callable[[int, int], None]  # rows that are done, of how many
 
 
@@ -70,79 +70,23 @@ def run(
         DataError: files that cannot be read, or have changed since.
         OutputError: the disk refuses.
     """
-    from filelock import FileLock, Timeout
-
     check(wish)
     if part < 1:
         raise OptionError(f"part is {part}; give how many rows are written together, from 1 on")
-    files = find(inputs)
+    files = find(inputs, output)
     make(output)
-    try:
-        with FileLock(output / ".lock", timeout=0):
-            return locked(wish, files, output, field, part, workers, progress, cancelled)
-    except Timeout:
-        raise OptionError(f"another run works in {output}; wait for it, or choose another --output") from None
-
-
-def make(output: Path) -> None:
-    """The folder, made where it is not there.
-
-    Raises:
-        OptionError: it cannot be made, or holds something else.
-    """
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-        others = [path.name for path in output.iterdir() if path.name != ".lock"]
-    except OSError as error:
-        raise OptionError(f"{output} cannot be written: {error.strerror or error}; choose another --output") from None
-    begun = [name for name in others if name.startswith(manifests.NAME)]
-    if others and not begun:
-        raise OptionError(f"{output} holds {others[0]} and no run; choose an empty folder, or a new one")
-
-
-def locked(
-    wish: Wish,
-    files: Sequence[Path],
-    output: Path,
-    field: str,
-    part: int,
-    workers: Workers | None,
-    progress: Progress,
-    cancelled: Cancelled,
-) -> Outcome:
-    """The same, once nobody else works there."""
-    sweep(output)
-    options = wish.options() | {"field": field, "part": part}
-    known = manifests.read(output)
-    if known is None:
-        manifest = manifests.begin(files, options, part)
-    else:
-        manifest = manifests.go_on(output, known, files, options)
-    reader = Reader(manifest.sources)
-    pending = [each for each in manifest.parts if not (output / manifest.output(each)).is_file()]
-    before = manifest.rows - sum(each.rows for each in pending)
-    opened = None
-    if pending and workers is None:
-        opened = open_task(wish)
-    if known is None:
-        check_field(reader, manifest, field, opened)
-        manifests.write(output, manifest)
-    (output / FAILURES).mkdir(exist_ok=True)
-    sweep(output / FAILURES)
-    counter = Counter(before, manifest.rows, progress, cancelled)
-    if workers is not None:
-        arriving = workers(pending, manifest, wish) if pending else iter(())
-    else:
-        arriving = (do(each, manifest, reader, opened, counter.more) for each in pending if opened is not None)
-    done = before
-    try:
-        for each in arriving:
-            keep(output, manifest, each)
-            done += each.rows
-            counter.at_least(done)
-    except StoppedError:
-        pass
-    failures = gather(output, manifest) if done == manifest.rows else count(output, manifest)
+    with alone(output):
+        sweep(output)
+        manifest, opened = ready(output, files, wish, field, part, workers)
+        pending = left(output, manifest)
+        before = manifest.rows - sum(each.rows for each in pending)
+        counter = Counter(before, manifest.rows, progress, cancelled)
+        if workers is not None:
+            arriving = workers(pending, manifest, wish) if pending else iter(())
+        else:
+            arriving = here(pending, manifest, opened, counter)
+        done = written(arriving, output, manifest, counter)
+        failures = gather(output, manifest) if done == manifest.rows else count(output, manifest)
     return Outcome(
         folder=output,
         model="" if opened is None else opened.model,
@@ -152,6 +96,69 @@ def locked(
         before=before,
         parts=len(manifest.parts),
     )
+
+
+@contextmanager
+def alone(output: Path) -> Iterator[None]:
+    """While nobody else works in a folder.
+
+    Raises:
+        OptionError: somebody does, or nothing may be written there.
+    """
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(output / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise OptionError(f"another run works in {output}; wait for it, or choose another --output") from None
+    except OSError as error:
+        raise OptionError(f"{output} cannot be written: {error.strerror or error}; choose another --output") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def ready(
+    output: Path, files: Sequence[Path], wish: Wish, field: str, part: int, workers: Workers | None
+) -> tuple[Manifest, Opened | None]:
+    """The run that the folder holds, or a new one, and its task where this process has something to compute.
+
+    The manifest of a new one is written last: a request that cannot be met leaves nothing behind that binds the next.
+    """
+    options = wish.options() | {"field": field, "part": part}
+    known = manifests.read(output)
+    if known is None:
+        manifest = manifests.begin(files, options, part)
+        check_fields(manifest, wish.task, field)
+    else:
+        manifest = manifests.go_on(output, known, files, options)
+    opened = open_task(wish) if workers is None and left(output, manifest) else None
+    if known is None:
+        manifests.write(output, manifest)
+    (output / FAILURES).mkdir(exist_ok=True)
+    sweep(output / FAILURES)
+    return manifest, opened
+
+
+def check_fields(manifest: Manifest, task: str, field: str) -> None:
+    """Refuse a field that the first sound row does not have, or one that the result would need, before all rows fail.
+
+    Raises:
+        DataError: it is so, or no row is sound.
+    """
+    reader = Reader(manifest.sources)
+    first = next((found for part in manifest.parts if (found := reader.rows(part).first()) is not None), None)
+    if first is None:
+        raise DataError(f"{manifest.sources[0].path} has no row that is a JSON object; give JSON Lines")
+    at, names = first
+    if field not in names:
+        raise DataError(
+            f"{at} has no field {field!r}, only {', '.join(names)[:160]}; say with --field which holds the text"
+        )
+    if taken := [name for name in example(task) if name in names]:
+        raise DataError(f"{at} has a field {taken[0]!r} already, which is that of the result; rename it")
 
 
 class StoppedError(Exception):
@@ -176,50 +183,22 @@ class Counter:
         self.more(max(0, done - self.done))
 
 
-def check_field(reader: Reader, manifest: Manifest, field: str, opened: Opened | None) -> None:
-    """Refuse a field that the first row does not have, before all rows fail by it.
-
-    Raises:
-        DataError: it does not.
-    """
-    first = reader.rows(manifest.parts[0])[0]
-    if first.fields is None:
-        raise DataError(f"{first.at}: {first.error}")
-    if field not in first.fields:
-        there = ", ".join(first.fields)[:160]
-        raise DataError(f"{first.at} has no field {field!r}, only {there}; say with --field which holds the text")
-    if opened is not None and (taken := [name for name in opened.example if name in first.fields]):
-        raise DataError(f"{first.at} has a field {taken[0]!r} already, which is that of the result; rename it")
+def here(pending: Sequence[Part], manifest: Manifest, opened: Opened | None, counter: Counter) -> Iterator[Done]:
+    """The parts, computed by this process."""
+    reader = Reader(manifest.sources)
+    for part in pending:
+        assert opened is not None
+        yield do(part, manifest, reader, opened, counter.more)
 
 
-def keep(output: Path, manifest: Manifest, done: Done) -> None:
-    """Write a part: first what failed, then the results, whose file says that both are there."""
-    failed = failures_of(output, done.number)
-    if done.failed:
-        replace(failed, done.failed)
-    else:
-        failed.unlink(missing_ok=True)
-    replace(output / manifest.output(manifest.parts[done.number]), done.results)
-
-
-def failures_of(output: Path, number: int) -> Path:
-    """Where a part's failed rows lie."""
-    return output / FAILURES / f"part-{number:05d}.jsonl"
-
-
-def gather(output: Path, manifest: Manifest) -> int:
-    """Put all failed rows into one file, in the order of the input; how many there are."""
-    parts = [path for part in manifest.parts if (path := failures_of(output, part.number)).is_file()]
-    content = b"".join(path.read_bytes() for path in parts)
-    if content:
-        replace(output / FAILED, content)
-    else:
-        (output / FAILED).unlink(missing_ok=True)
-    return content.count(b"\n")
-
-
-def count(output: Path, manifest: Manifest) -> int:
-    """Failed rows of the parts that are done."""
-    done = [part for part in manifest.parts if (output / manifest.output(part)).is_file()]
-    paths = [path for part in done if (path := failures_of(output, part.number)).is_file()]
-    return sum(path.read_bytes().count(b"\n") for path in paths)
+def written(arriving: Iterator[Done], output: Path, manifest: Manifest, counter: Counter) -> int:
+    """Write parts as they arrive, until all are there or someone asks to stop; how many rows are done."""
+    done = counter.done
+    try:
+        for each in arriving:
+            keep(output, manifest, each)
+            done += each.rows
+            counter.at_least(done)
+    except StoppedError:
+        pass
+    return done

@@ -10,8 +10,8 @@ from typing import Any
 
 from clearhead.engine.machine import ANY, Machine
 from clearhead.errors import OptionError
+from clearhead.tasks.batch.found import Fields
 
-Fields = dict[str, Any]
 Each = Callable[[Sequence[str]], Iterator[Fields]]
 
 
@@ -44,7 +44,6 @@ class Opened:
 
     model: str
     each: Each  # for each text, in order, the fields of its result
-    example: Fields  # such fields, which say what type each has
 
 
 def translate(wish: Wish) -> Opened:
@@ -69,7 +68,7 @@ def translate(wish: Wish) -> Opened:
                 "translation_complete": all(line.complete for line in made),
             }
 
-    return Opened(translator.model.name, each, {"translation": "", "translation_complete": True})
+    return Opened(translator.model.name, each)
 
 
 def summarize(wish: Wish) -> Opened:
@@ -84,7 +83,7 @@ def summarize(wish: Wish) -> Opened:
         for made in summarizer.many(texts):
             yield {"summary": made.text, "summary_complete": made.complete}
 
-    return Opened(model.name, each, {"summary": "", "summary_complete": True})
+    return Opened(model.name, each)
 
 
 def entities(wish: Wish) -> Opened:
@@ -97,8 +96,7 @@ def entities(wish: Wish) -> Opened:
         for found in tagger.find(texts):
             yield {"entities": [asdict(entity) for entity in found]}
 
-    example = {"text": "", "type": "", "start": 0, "end": 0, "score": 0.0}
-    return Opened(tagger.model.name, each, {"entities": [example]})
+    return Opened(tagger.model.name, each)
 
 
 def embed(wish: Wish) -> Opened:
@@ -112,7 +110,7 @@ def embed(wish: Wish) -> Opened:
         for vector in vectors_of(texts, model=encoder):
             yield {"embedding": [round(float(number), 6) for number in vector]}
 
-    return Opened(encoder.name, each, {"embedding": [0.0]})
+    return Opened(encoder.name, each)
 
 
 def classify(wish: Wish) -> Opened:
@@ -128,7 +126,7 @@ def classify(wish: Wish) -> Opened:
         for text in texts:
             yield {"labels": [asdict(label) for label in classifier.of(text)]}
 
-    return Opened(classifier.model.name, each, {"labels": [{"name": "", "probability": 0.0}]})
+    return Opened(classifier.model.name, each)
 
 
 def complete(wish: Wish) -> Opened:
@@ -144,24 +142,26 @@ def complete(wish: Wish) -> Opened:
         for done in model.complete_many(texts, system=wish.system, max_new_tokens=most):
             yield {"completion": done.new_text, "finish_reason": done.finish_reason}
 
-    return Opened(model.name, each, {"completion": "", "finish_reason": ""})
+    return Opened(model.name, each)
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """How a task is opened, and the options that are its own."""
+    """How a task is opened, what its results look like, and the options that are its own."""
 
     open: Callable[[Wish], Opened]
+    example: Fields  # fields of a result, which say what type each has
     options: tuple[str, ...] = ()
 
 
+ENTITY = {"text": "", "type": "", "start": 0, "end": 0, "score": 0.0}
 TASKS: Mapping[str, Task] = {
-    "translate": Task(translate, ("to", "from_")),
-    "summarize": Task(summarize, ("length",)),
-    "entities": Task(entities),
-    "embed": Task(embed),
-    "classify": Task(classify, ("labels", "about")),
-    "complete": Task(complete, ("system", "max_new_tokens")),
+    "translate": Task(translate, {"translation": "", "translation_complete": True}, ("to", "from_")),
+    "summarize": Task(summarize, {"summary": "", "summary_complete": True}, ("length",)),
+    "entities": Task(entities, {"entities": [ENTITY]}),
+    "embed": Task(embed, {"embedding": [0.0]}),
+    "classify": Task(classify, {"labels": [{"name": "", "probability": 0.0}]}, ("labels", "about")),
+    "complete": Task(complete, {"completion": "", "finish_reason": ""}, ("system", "max_new_tokens")),
 }
 OWN = ("to", "from_", "labels", "about", "length", "system", "max_new_tokens")  # options that some task has
 
@@ -179,6 +179,11 @@ def check(wish: Wish) -> Task:
         option = "--" + strange[0].strip("_").replace("_", "-")
         raise OptionError(f"{option} is no option of {wish.task}; drop it")
     return known
+
+
+def example(name: str) -> Fields:
+    """Fields as a result of the task has them."""
+    return TASKS[name].example
 
 
 def open_task(wish: Wish) -> Opened:

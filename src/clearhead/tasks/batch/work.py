@@ -1,19 +1,18 @@
 """A part done: each of its rows is either a result or a failure, and both are ready to be written.
 
 Whoever computes a part, this process or another machine, does it here; whoever writes it gets bytes. A row that a model
-refuses fails by itself: what was computed together is taken apart until the row is found.
+refuses fails by itself: what was computed together is taken apart until the row is found. What the machine does wrong
+is no row's fault and ends the run, so that the same command can go on when the machine is sound again.
 """
 
-import io
-import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-from clearhead.errors import ClearheadError, MissingDependencyError
+from clearhead.errors import ClearheadError, MissingDependencyError, lacks_memory
+from clearhead.tasks.batch.found import Failure, Fields, failure
 from clearhead.tasks.batch.manifest import Manifest
-from clearhead.tasks.batch.rows import Part, Reader, Row, parquet
-from clearhead.tasks.batch.tasks import Each, Fields, Opened
+from clearhead.tasks.batch.rows import Part, Reader
+from clearhead.tasks.batch.tasks import Each, Opened, example
 
 Told = Callable[[int], None]  # so many more rows are done
 
@@ -29,22 +28,16 @@ class Done:
     failed: bytes  # JSON Lines; empty where nothing failed
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """Why a row has no result."""
-
-    error: str
-
-
 def do(part: Part, manifest: Manifest, reader: Reader, opened: Opened, told: Told = lambda _: None) -> Done:
     """Read a part, compute it, and write it to bytes.
 
     Raises:
         DataError: the input has changed.
+        Exception: what the machine did wrong, or what every row of the part was met with and nobody foresaw.
     """
     rows = reader.rows(part)
-    field = manifest.options["field"]
-    texts = [text_of(row, field, opened.example) for row in rows]
+    fields = example(manifest.options["task"])
+    texts = rows.texts(manifest.options["field"], fields)
     sound = [i for i, text in enumerate(texts) if isinstance(text, str)]
     found: list[Fields | Failure] = [text if isinstance(text, Failure) else Failure("") for text in texts]
     told(len(rows) - len(sound))
@@ -52,29 +45,13 @@ def do(part: Part, manifest: Manifest, reader: Reader, opened: Opened, told: Tol
     for i, result in zip(sound, made, strict=True):
         found[i] = result
         told(1)
-    good = [{**(row.fields or {}), **got} for row, got in zip(rows, found, strict=True) if not isinstance(got, Failure)]
-    bad = [failed(row, got.error) for row, got in zip(rows, found, strict=True) if isinstance(got, Failure)]
-    return Done(part.number, len(rows), len(bad), encoded(good, manifest, part, opened), lines(bad))
-
-
-def text_of(row: Row, field: str, example: Fields) -> str | Failure:
-    """The text that a row gives to the task."""
-    if row.fields is None:
-        return Failure(row.error)
-    if field not in row.fields:
-        return Failure(f"the row has no field {field!r}")
-    if taken := [name for name in example if name in row.fields]:
-        return Failure(f"the row has a field {taken[0]!r} already; rename it")
-    text = row.fields[field]
-    if not isinstance(text, str):
-        return Failure(f"{field!r} is {type(text).__name__}, where a text was expected")
-    if not text.strip():
-        return Failure(f"{field!r} is empty")
-    return text
+    refuse_defect([found[i] for i in sound])
+    bad = sum(isinstance(each, Failure) for each in found)
+    return Done(part.number, len(rows), bad, rows.results(found, fields), rows.failed(found))
 
 
 def computed(texts: Sequence[str], each: Each) -> Iterator[Fields | Failure]:
-    """A result or a failure for each text, in order."""
+    """A result or a failure for each text, in order; errors of the machine as they come."""
     waiting = [texts]
     while waiting:
         some = waiting.pop()
@@ -85,45 +62,32 @@ def computed(texts: Sequence[str], each: Each) -> Iterator[Fields | Failure]:
                 got += 1
             if got < len(some):
                 raise RuntimeError(f"the task gave {got} results for {len(some)} texts")
-        except (MemoryError, MissingDependencyError):  # no row is to blame
-            raise
         except Exception as error:  # whatever a row provokes, the rows beside it are sound
+            if is_of_machine(error):
+                raise
             rest = some[got:]
             if len(rest) == 1:
-                yield Failure(said(error))
+                yield failure(error)
             else:
                 middle = len(rest) // 2
                 waiting += [rest[middle:], rest[:middle]]
 
 
-def said(error: Exception) -> str:
-    """An error as the file of failures tells it; one that nobody foresaw by its kind as well."""
-    text = " ".join(str(error).split())[:500]
-    return text if isinstance(error, ClearheadError) else f"{type(error).__name__}: {text}"
+def is_of_machine(error: Exception) -> bool:
+    """Whether no row is to blame: memory, files, the network, a package that is not there."""
+    if isinstance(error, ClearheadError):
+        return isinstance(error, MissingDependencyError) or error.exit_status != ClearheadError.exit_status
+    return isinstance(error, OSError) or lacks_memory(error)
 
 
-def failed(row: Row, error: str) -> Fields:
-    """A row with its error and its place; a line that was no row is kept as it was."""
-    return {**(row.fields if row.fields is not None else {"line": row.raw}), "error": error, "at": row.at}
+def refuse_defect(found: Sequence[Fields | Failure]) -> None:
+    """Where one error that nobody foresaw met several rows and no row passed, the rows are hardly the reason.
 
-
-def encoded(rows: Sequence[Fields], manifest: Manifest, part: Part, opened: Opened) -> bytes:
-    """Results in the form of the input."""
-    if manifest.format == "jsonl":
-        return lines(rows)
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    schema = parquet(Path(manifest.sources[part.source].path)).schema_arrow
-    for name, value in opened.example.items():
-        schema = schema.append(pa.field(name, pa.array([value]).type))
-    held = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist(list(rows), schema=schema), held)
-    return held.getvalue()
-
-
-def lines(rows: Sequence[Fields]) -> bytes:
-    """Rows as JSON Lines; what JSON has no type for, such as a date, becomes its text."""
-    return "".join(json.dumps(row, ensure_ascii=False, default=str) + "\n" for row in rows).encode(
-        "utf-8", "backslashreplace"
-    )
+    Raises:
+        Exception: that error.
+    """
+    failures = [each for each in found if isinstance(each, Failure)]
+    if len(found) < 2 or len(failures) < len(found) or len({each.error for each in failures}) > 1:
+        return
+    if not failures[0].is_foreseen and failures[0].cause is not None:
+        raise failures[0].cause

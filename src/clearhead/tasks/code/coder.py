@@ -193,7 +193,8 @@ class Coder:
             if tests is not None and not cancelled() and (found := self.taken_apart(answer).code):
                 trial = try_out(found, tests, limits, unconfined=unconfined)
             attempts.append(self.attempt(answer, trial))
-            if tests is None or (trial is not None and trial.passed) or len(attempts) > RETRIES or cancelled():
+            settled = trial is not None and (trial.passed or trial.nothing_ran)  # a second answer would change nothing
+            if tests is None or settled or len(attempts) > RETRIES or cancelled():
                 return self.code(request, attempts)
             messages += [{"role": "assistant", "content": answer.new_text.strip()}, self.told(trial)]
 

@@ -8,7 +8,10 @@ the answer was cut the longest beginning of it that is Python.
 import ast
 import warnings
 
-KEPT = ast.Import | ast.ImportFrom | ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Assign | ast.AnnAssign
+KEPT = (
+    ast.Import | ast.ImportFrom | ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+    | ast.Assign | ast.AnnAssign | ast.AugAssign
+)  # fmt: skip
 
 
 def definitions(code: str) -> str:
@@ -16,9 +19,16 @@ def definitions(code: str) -> str:
     lines = code.replace("\r\n", "\n").split("\n")
     for end in range(len(lines), 0, -1):
         if lines[end - 1].strip() and (tree := parsed("\n".join(lines[:end]))) is not None:
-            kept = (source(lines, node) for node in tree.body if isinstance(node, KEPT))
-            return "".join(line + "\n" for each in kept for line in each)
+            return "".join(source(lines, tree.body, node) + "\n" for node in tree.body if defines(node))
     return code
+
+
+def defines(node: ast.stmt) -> bool:
+    """Whether a statement brings names; so does an import that has a way out where it fails."""
+    if isinstance(node, ast.Try):
+        inside = [*node.body, *(each for handler in node.handlers for each in handler.body), *node.orelse]
+        return all(defines(each) or isinstance(each, ast.Pass) for each in inside) and not node.finalbody
+    return isinstance(node, KEPT)
 
 
 def parsed(code: str) -> ast.Module | None:
@@ -30,7 +40,19 @@ def parsed(code: str) -> ast.Module | None:
         return None
 
 
-def source(lines: list[str], node: ast.stmt) -> list[str]:
-    """The lines of a statement, its decorators included."""
-    first = min([node.lineno, *(each.lineno for each in getattr(node, "decorator_list", []))])
-    return lines[first - 1 : node.end_lineno]
+def source(lines: list[str], body: list[ast.stmt], node: ast.stmt) -> str:
+    """The lines of a statement, its decorators included; written anew where it shares one with another."""
+    if any(each is not node and shares(each, node) for each in body):
+        return ast.unparse(node)
+    return "\n".join(lines[first_line(node) - 1 : node.end_lineno])
+
+
+def shares(one: ast.stmt, other: ast.stmt) -> bool:
+    """Whether two statements stand on one line, with a semicolon between."""
+    return one.end_lineno == first_line(other) or other.end_lineno == first_line(one)
+
+
+def first_line(node: ast.stmt) -> int:
+    """The line a statement begins on, with its decorators."""
+    decorators: list[ast.expr] = getattr(node, "decorator_list", [])
+    return min([node.lineno, *(each.lineno for each in decorators)])

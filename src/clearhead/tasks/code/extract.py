@@ -90,7 +90,7 @@ def split(answer: str) -> tuple[list[Block], str]:
             continue
         inside, closed = [], False
         for line_inside in lines:
-            if closes(line_inside, opening["mark"]):
+            if closes(line_inside, opening["mark"], len(opening["indent"])):
                 closed = True
                 break
             inside.append(unindented(line_inside.removesuffix("\r"), len(opening["indent"])))
@@ -99,10 +99,13 @@ def split(answer: str) -> tuple[list[Block], str]:
     return blocks, re.sub(r"\n{3,}", "\n\n", "\n".join(prose)).strip()
 
 
-def closes(line: str, mark: str) -> bool:
-    """Whether a line closes the fence that `mark` opened: as many of its marks or more, and nothing else."""
+def closes(line: str, mark: str, indent: int) -> bool:
+    """Whether a line closes the fence that `mark` opened: as many of its marks or more, and nothing else, at most three
+    blanks further in, so that a fence within a docstring is text.
+    """
     found = line.strip()
-    return len(found) >= len(mark) and set(found) == {mark[0]}
+    further = len(line) - len(line.lstrip()) - indent
+    return len(found) >= len(mark) and set(found) == {mark[0]} and further <= 3
 
 
 def unindented(line: str, width: int) -> str:

@@ -32,7 +32,7 @@ KNOWN: dict[str, tuple[str, tuple[str, ...]]] = {  # name: title, other names
     "lua": ("Lua", ()),
     "perl": ("Perl", ("pl",)),
     "php": ("PHP", ()),
-    PYTHON: ("Python", ("py", "python3", "py3", "pycon")),
+    PYTHON: ("Python", ("py", "python3", "py3")),
     "r": ("R", ()),
     "ruby": ("Ruby", ("rb",)),
     "rust": ("Rust", ("rs",)),

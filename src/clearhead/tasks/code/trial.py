@@ -15,6 +15,7 @@ from clearhead.errors import DataError
 from clearhead.tasks.code.sandbox.limits import Limits, Ran
 from clearhead.tasks.code.sandbox.run import DEFAULT, run
 
+NOTHING_RAN = "no test was run; write asserts, functions test_... without parameters, or unittest cases"
 HARNESS = Path(__file__).with_name("harness.py")
 
 
@@ -27,9 +28,15 @@ class Trial:
     details: str  # what the program said on standard error: a traceback where one failed
     output: str  # what it printed
     seconds: float
-    skipped: tuple[str, ...]  # test functions that need parameters, and were not run
+    count: int  # asserts that were come to, and tests that ended well; 0 where one failed
+    skipped: tuple[str, ...]  # tests that were not run: they need parameters, yield, or skip themselves
     held: Mapping[str, str]  # what the program was kept from, and by what
     missing: Mapping[str, str]  # what it could not be kept from here
+
+    @property
+    def nothing_ran(self) -> bool:
+        """Whether it is the tests' fault that they did not pass: they ended, and tested nothing."""
+        return self.why == NOTHING_RAN
 
 
 def check_tests(tests: str, name: str = "the tests") -> None:
@@ -51,7 +58,7 @@ def check_tests(tests: str, name: str = "the tests") -> None:
 
 def is_case(node: ast.AST) -> bool:
     """Whether a node defines a test."""
-    return isinstance(node, ast.FunctionDef) and node.name.startswith("test_")
+    return isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_")
 
 
 def try_out(code: str, tests: str, limits: Limits = DEFAULT, *, unconfined: bool = False) -> Trial:
@@ -66,14 +73,17 @@ def try_out(code: str, tests: str, limits: Limits = DEFAULT, *, unconfined: bool
     files = {"solution.py": code, "tests.py": tests, "harness.py": HARNESS.read_text(encoding="utf-8")}
     ran = run(files, "harness.py", secret=secret, limits=limits, unconfined=unconfined)
     said = ran.verdict.split()
-    passed = ran.status == 0 and said[:1] == [secret]
+    ended = ran.status == 0 and said[:1] == [secret] and len(said) > 1 and said[1].isdecimal()
+    count = int(said[1]) if ended else 0
+    passed = ended and count > 0
     return Trial(
         passed=passed,
-        why="" if passed else reason(ran),
+        why="" if passed else NOTHING_RAN if ended else reason(ran),
         details=ran.stderr,
         output=ran.stdout,
         seconds=ran.seconds,
-        skipped=tuple(said[2:]) if passed else (),
+        count=count,
+        skipped=tuple(said[2:]) if ended else (),
         held=ran.held,
         missing=ran.missing,
     )

@@ -6,8 +6,8 @@ from typing import overload
 
 from clearhead.engine.machine import ANY, Machine
 from clearhead.engine.model import Model
-from clearhead.errors import OptionError
 from clearhead.tasks.entities.tagger import Entity, Tagger
+from clearhead.tasks.texts import texts_of
 
 DEFAULT = "entities-en"
 
@@ -36,9 +36,7 @@ def entities(
         OptionError: something that is no text.
         UnknownModelError, DownloadError, CheckpointError: as `clearhead.load`.
     """
-    if isinstance(text, bytes | bytearray):
-        raise OptionError("text is bytes; decode it to a string first")
-    texts = [text] if isinstance(text, str) else list(text)
+    texts = texts_of(text)
     found = list(open_tagger(model).find(texts))
     return found[0] if isinstance(text, str) else found
 

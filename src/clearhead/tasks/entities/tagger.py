@@ -18,10 +18,12 @@ from clearhead.generation.sampling import log_softmax
 from clearhead.tasks.entities.labels import likeliest
 from clearhead.tasks.entities.windows import LARGEST, Window, windows
 from clearhead.text.framing import frame, space_belongs_to_words
-from clearhead.text.words import Word, words_of
+from clearhead.text.words import Word, composed, words_of
+from clearhead.text.wrapping import continued
 
 ROWS = 32  # windows that are read at once
 TEXTS = 64  # that are cut before the first is answered
+SPELLED = 50_000  # words whose pieces are remembered
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +39,7 @@ class Entity:
 
 @dataclass(slots=True)
 class Part:
-    """One text on its way: its words, their pieces, and what is known of each word's labels [T, L]."""
+    """What is read for itself on its way: its words, their pieces, and what is known of each word's labels [T, L]."""
 
     words: list[Word]
     pieces: list[list[int]]
@@ -92,11 +94,11 @@ class Tagger:
             some = texts[first : first + TEXTS]
             if wrong := [text for text in some if not isinstance(text, str)]:
                 raise OptionError(f"text is {wrong[0]!r:.40}; give a string, or a list of strings")
-            parts = [self.part(text) for text in some]
-            if cancelled() or not self.read(parts, cancelled):
+            parts = [self.parts(text) for text in some]
+            if cancelled() or not self.read([part for own in parts for part in own], cancelled):
                 return
-            for text, part in zip(some, parts, strict=True):
-                yield self.entities(text, part)
+            for text, own in zip(some, parts, strict=True):
+                yield [entity for part in own for entity in self.entities(text, part)]
 
     def label(self, sentences: Sequence[Sequence[str]], cancelled: Cancelled = never) -> Iterator[list[str]]:
         """A label for each word of sentences that are cut into words already, as annotated data are."""
@@ -109,9 +111,18 @@ class Tagger:
                 said = iter(likeliest(part.logprobs, self.labels))
                 yield [self.labels[next(said)] if self.spell(Word(w, 0, 0), i) else "O" for i, w in enumerate(words)]
 
-    def part(self, text: str) -> Part:
-        """A text as words with their pieces."""
-        return self.part_of(words_of(text))
+    def parts(self, text: str) -> list[Part]:
+        """A text as parts, each read for itself and each with its words' places in the text.
+
+        Items and headings end with their line, and no name goes on from one to the next: "Marie Curie" above "Warsaw"
+        are two. But a line that was broken because it was full is one with what follows, names included.
+        """
+        return [self.part(text, start, end) for start, end in continued(text)]
+
+    def part(self, text: str, start: int, end: int) -> Part:
+        """The characters [start, end) of a text."""
+        words = words_of(text[start:end])
+        return self.part_of([Word(word.text, start + word.start, start + word.end) for word in words])
 
     def part_of(self, every: Sequence[Word]) -> Part:
         """Words with their pieces; one that leaves none (a control character) is no word."""
@@ -122,8 +133,10 @@ class Tagger:
 
     def spell(self, word: Word, number: int) -> list[int]:
         """A word's pieces; what looks like a special token in it is text."""
-        text = " " * (self.spaced and number > 0) + word.text
+        text = " " * (self.spaced and number > 0) + composed(word.text)
         if text not in self.known:
+            if len(self.known) >= SPELLED:
+                self.known.clear()
             ids = self.model.tokenizer.encode(text, add_special_tokens=False, parse_special=False)
             self.known[text] = ids[: self.room]
         return self.known[text]

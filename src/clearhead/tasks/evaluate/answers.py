@@ -10,59 +10,29 @@ Half of a file's questions, by their names, served to choose when nothing is fou
 others are asked here. The same model answers the same questions without any documents, to show what it knows by itself.
 """
 
-import json
-import random
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from zlib import crc32
 
 from clearhead.engine.model import Model
-from clearhead.errors import DataError
 from clearhead.tasks.ask.ask import open_asker
-from clearhead.tasks.ask.asker import Answer, Asker
-from clearhead.tasks.ask.index import meanings, tokens
-from clearhead.tasks.ask.ingest import Block
-from clearhead.tasks.ask.passages import SIZE, Passage, passages
+from clearhead.tasks.ask.asker import Answer, Asker, Draft
+from clearhead.tasks.ask.passages import Passage
 from clearhead.tasks.ask.prompt import NEW_TOKENS, alone
 from clearhead.tasks.ask.rerank import open_scorer
-from clearhead.tasks.ask.retrieve import Retriever
+from clearhead.tasks.ask.retrieve import Hit, Retriever
 from clearhead.tasks.ask.sqlite import SqliteStore
-from clearhead.tasks.ask.store import File, Kind, Store
+from clearhead.tasks.ask.watch import Watch
 from clearhead.tasks.choice import instruction_model
 from clearhead.tasks.embed import open_encoder
-from clearhead.tasks.evaluate.asked import Asked
-from clearhead.tasks.evaluate.files import Text, is_json_lines, objects, read
+from clearhead.tasks.evaluate.asked import Asked, Progress, Row
+from clearhead.tasks.evaluate.collecting import fill
+from clearhead.tasks.evaluate.files import read
 from clearhead.tasks.evaluate.metrics.answers import SIGNATURE, squad_scores
+from clearhead.tasks.evaluate.questions import KINDS, Drawn, Question, draw, read_passages, read_squad
 from clearhead.tasks.evaluate.report import Evaluation, Figure, Item, mean_figure
 
 QUESTIONS = 200  # that are asked and have an answer; a quarter of them of each kind that has none
-OTHERS = 2000  # paragraphs that are mixed among theirs
-KINDS = ("answerable", "left out", "impossible")
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """A question over a paragraph; without answers it has none there."""
-
-    text: str
-    paragraph: int
-    answers: tuple[str, ...]
-    name: str = ""
-
-    @property
-    def is_kept(self) -> bool:
-        """Whether it is for evaluation; those of the other half were seen when the product was made."""
-        return not self.name or crc32(self.name.encode()) % 2 == 1
-
-
-@dataclass(frozen=True, slots=True)
-class Drawn:
-    """What is asked, by kind, and the paragraphs (title and text) that are the documents."""
-
-    asked: Mapping[str, list[Question]]
-    documents: list[tuple[str, str]]
 
 
 def evaluate(asked: Asked) -> Evaluation:
@@ -85,97 +55,85 @@ def evaluate(asked: Asked) -> Evaluation:
     drawn = draw(paragraphs, kept, more, asked.limit or QUESTIONS, asked.seed, text.path)
     model = instruction_model(asked.model, asked.machine)
     encoder, scorer = open_encoder(None, asked.machine), open_scorer(None, asked.machine)
+    watch = Steps(drawn, asked.progress)
     with SqliteStore(Path(":memory:")) as store:
-        fill(store, encoder, drawn.documents)
+        fill(store, encoder, watch.each(drawn.named()))
         asker = open_asker(Retriever(store=store, encoder=encoder, scorer=scorer), model=model, length="short")
-        answers = answered(asker, drawn, asked)
-    bare = by_itself(model, drawn.asked["answerable"])
+        answers = answered(asker, drawn, watch)
+    bare = list(watch.each(by_itself(model, drawn.asked["answerable"])))
     return Evaluation(
         task="answers",
         model=model.name,
         executor=model.executor.name,
         dtype=model.executor.dtype,
         figures=figures(drawn, answers, bare, asked.seed),
-        items=[
-            item(kind, question, answer)
-            for kind in KINDS
-            for question, answer in zip(drawn.asked[kind], answers[kind], strict=True)
-        ],
+        items=items(drawn, answers),
         files=files,
-        settings={
-            "documents": len(drawn.documents),
-            "questions": {kind: len(drawn.asked[kind]) for kind in KINDS},
-            "passages": asker.passages,
-            "least": asker.least,
-            "reranker": scorer is not None,
-            "encoder": encoder.name,
-            "seed": asked.seed,
-            "prompt": [dict(message) for message in alone("QUESTION", "short")],
-        },
+        counted="question",
+        settings=settings(drawn, asker, asked.seed),
     )
 
 
-def draw(
-    paragraphs: Sequence[tuple[str, str]],
-    questions: Sequence[Question],
-    more: Sequence[tuple[str, str]],
-    count: int,
-    seed: int,
-    path: Path,
-) -> Drawn:
-    """At most one question of each paragraph, and the documents.
+def settings(drawn: Drawn, asker: Asker, seed: int) -> dict[str, Any]:
+    """What else decided the figures; prompts as they are with one passage, and without any."""
+    passage = Passage(file="FILE", text="PASSAGE", headings=("TITLE",))
+    hit = Hit(passage=passage, score=0.0, words=0.0, meaning=0.0)
+    shown = asker.messages(Draft(question="QUESTION", hits=[hit], left_out=0), may_refuse=True)
+    return {
+        "documents": len(drawn.documents),
+        "questions": {kind: len(drawn.asked[kind]) for kind in KINDS},
+        "passages": asker.passages,
+        "least": asker.least,
+        "reranker": asker.retriever.scorer is not None,
+        "encoder": asker.retriever.encoder.name,
+        "seed": seed,
+        "prompt": [dict(message) for message in shown],
+        "prompt_without_documents": [dict(message) for message in alone("QUESTION", "short")],
+    }
 
-    Raises:
-        DataError: too few paragraphs with such questions.
+
+class Steps:
+    """Counts what an evaluation does: documents that are read, questions searched for, answered, and asked alone.
+
+    Whoever answers nothing is asked again, which nobody knows before: that many steps more are there then.
     """
-    generator = random.Random(seed)
-    order = list(range(len(paragraphs)))
-    generator.shuffle(order)
-    few = max(1, count // 4)
-    wanted = {"answerable": count, "left out": few, "impossible": few}
-    asked: dict[str, list[Question]] = {kind: [] for kind in KINDS}
-    own: dict[int, list[Question]] = {}
-    for question in questions:
-        own.setdefault(question.paragraph, []).append(question)
-    for place in order:
-        for kind in KINDS:
-            fitting = [each for each in own.get(place, []) if bool(each.answers) != (kind == "impossible")]
-            if fitting and len(asked[kind]) < wanted[kind]:
-                asked[kind].append(generator.choice(fitting))
-                break
-    for kind in KINDS:
-        if len(asked[kind]) < wanted[kind]:
-            raise DataError(
-                f"{path} has {len(asked[kind])} paragraphs for questions that are {kind}, not {wanted[kind]}"
-            )
-    away = {paragraphs[question.paragraph][1] for question in asked["left out"]}
-    held = list(dict.fromkeys(paragraphs[each.paragraph] for kind in KINDS for each in asked[kind]))
-    rest = [each for each in dict.fromkeys([*(paragraphs[place] for place in order), *more]) if each not in held]
-    documents = [each for each in [*held, *rest[: OTHERS + len(away)]] if each[1] not in away]
-    return Drawn(asked, documents[: count + few + OTHERS])
+
+    def __init__(self, drawn: Drawn, progress: Progress) -> None:
+        self.progress, self.done = progress, 0
+        self.questions = sum(map(len, drawn.asked.values()))
+        self.of = len(drawn.documents) + 2 * self.questions + len(drawn.asked["answerable"])
+        self.answering = 0
+
+    def begin(self, description: str, total: int) -> None:
+        """A stage of the asker's, see `ask.watch.Watch`."""
+        if description == "answering":
+            more = max(0, self.answering + total - self.questions)
+            self.answering, self.of = min(self.questions, self.answering + total), self.of + more
+
+    def advance(self, amount: int) -> None:
+        """So many steps are done."""
+        self.done += amount
+        self.progress(self.done, max(self.of, self.done))
+
+    def each(self, rows: Iterable[Row]) -> Iterator[Row]:
+        """The same rows, a step each."""
+        for row in rows:
+            yield row
+            self.advance(1)
 
 
-def fill(store: Store, encoder: Model, documents: Sequence[tuple[str, str]]) -> None:
-    """Each paragraph as a document under its title."""
-    store.begin(Kind(encoder=encoder.name, width=encoder.config.d_model, size=SIZE))
-    for number, (title, text) in enumerate(documents):
-        block = Block(text=text, headings=(title,) if title else ())
-        cut: list[Passage] = list(passages(str(number), [block], lambda part: tokens(encoder, part)))
-        store.replace(File(path=str(number), size=0, mtime_ns=0, sha256=""), cut, meanings(encoder, cut))
-
-
-def answered(asker: Asker, drawn: Drawn, asked: Asked) -> dict[str, list[Answer]]:
+def answered(asker: Asker, drawn: Drawn, watch: Watch) -> dict[str, list[Answer]]:
     """The answers to all questions, by kind."""
     texts = [question.text for kind in KINDS for question in drawn.asked[kind]]
-    made = iter(list(asked.watched(asker.many(texts), len(texts))))
+    made = iter(list(asker.many(texts, watch)))
     return {kind: [next(made) for _ in drawn.asked[kind]] for kind in KINDS}
 
 
-def by_itself(model: Model, questions: Sequence[Question]) -> list[str]:
+def by_itself(model: Model, questions: Sequence[Question]) -> Iterator[str]:
     """What the model answers without documents."""
     prompts = [alone(question.text, "short") for question in questions]
     done = model.complete_many(prompts, max_new_tokens=NEW_TOKENS["short"], temperature=0)
-    return [completion.new_text for completion in done]
+    yield from (completion.new_text for completion in done)
 
 
 def figures(drawn: Drawn, answers: Mapping[str, Sequence[Answer]], bare: Sequence[str], seed: int) -> list[Figure]:
@@ -200,6 +158,15 @@ def scored(answer: Answer, question: Question) -> tuple[float, float]:
     return squad_scores(answer.text if answer.found else "", question.answers)
 
 
+def items(drawn: Drawn, answers: Mapping[str, Sequence[Answer]]) -> list[Item]:
+    """All questions, kind by kind."""
+    return [
+        item(kind, question, answer)
+        for kind in KINDS
+        for question, answer in zip(drawn.asked[kind], answers[kind], strict=True)
+    ]
+
+
 def item(kind: str, question: Question, answer: Answer) -> Item:
     """One question, and what became of it."""
     if kind == "answerable":
@@ -214,42 +181,3 @@ def item(kind: str, question: Question, answer: Answer) -> Item:
         scores=scores,
         note=kind,
     )
-
-
-def read_squad(text: Text) -> tuple[list[tuple[str, str]], list[Question]]:
-    """The paragraphs, each with the title of its article, and the questions over them.
-
-    Raises:
-        DataError: it is not in SQuAD's format.
-    """
-    paragraphs: list[tuple[str, str]] = []
-    questions: list[Question] = []
-    try:
-        articles: list[Any] = json.loads(text.text)["data"]
-        for article in articles:
-            title = " ".join(str(article.get("title", "")).replace("_", " ").split())
-            for paragraph in article["paragraphs"]:
-                for entry in paragraph["qas"]:
-                    answers = tuple(dict.fromkeys(str(answer["text"]) for answer in entry.get("answers", [])))
-                    asked = " ".join(entry["question"].split())
-                    questions.append(Question(asked, len(paragraphs), answers, str(entry.get("id", ""))))
-                paragraphs.append((title, " ".join(paragraph["context"].split())))
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise DataError(f"{text.path} is not in SQuAD's format: {type(error).__name__} {str(error)[:60]}") from None
-    return paragraphs, questions
-
-
-def read_passages(text: Text) -> list[tuple[str, str]]:
-    """Other paragraphs: of a file in SQuAD's format, or JSON Lines with a passage.
-
-    Raises:
-        DataError: another form.
-    """
-    if not is_json_lines(text) or '"paragraphs"' in text.text[:100_000]:
-        return read_squad(text)[0]
-    found = []
-    for number, row in objects(text):
-        if not isinstance(passage := row.get("passage"), str):
-            raise DataError(f"{text.path}:{number} has no passage")
-        found.append((str(row.get("title", "")), " ".join(passage.split())))
-    return found

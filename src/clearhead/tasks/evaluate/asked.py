@@ -45,8 +45,8 @@ class Asked:
             return self.model
         return self.machine.load(default if self.model is None else self.model)
 
-    def watched(self, rows: Iterable[Row], of: int) -> Iterator[Row]:
-        """The same rows, each counted as it passes."""
-        for done, row in enumerate(rows, start=1):
+    def watched(self, rows: Iterable[Row], of: int, before: int = 0) -> Iterator[Row]:
+        """The same rows, each counted as it passes; `before` are done, of `of` in all."""
+        for done, row in enumerate(rows, start=before + 1):
             yield row
             self.progress(done, of)

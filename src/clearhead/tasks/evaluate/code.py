@@ -62,29 +62,17 @@ def evaluate(asked: Asked) -> Evaluation:
     some = mbpp_part(every)[: asked.limit]
     probe = try_out("", "assert True")  # what cannot be is refused before a model is loaded
     model = instruction_model(asked.model, asked.machine)
-    counts = [0] * len(some)
-    tried: list[tuple[str, Trial]] = []
-    for sample in range(asked.samples):
-        answers = asked.watched(answered(some, model, asked, sample), len(some) * asked.samples)
-        tried = [(code, try_out(code, each.program)) for each, code in zip(some, answers, strict=True)]
-        counts = [count + trial.passed for count, (_code, trial) in zip(counts, tried, strict=True)]
+    counts, tried = sampled(some, model, asked)
     return Evaluation(
         task="code",
         model=model.name,
         executor=model.executor.name,
         dtype=model.executor.dtype,
         figures=figures(counts, asked),
-        items=[
-            Item(
-                input=f"{each.text}\n{each.program}",
-                expected=each.solution,
-                got=code,
-                scores={"passed": count / asked.samples},
-                note=trial.why,
-            )
-            for each, count, (code, trial) in zip(some, counts, tried, strict=True)
-        ],
+        items=[item(each, count / asked.samples, *last) for each, count, last in zip(some, counts, tried, strict=True)],
         files=[text.file(len(every))],
+        counted="problem",
+        there=len(every),
         settings={
             "problems": f"{len(some)}: {some[0].number} to {some[-1].number}",
             "prompt": prompt("TEXT", ("TESTS",)) + BEGIN,
@@ -94,6 +82,25 @@ def evaluate(asked: Asked) -> Evaluation:
             "held": dict(probe.held),
             "not_held": dict(probe.missing),
         },
+    )
+
+
+def sampled(some: Sequence[Problem], model: Model, asked: Asked) -> tuple[list[int], list[tuple[str, Trial]]]:
+    """How many answers to each problem passed, and the last answer to each with what came of it."""
+    counts, tried = [0] * len(some), list[tuple[str, Trial]]()
+    for sample in range(asked.samples):
+        before, of = sample * len(some), asked.samples * len(some)
+        answers = asked.watched(answered(some, model, asked, sample), of, before)
+        tried = [(code, try_out(code, each.program)) for each, code in zip(some, answers, strict=True)]
+        counts = [count + trial.passed for count, (_code, trial) in zip(counts, tried, strict=True)]
+    return counts, tried
+
+
+def item(problem: Problem, share: float, code: str, trial: Trial) -> Item:
+    """One problem, by the share of answers that passed; shown is the last."""
+    scores = {"passed": share}
+    return Item(
+        input=f"{problem.text}\n{problem.program}", expected=problem.solution, got=code, scores=scores, note=trial.why
     )
 
 

@@ -5,6 +5,7 @@ are taken as they are cut there. Types that only the model or only the data have
 the settings.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -18,6 +19,7 @@ from clearhead.tasks.evaluate.metrics.bootstrap import Rows, interval_of
 from clearhead.tasks.evaluate.report import Evaluation, Figure, Item
 from clearhead.training.metrics.chunks import COUNTED, chunks
 
+BLANK, COLUMN = " \t\r", re.compile("[ \t\r]+")  # other spaces, such as one that breaks no line, are part of a word
 # What other annotations call the three types that every one of them has.
 SAME: Mapping[str, str] = {
     "person": "PER", "location": "LOC", "geo-loc": "LOC", "corporation": "ORG", "group": "ORG", "company": "ORG",
@@ -59,7 +61,13 @@ def evaluate(asked: Asked) -> Evaluation:
         figures=figures(gold, found, sorted(shared), asked.seed),
         items=[item(s, right, got) for s, right, got in zip(used, gold, found, strict=True)],
         files=[text.file(len(sentences))],
-        settings={"types": sorted(shared), "left_out": sorted(known - shared)},
+        counted="sentence",
+        there=len(sentences),
+        settings={
+            "types": sorted(shared),
+            "only_model": sorted(known - shared),
+            "only_data": strange(used, known),
+        },
     )
 
 
@@ -114,6 +122,12 @@ def renamed(labels: Sequence[str], known: set[str]) -> list[str]:
     return [f"{label[:2]}{kind}" if kind in known else "O" for label, kind in zip(labels, types, strict=True)]
 
 
+def strange(sentences: Sequence[Sentence], known: set[str]) -> list[str]:
+    """The types of the data that the model does not find, by the data's own names."""
+    there = {label[2:] for sentence in sentences for label in sentence.labels if label != "O"}
+    return sorted(name for name in there if name not in known and SAME.get(name) not in known)
+
+
 def read_columns(text: str, name: str) -> list[Sentence]:
     """Sentences of a file in CoNLL's columns, IOB1 or IOB2.
 
@@ -124,12 +138,12 @@ def read_columns(text: str, name: str) -> list[Sentence]:
     words: list[str] = []
     labels: list[str] = []
     for number, line in enumerate([*text.split("\n"), ""], start=1):
-        if not line.strip() or line.startswith("-DOCSTART-"):
+        if not line.strip(BLANK) or line.startswith("-DOCSTART-"):
             if words:
                 found.append(Sentence(words, iob2(labels)))
             words, labels = [], []
             continue
-        cells = line.split()
+        cells = [cell for cell in COLUMN.split(line) if cell]
         label = cells[-1]
         if len(cells) < 2 or (label != "O" and (label[:2] not in ("B-", "I-") or len(label) < 3)):
             raise DataError(f"{name}, line {number}: {line.strip()[:40]!r} has no label such as O or B-PER at its end")

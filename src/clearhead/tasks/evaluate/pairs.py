@@ -135,7 +135,10 @@ def field(entry: Mapping[str, Any], name: str, place: str) -> str:
 
 def sibling(path: Path, to: str | None) -> Path | None:
     """The file beside `path` that has the same name in language `to`: test.de beside test.en."""
-    found = path.with_suffix(f".{to}") if to and path.suffix else None
+    try:
+        found = path.with_suffix(f".{to}") if to and path.suffix else None
+    except ValueError:  # a language is no part of a path
+        raise OptionError(f"{to!r} is no language; give a code, such as de") from None
     return found if found is not None and found != path and found.is_file() else None
 
 

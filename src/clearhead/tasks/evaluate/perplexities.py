@@ -44,6 +44,8 @@ def evaluate(asked: Asked) -> Evaluation:
         figures=figures(found, len(ids[:most]) / size, window, asked.seed),
         items=[item(each, model) for each in found],
         files=[text.file(len(text.lines()))],
+        counted="window",
+        there=len(range(0, len(ids) - 1, window)),
         settings={"window": window, "tokens": sum(len(each.logprobs) for each in found), "bytes": size},
     )
 

@@ -55,6 +55,8 @@ class Evaluation:
     dtype: str = ""
     files: Sequence[DataFile] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)  # what else decided the figures: options, prompts, limits
+    counted: str = "item"  # what an item is: a sentence, a question
+    there: int | None = None  # items that the data has, whether all were used or not; None: as many as were used
     by: str = ""  # the score that ranks failures; the first of an item's unless given
 
     def failures(self, count: int) -> list[Item]:

@@ -1,6 +1,5 @@
 """An evaluation as a file: the figures, every item, and all that decides whether the figures can be had again."""
 
-import hashlib
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -10,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from clearhead import __version__
+from clearhead.digests import sha256_of
 from clearhead.processor import processor_name
 from clearhead.tasks.evaluate.metrics.bootstrap import CONFIDENCE, SAMPLES
 from clearhead.tasks.evaluate.report import Evaluation
 
 COUNTING = ("numpy", "sacrebleu", "rouge-score")  # packages that take part in a figure
-CHUNK = 2**20
 
 
 def results(
@@ -39,6 +38,8 @@ def results(
         "data": [asdict(file) for file in evaluation.files],
         "limit": limit,
         "rows": len(evaluation.items),
+        "counted": evaluation.counted,
+        "there": len(evaluation.items) if evaluation.there is None else evaluation.there,
         "seed": seed,
         "settings": dict(evaluation.settings),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -65,13 +66,4 @@ def versions() -> Mapping[str, str]:
 def fingerprints(model: Path) -> list[dict[str, Any]]:
     """Name, size and SHA-256 of a model's file, or of the files of its folder."""
     files = sorted(path for path in model.iterdir() if path.is_file()) if model.is_dir() else [model]
-    return [{"name": path.name, "size": path.stat().st_size, "sha256": digest(path)} for path in files]
-
-
-def digest(path: Path) -> str:
-    """The SHA-256 of a file, read piece by piece."""
-    found = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(CHUNK):
-            found.update(chunk)
-    return found.hexdigest()
+    return [{"name": path.name, "size": path.stat().st_size, "sha256": sha256_of(path)} for path in files]

@@ -1,26 +1,24 @@
 """A search measured: nDCG@10 over a collection with judged queries, of all its parts together and of each alone.
 
 Data are the three files that the TREC conferences and the collections before them use: documents and queries in a
-markup of theirs, and judgements, four columns a line. Cranfield lies so (Cleverdon 1967). Where the numbers of queries
-are not those of the judgements, the order counts: so it is in Cranfield.
+markup of theirs, and judgements, four columns a line. Cranfield lies so (Cleverdon 1967). Judgements may count queries
+in their order, whatever numbers these have: so it is in Cranfield, and the settings say which it was.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from clearhead.engine.model import Model
 from clearhead.errors import DataError
-from clearhead.tasks.ask.index import meanings, tokens
-from clearhead.tasks.ask.ingest import Block
-from clearhead.tasks.ask.passages import SIZE, passages
 from clearhead.tasks.ask.rerank import Scorer, open_scorer
 from clearhead.tasks.ask.retrieve import By, Retriever
 from clearhead.tasks.ask.sqlite import SqliteStore
-from clearhead.tasks.ask.store import File, Kind, Store
+from clearhead.tasks.ask.store import Store
 from clearhead.tasks.embed import open_encoder
 from clearhead.tasks.evaluate.asked import Asked
+from clearhead.tasks.evaluate.collecting import fill
 from clearhead.tasks.evaluate.files import Text, read
 from clearhead.tasks.evaluate.metrics.ranking import ndcg_at
 from clearhead.tasks.evaluate.report import Evaluation, Figure, Item, mean_figure
@@ -39,7 +37,8 @@ class Collection:
     documents: Mapping[str, tuple[str, str]]
     queries: Mapping[str, str]
     judged: Mapping[str, Mapping[str, float]]
-    files: tuple[Text, ...]
+    files: tuple[tuple[Text, int], ...]  # each with how many documents, queries or judgements it has
+    in_order: bool = False  # whether judgements count queries in their order, by no number of theirs
 
 
 def evaluate(asked: Asked) -> Evaluation:
@@ -52,16 +51,18 @@ def evaluate(asked: Asked) -> Evaluation:
     collection = read_collection(asked.data)
     encoder = open_encoder(asked.model, asked.machine)
     scorer = open_scorer(None, asked.machine)
-    names = [name for name in collection.queries if any(gain > 0 for gain in collection.judged.get(name, {}).values())]
-    names = names[: asked.limit]
-    if not names:
+    every = [name for name in collection.queries if any(gain > 0 for gain in collection.judged.get(name, {}).values())]
+    if not every:
         raise DataError(f"{asked.data} has no query with a relevant document")
+    names = every[: asked.limit]
     with SqliteStore(Path(":memory:")) as store:
-        fill(store, encoder, collection, asked)
-        ranked = {
-            how: [rank(retriever, collection.queries[name]) for name in asked.watched(names, len(names))]
-            for how, retriever in retrievers(store, encoder, scorer).items()
-        }
+        ways = retrievers(store, encoder, scorer)
+        before, of = len(collection.documents), len(collection.documents) + len(ways) * len(names)
+        fill(store, encoder, asked.watched(bodies(collection), of))
+        ranked: dict[str, list[list[str]]] = {}
+        for how, retriever in ways.items():
+            ranked[how] = [rank(retriever, collection.queries[name]) for name in asked.watched(names, of, before)]
+            before += len(names)
         held = store.count()
     scores = {
         how: [ndcg_at(K, collection.judged[name], each) for name, each in zip(names, lists, strict=True)]
@@ -74,11 +75,14 @@ def evaluate(asked: Asked) -> Evaluation:
         dtype=encoder.executor.dtype,
         figures=[figure(how, values, asked.seed) for how, values in scores.items()],
         items=[item(collection, name, i, ranked, scores) for i, name in enumerate(names)],
-        files=[text.file(text.text.count("\n")) for text in collection.files],
+        files=[text.file(rows) for text, rows in collection.files],
+        counted="query",
+        there=len(every),
         settings={
             "documents": len(collection.documents),
             "passages": held,
             "queries": len(names),
+            "numbered": "in their order" if collection.in_order else "by their own numbers",
             "reranker": scorer is not None,
         },
     )
@@ -115,16 +119,10 @@ def item(
     )
 
 
-def fill(store: Store, encoder: Model, collection: Collection, asked: Asked) -> None:
-    """Every document into the store, cut into passages as a person's own would be."""
-    store.begin(Kind(encoder=encoder.name, width=encoder.config.d_model, size=SIZE))
-    documents = list(collection.documents.items())
-    for name, (title, text) in asked.watched(documents, len(documents)):
-        body = text.removeprefix(title).strip()  # Cranfield's texts begin with their titles
-        block = Block(text=body or title, headings=(title,) if title and body else ())
-        cut = list(passages(name, [block] if block.text else [], lambda part: tokens(encoder, part)))
-        if cut:
-            store.replace(File(path=name, size=0, mtime_ns=0, sha256=""), cut, meanings(encoder, cut))
+def bodies(collection: Collection) -> Iterator[tuple[str, str, str]]:
+    """Name, title and text of every document; Cranfield's texts begin with their titles."""
+    for name, (title, text) in collection.documents.items():
+        yield name, title, text.removeprefix(title).strip()
 
 
 def rank(retriever: Retriever, query: str) -> list[str]:
@@ -150,13 +148,16 @@ def read_collection(folder: Path) -> Collection:
         text = read(path)
         if found := read_documents(text.text):
             documents |= found
-        elif topics := read_queries(text.text):
+            rows = len(found)
+        elif topics := read_queries(text):
             queries |= topics
+            rows = len(topics)
         elif "qrel" in path.name.lower():
             judged = read_judgements(text)
+            rows = sum(map(len, judged.values()))
         else:
             continue
-        files.append(text)
+        files.append((text, rows))
     missing = [
         what
         for what, there in (("documents", documents), ("queries", queries), ("judgements (qrel in the name)", judged))
@@ -164,9 +165,19 @@ def read_collection(folder: Path) -> Collection:
     ]
     if missing:
         raise DataError(f"{folder} has no {' and no '.join(missing)}")
-    if not judged.keys() <= queries.keys():
+    if in_order := are_in_order(judged, queries):
         queries = {str(place): text for place, text in enumerate(queries.values(), start=1)}
-    return Collection(documents, queries, judged, tuple(files))
+    return Collection(documents, queries, judged, tuple(files), in_order)
+
+
+def are_in_order(judged: Mapping[str, object], queries: Mapping[str, str]) -> bool:
+    """Whether judgements count the queries from 1 on, though these have other numbers, as in Cranfield.
+
+    They do where some judgement names no query and none a place beyond the last. That some number is on both sides says
+    nothing: Cranfield's queries are 1, 2, 4, 8, ..., its judgements 1, 2, 3, 4, ...
+    """
+    places = {str(place) for place in range(1, len(queries) + 1)}
+    return not judged.keys() <= queries.keys() and judged.keys() <= places
 
 
 def read_documents(text: str) -> dict[str, tuple[str, str]]:
@@ -178,12 +189,20 @@ def read_documents(text: str) -> dict[str, tuple[str, str]]:
     }
 
 
-def read_queries(text: str) -> dict[str, str]:
-    """Every query, by the number it has there."""
-    return {
-        inner(found[1], "num").removeprefix("Number:").strip(): inner(found[1], "title")
-        for found in QUERY.finditer(text)
-    }
+def read_queries(text: Text) -> dict[str, str]:
+    """Every query, by the number it has there; TREC's own topics name their fields once more ("Number: 301").
+
+    Raises:
+        DataError: one without a number, or two of one.
+    """
+    queries: dict[str, str] = {}
+    for place, found in enumerate(QUERY.finditer(text.text), start=1):
+        number = inner(found[1], "num").removeprefix("Number:").strip()
+        if not number or number in queries:
+            what = f"has the number {number} a second time" if number else "has no number"
+            raise DataError(f"{text.path}: query {place} {what}; give each a <num> of its own")
+        queries[number] = inner(found[1], "title").removeprefix("Topic:").strip()
+    return queries
 
 
 def read_judgements(text: Text) -> dict[str, dict[str, float]]:
@@ -202,6 +221,8 @@ def read_judgements(text: Text) -> dict[str, dict[str, float]]:
 
 
 def inner(text: str, tag: str) -> str:
-    """What stands in an element, on one line."""
+    """What stands in an element, on one line; one that is not closed ends where the next begins."""
     found = re.search(rf"<{tag}>(.*?)</{tag}>", text, re.DOTALL | re.IGNORECASE)
+    if found is None:
+        found = re.search(rf"<{tag}>(.*?)(?=</?[a-z]|\Z)", text, re.DOTALL | re.IGNORECASE)
     return " ".join(found[1].split()) if found else ""

@@ -28,7 +28,8 @@ def evaluate(asked: Asked) -> Evaluation:
         MissingDependencyError: rouge-score is not installed.
     """
     check()
-    pairs = read_pairs(asked.data, references=asked.references, fields=asked.fields).first(asked.limit)
+    every = read_pairs(asked.data, references=asked.references, fields=asked.fields)
+    pairs = every.first(asked.limit)
     model = instruction_model(asked.model, asked.machine)
     summarizer = open_summarizer(length=LENGTH, model=model, links="none")
     made = list(asked.watched(summarizer.many(pairs.inputs), len(pairs.inputs)))
@@ -45,6 +46,8 @@ def evaluate(asked: Asked) -> Evaluation:
             for text, expected, got, score in zip(pairs.inputs, pairs.expected, said, scores, strict=True)
         ],
         files=pairs.files,
+        counted="text",
+        there=len(every.inputs),
         settings={
             "length": LENGTH,
             "decoding": "greedy",

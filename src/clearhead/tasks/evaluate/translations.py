@@ -1,9 +1,11 @@
 """Translation measured: BLEU and chrF of a translator over pairs of sentences."""
 
+from collections.abc import Sequence
+
 from clearhead.engine.model import Model
 from clearhead.tasks.evaluate.asked import Asked
 from clearhead.tasks.evaluate.metrics.translation import bleu, chrf, metrics, sentence_chrf
-from clearhead.tasks.evaluate.pairs import read_pairs
+from clearhead.tasks.evaluate.pairs import Pairs, read_pairs
 from clearhead.tasks.evaluate.report import Evaluation, Item
 from clearhead.tasks.lines import Search
 from clearhead.tasks.translate import open_translator
@@ -18,10 +20,8 @@ def evaluate(asked: Asked) -> Evaluation:
         MissingDependencyError: sacreBLEU is not installed.
     """
     metrics()
-    pairs = read_pairs(
-        asked.data, references=asked.references, fields=asked.fields, from_=asked.from_, to=asked.to
-    ).first(asked.limit)
-    how = Search()
+    every = read_pairs(asked.data, references=asked.references, fields=asked.fields, from_=asked.from_, to=asked.to)
+    pairs, how = every.first(asked.limit), Search()
     translator = open_translator(
         asked.to,
         from_=asked.from_,
@@ -30,7 +30,6 @@ def evaluate(asked: Asked) -> Evaluation:
     )
     made = translator.lines(pairs.inputs, how)
     said = [each.text for each in asked.watched(made, len(pairs.inputs))]
-    by_sentence = sentence_chrf(said, pairs.expected)
     return Evaluation(
         task="translate",
         model=translator.model.name,
@@ -40,11 +39,10 @@ def evaluate(asked: Asked) -> Evaluation:
             bleu(said, pairs.expected, translator.to, asked.seed),
             chrf(said, pairs.expected, asked.seed),
         ],
-        items=[
-            Item(input=source, expected=expected, got=got, scores={"chrf": score})
-            for source, expected, got, score in zip(pairs.inputs, pairs.expected, said, by_sentence, strict=True)
-        ],
+        items=items(pairs, said),
         files=pairs.files,
+        counted="line",
+        there=len(every.inputs),
         settings={
             "from": translator.from_,
             "to": translator.to,
@@ -52,3 +50,12 @@ def evaluate(asked: Asked) -> Evaluation:
             "length_penalty": how.length_penalty,
         },
     )
+
+
+def items(pairs: Pairs, said: Sequence[str]) -> list[Item]:
+    """Each line by its own chrF."""
+    scores = sentence_chrf(said, pairs.expected)
+    return [
+        Item(input=source, expected=expected, got=got, scores={"chrf": score})
+        for source, expected, got, score in zip(pairs.inputs, pairs.expected, said, scores, strict=True)
+    ]

@@ -6,13 +6,23 @@ from collections.abc import Sequence
 from clearhead.tasks.summarize.wish import Wish
 from clearhead.tasks.writing.prose import clean, is_whole
 from clearhead.tasks.writing.repetition import Memory
-from clearhead.text.sentences import sentences
+from clearhead.text.sentences import ABBREVIATIONS, sentences
 
-PREFACE = re.compile(
-    r"^\s*(?:(?:sure|certainly|of course|okay)\b[^\n:.!]*[:.!,]\s*)?"
-    r"(?:(?:here(?:'s| is| are)|this is|the following is)\b[^\n:]{0,80}:\s*|(?:summary|headline|tl;dr)\s*:\s*)?",
-    re.IGNORECASE,
-)
+# What a model says before a summary ends with a colon and names it ("Here is a summary of the text:"). Where it names
+# points or sentences, which a text may have of its own, nothing else stands on its line. "Sure!" goes with it, or where
+# it is a line by itself; "Sure enough, ..." is a sentence.
+NAMES = r"(?:summar(?:y|ies|i[sz]ed)|headline|tl;dr)"
+FORMS = r"(?:list|points?|bullets?|overview|sentences?|version|text)"
+OPENS = r"(?:here(?:['’]s|\s+is|\s+are)|this\s+is|(?:the\s+following|below)\s+(?:is|are))\b"
+COLON = r"\b[^\n:]{0,80}:[ \t*]*"
+INTRODUCED = rf"""(?:
+    {OPENS}[^\n:]{{0,80}}?\b{NAMES}{COLON}
+    | {OPENS}[^\n:]{{0,80}}?\b{FORMS}{COLON}\n
+    | [#*\s]*{NAMES}[*\s]*:[ \t*]*
+)"""
+SURE = r"(?:sure(?:\s+thing)?|certainly|of\s+course|absolutely|okay|ok)\s*[!.,:—–-]"
+PREFACE = re.compile(rf"\s*(?:{SURE}(?:[ \t]*\n\s*|\s*(?={INTRODUCED})))?{INTRODUCED}?\s*", re.IGNORECASE | re.VERBOSE)
+QUOTED = re.compile(r"(?:\"([^\"]*)\"|“([^“”]*)”|'([^']*)')")
 MARK = re.compile(r"^\s*(?:[-*•+–]|\(?\d{1,3}[.)])\s+")
 QUOTE = re.compile(r"^(?:\s*>)+\s?")  # which the model may take over from how it reads the text
 TAG = re.compile(r"</?text\d*>")
@@ -54,8 +64,14 @@ def prose(lines: Sequence[str]) -> list[str]:
 
 
 def headline(line: str) -> str:
-    """One line, without the marks around it."""
-    return clean(MARK.sub("", line)).lstrip("# ").strip("\"“”'").rstrip(".").strip()
+    """One line, without the marks around it: those of a heading, quotation marks around the whole, a point at the end
+    that belongs to no abbreviation.
+    """
+    text = clean(MARK.sub("", line)).lstrip("# ").strip()
+    if inner := QUOTED.fullmatch(text.removesuffix(".")):
+        text = next(group for group in inner.groups() if group is not None).strip()
+    last = text.removesuffix(".").split(" ")[-1]
+    return text if "." in last or last.casefold() in ABBREVIATIONS else text.removesuffix(".").strip()
 
 
 def new(units: Sequence[str]) -> list[str]:

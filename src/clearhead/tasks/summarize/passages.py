@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from clearhead.errors import ContextWindowError
 from clearhead.text.sentences import cut, sentences
+from clearhead.text.wrapping import continued
 
 LONGEST = 400  # characters of a passage: what a sentence encoder reads at once, in any script
 
@@ -40,17 +41,18 @@ class Part:
 
 
 def passages(text: str) -> list[Passage]:
-    """The passages of a text in order; lines are paragraphs."""
-    found, start = [], 0
-    for number, line in enumerate(text.split("\n")):
+    """The passages of a text in order. Lines are paragraphs, but for those that were broken because they were full
+    (`text/wrapping`): a sentence over several of them is one passage.
+    """
+    found = []
+    for number, (start, end) in enumerate(continued(text)):
         at = start
-        for sentence in sentences(line):
+        for sentence in sentences(text[start:end]):
             for piece in cut(sentence, lambda piece: len(piece) <= LONGEST):
                 if core := piece.strip():
                     begin = at + piece.index(core[0])
                     found.append(Passage(start=begin, end=begin + len(core), paragraph=number))
                 at += len(piece)
-        start += len(line) + 1
     return found
 
 

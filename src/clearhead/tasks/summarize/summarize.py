@@ -13,6 +13,7 @@ from clearhead.tasks.embed import open_encoder
 from clearhead.tasks.summarize.summarizer import LEAST, Links, Summarizer, check_text
 from clearhead.tasks.summarize.summary import Summary
 from clearhead.tasks.summarize.wish import conversation, wish
+from clearhead.tasks.texts import texts_of
 
 
 @overload
@@ -63,11 +64,7 @@ def summarize(
         UnsupportedError: a model that follows no instructions, or an encoder that is none.
         ContextWindowError: a context window without room for a summary of this length.
     """
-    if isinstance(text, bytes | bytearray):
-        raise OptionError("text is bytes; decode it to a string first")
-    texts = [text] if isinstance(text, str) else list(text)
-    if wrong := [each for each in texts if not isinstance(each, str)]:
-        raise OptionError(f"text is {wrong[0]!r:.40}; give a string, or a list of strings")
+    texts = texts_of(text)
     for each in texts:
         check_text(each)
     summarizer = open_summarizer(length=length, style=style, model=model, links=links, encoder=encoder, part=part)

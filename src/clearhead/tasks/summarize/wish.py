@@ -55,7 +55,7 @@ def words_of(length: str | int | None) -> int:
         return SIZES[length]
     if isinstance(length, str) and not length.strip().isdecimal():
         raise OptionError(f"length is {length!r}; give {', '.join(SIZES)} or a number of words")
-    number = int(length)
+    number = int(length) if isinstance(length, str) else length
     check_number("length", number, LEAST, MOST, whole=True)
     return number
 

@@ -42,6 +42,15 @@ class Occurrence:
 
 
 @dataclass(frozen=True, slots=True)
+class Mention:
+    """What the glossary calls a term, in small letters, at characters [start, end) of a translation."""
+
+    target: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
 class Run:
     """Words [first, last) of a translation, and how much of them comes from a term."""
 
@@ -58,19 +67,14 @@ class Glossary:
 
     def occurrences(self, text: str) -> list[Occurrence]:
         """The terms in a text, in order; where several fit, the longest. None lies inside a word."""
-        by_name = {key(entry.source): entry for entry in self.entries}
+        by_name = {entry.source: entry for entry in self.entries}
         found = []
         for match in self.pattern.finditer(text):
             name = " ".join(match[0].split())
-            entry = by_name.get(name) or by_name.get(name.casefold())
+            entry = by_name.get(name) or by_name.get(name.lower())
             if entry is not None:
                 found.append(Occurrence(entry, match.start(), match.end()))
         return found
-
-
-def key(term: str) -> str:
-    """A term as it is looked up: one in small letters is found in any, one with capitals as it is written."""
-    return term if term != term.casefold() else term.casefold()
 
 
 def glossary_of(terms: Sequence[tuple[str, str]], where: str = "the glossary") -> Glossary:
@@ -81,11 +85,13 @@ def glossary_of(terms: Sequence[tuple[str, str]], where: str = "the glossary") -
     """
     known: dict[str, Entry] = {}
     for source, target in terms:
+        if wrong := [each for each in (source, target) if not isinstance(each, str)]:
+            raise DataError(f"{where} has {wrong[0]!r:.40} for a term or its translation; both are texts")
         entry = Entry(" ".join(source.split()), " ".join(target.split()))
         if not entry.source or not entry.target:
             raise DataError(f"{where} has the pair {source!r:.40} and {target!r:.40}; both need a text")
-        if known.setdefault(key(entry.source), entry).target != entry.target:
-            other = known[key(entry.source)].target
+        if known.setdefault(entry.source, entry).target != entry.target:
+            other = known[entry.source].target
             raise DataError(f"{where} translates {source!r:.40} as {other!r} and as {entry.target!r}; keep one of them")
     if not known:
         raise DataError(f"{where} holds no terms; give one a line: the term, a tab, its translation")
@@ -94,11 +100,12 @@ def glossary_of(terms: Sequence[tuple[str, str]], where: str = "the glossary") -
 
 
 def searched(entry: Entry) -> str:
-    """The pattern of a term: whole words, where its script has spaces between words; as `key` says, in any letters."""
+    """The pattern of a term: whole words, where its script has spaces between words; one in small letters is found in
+    any, one with capitals as it is written."""
     words = r"\s+".join(map(re.escape, entry.source.split()))
     before = r"(?<!\w)" if re.match(r"\w", entry.source) and not UNSPACED.match(entry.source[0]) else ""
     after = r"(?!\w)" if re.search(r"\w$", entry.source) and not UNSPACED.match(entry.source[-1]) else ""
-    return f"{before}(?i:{words}){after}" if entry.source == entry.source.casefold() else f"{before}{words}{after}"
+    return f"{before}(?i:{words}){after}" if entry.source == entry.source.lower() else f"{before}{words}{after}"
 
 
 def read_glossary(path: Path) -> Glossary:
@@ -108,14 +115,16 @@ def read_glossary(path: Path) -> Glossary:
         DataError: it cannot be read, is no text, or a line has other than two columns.
     """
     try:
-        data = path.read_bytes()[: LARGEST + 1]
-        text = data.decode("utf-8-sig")
+        with path.open("rb") as stream:
+            data = stream.read(LARGEST + 1)
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}") from None
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path} is not UTF-8 (byte {error.start}); convert it first") from None
     if len(data) > LARGEST:
         raise DataError(f"{path} is longer than {LARGEST} bytes; a glossary holds terms, one a line")
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not UTF-8 (byte {error.start}); convert it first") from None
     return glossary_of(list(rows(text, path)), str(path))
 
 
@@ -143,28 +152,51 @@ def quoting(tabs: bool) -> Literal[0, 3]:
 
 
 def applied(glossary: Glossary, source: str, said: Said) -> Said:
-    """A translation with its terms as the glossary has them; `said.alignment` must be there."""
-    found, free = list[tuple[Occurrence, tuple[int, int] | None]](), list(mentions(said, glossary))
-    for occurrence in glossary.occurrences(source):
-        if occurrence.entry.target.casefold() in free:
-            free.remove(occurrence.entry.target.casefold())
-            found.append((occurrence, (0, 0)))
-        else:
-            found.append((occurrence, place_of(occurrence, said.alignment)))
-    for occurrence, run in reversed(sorted(found, key=lambda each: each[1] or (0, 0))):
-        if run is not None and run != (0, 0):
-            said = replaced(said, occurrence, run)
-    terms = tuple(
-        Term(source=source[o.start : o.end], target=o.entry.target, placed=run is not None) for o, run in found
+    """A translation with its terms as the glossary has them; `said.alignment` must be there.
+
+    A term that the model said so itself stays: the one that those words come from, and what no term's words account
+    for goes to terms that no words come from.
+    """
+    found = glossary.occurrences(source)
+    runs = [place_of(each, said.alignment) for each in found]
+    free = list(mentions(said, glossary))
+    there = [taken(each, characters(run, said), free) for each, run in zip(found, runs, strict=True)]
+    for i, (each, run) in enumerate(zip(found, runs, strict=True)):
+        if run is None:
+            there[i] = taken(each, None, free)
+    wanted = [(run, each) for each, run, is_there in zip(found, runs, there, strict=True) if run and not is_there]
+    for run, each in sorted(wanted, key=lambda pair: pair[0], reverse=True):
+        said = replaced(said, each, run)
+    terms = (
+        Term(source=source[each.start : each.end], target=each.entry.target, placed=is_there or run is not None)
+        for each, run, is_there in zip(found, runs, there, strict=True)
     )
-    return replace(said, terms=terms)
+    return replace(said, terms=tuple(terms))
 
 
-def mentions(said: Said, glossary: Glossary) -> Iterator[str]:
+def characters(run: tuple[int, int] | None, said: Said) -> tuple[int, int]:
+    """Where words [first, last) of a translation stand in it; nowhere without any."""
+    return (0, 0) if run is None else (said.alignment[run[0]].start, said.alignment[run[1] - 1].end)
+
+
+def taken(occurrence: Occurrence, place: tuple[int, int] | None, free: list[Mention]) -> bool:
+    """Whether one of the `free` mentions of a term's translation is at a place, or anywhere if that is None; it then is
+    free no longer.
+    """
+    name = occurrence.entry.target.lower()
+    for mention in free:
+        here = place is None or (mention.start < place[1] and place[0] < mention.end)
+        if mention.target == name and here:
+            free.remove(mention)
+            return True
+    return False
+
+
+def mentions(said: Said, glossary: Glossary) -> Iterator[Mention]:
     """The glossary's translations that a text holds already, each as often as it does."""
-    for target in {entry.target.casefold() for entry in glossary.entries}:
-        pattern = searched(Entry(target, target))
-        yield from [target] * len(re.findall(pattern, said.text, re.IGNORECASE))
+    for target in sorted({entry.target.lower() for entry in glossary.entries}):
+        for match in re.finditer(searched(Entry(target, target)), said.text, re.IGNORECASE):
+            yield Mention(target, match.start(), match.end())
 
 
 def place_of(occurrence: Occurrence, alignment: Sequence[Aligned]) -> tuple[int, int] | None:

@@ -23,6 +23,8 @@ TRIES = 4  # to get a point unlike those before
 ITEM = re.compile(r"^\s*(?:[-*+•#]+|\(?\d{1,3}[.):]|\(?[a-zA-Z][.)])?\s*")
 ENDING = re.compile(r"[\s.;:,]+$")
 MOST_ITEMS = 100
+HOTTEST = 1.5  # temperature that trying again is raised to
+SEEDS = 2**63  # how many there are
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -100,10 +102,16 @@ def ask_points(model: Model, title: str, n: int, drawing: Options, cancelled: Ca
 
 def again(options: Options, attempt: int) -> Options:
     """The options of another attempt: other draws, and each more daring than the one before."""
-    made: Options = {**options, "seed": (options.get("seed") or 0) + attempt}
+    made: Options = {**options, "seed": next_seed(options, attempt)}
     if attempt:
-        made["temperature"] = max(0.7, options.get("temperature", 0.0)) + 0.05 * min(attempt, 10)
+        warmer = max(0.7, options.get("temperature", 0.0)) + 0.05 * min(attempt, 10)
+        made["temperature"] = max(options.get("temperature", 0.0), min(warmer, HOTTEST))
     return made
+
+
+def next_seed(options: Options, by: int) -> int:
+    """The seed so many after the one given; after the largest comes 0."""
+    return ((options.get("seed") or 0) + by) % SEEDS
 
 
 def tidy(text: str) -> str:

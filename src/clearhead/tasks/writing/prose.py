@@ -14,7 +14,16 @@ ABOUT_ITSELF = re.compile(
     r"\b(?:your|the|an)\s+(?:\w+\s+)?essay\b",
     re.IGNORECASE,
 )
-BOLD = re.compile(r"\*\*|__")
+# Emphasis is a pair of marks at the borders of words: 2**3 and __init__ stay what they are. HALF is what a pair around
+# several sentences leaves of itself in the first and the last.
+BOLD = re.compile(
+    r"""
+    (?<![0-9A-Za-z_*])\*\*(?=[^\s*])([^*]+)(?<=\S)\*\*(?![0-9A-Za-z_*])
+    | (?<!\w)__(?=\S)([^_]*\s[^_]*)(?<=\S)__(?!\w)
+    """,
+    re.VERBOSE,
+)
+HALF = re.compile(r"^\*\*(?=[A-Z])|(?<=[.!?…])\*\*$")
 LONGEST = 60  # words of a sentence; what is longer has lost its thread
 
 
@@ -43,7 +52,7 @@ def is_prose(sentence: str) -> bool:
 
 def clean(sentence: str) -> str:
     """Without marks of emphasis, on one line."""
-    return " ".join(BOLD.sub("", sentence).split())
+    return HALF.sub("", " ".join(BOLD.sub(lambda match: match[1] or match[2], sentence).split()))
 
 
 def paragraph(stream: Stream) -> Iterator[str]:

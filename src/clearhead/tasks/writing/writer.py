@@ -14,7 +14,7 @@ from clearhead.engine.options import Options
 from clearhead.generation.prefill import Cancelled
 from clearhead.tasks.writing.asking import request
 from clearhead.tasks.writing.essay import TOLERANCE, Essay, Paragraph
-from clearhead.tasks.writing.plan import Role, Section, again
+from clearhead.tasks.writing.plan import Section, again, next_seed
 from clearhead.tasks.writing.prose import is_prose, paragraph
 from clearhead.tasks.writing.repetition import Memory
 
@@ -22,13 +22,6 @@ TRIES = 10  # draws for a paragraph, the first included
 MORE = 4  # paragraphs beyond the plan at most, where those of the plan turn out short
 CROWDED = 1.6  # times its usual words that a conclusion may have to make up for
 SHORT = 15  # words that may be missing from a paragraph before the model is asked to go on with it
-
-PARTS: dict[Role, str] = {
-    "introduction": "the introduction of ",
-    "conclusion": "the conclusion of ",
-    "body": "one paragraph of ",
-    "whole": "",
-}
 
 
 @dataclass(slots=True, kw_only=True)
@@ -127,7 +120,7 @@ class Writing:
             "max_new_tokens": 2 * target + 120,
             "min_new_tokens": 8 if self.sentences else 1,  # asked to go on, it may not end at once
         }
-        options["seed"] = (self.drawing.get("seed") or 0) + self.draws
+        options["seed"] = next_seed(self.drawing, self.draws)
         self.draws += 1
         said = " ".join(self.sentences)
         stream = request(self.model, self.instruction(section, target), said, again(options, attempt)).stream(

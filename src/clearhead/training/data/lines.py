@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from clearhead.digests import sha256_of
 from clearhead.errors import DataError
 from clearhead.training.data.records import Fault
 from clearhead.training.data.report import Report
@@ -162,7 +163,6 @@ def verify(path: Path, expected: str | None) -> None:
 def digest(path: Path) -> str:
     """The sha256 of a file, in hexadecimal."""
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return sha256_of(path)
     except OSError as error:
         raise unreadable(path, error) from None

@@ -1,11 +1,14 @@
 """What every format is read into: blocks of text, each with the headings above it and its place in the file."""
 
 import re
-from dataclasses import dataclass
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 from clearhead.errors import DataError
 
-CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f\ufeff\ufffe\uffff]")
+# characters that only steer, and halves of characters, which PDF can hold
+CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f\ud800-\udfff\ufeff\ufffe\uffff]")
 SPACES = re.compile(r"[ \t\r\f\v\u00a0]+")
 
 
@@ -18,6 +21,12 @@ class Block:
     line: int | None = None  # where it begins, from 1; formats without pages
     page: int | None = None  # from 1; formats with pages
     alone: bool = False  # a passage of its own, such as a row: its neighbours say nothing of it
+    # where in the text its first line begins, its second, and so on, if that is known
+    starts: tuple[int, ...] = field(default=(), compare=False)
+
+    def line_at(self, place: int) -> int | None:
+        """The line of the file that a place in the text stands on, as far as lines are known."""
+        return self.line if self.line is None else self.line + max(bisect_right(self.starts, place) - 1, 0)
 
 
 def text_of(data: bytes) -> str:
@@ -39,6 +48,17 @@ def text_of(data: bytes) -> str:
 def tidy(text: str) -> str:
     """A text on one line, without characters that only steer a screen."""
     return " ".join(CONTROL.sub(" ", text).split())
+
+
+def folded(lines: Sequence[str]) -> tuple[str, tuple[int, ...]]:
+    """Lines as one, tidied, and where in it each begins."""
+    kept, starts, length = [], [], 0
+    for line in map(tidy, lines):
+        starts.append(length)
+        if line:
+            kept.append(line)
+            length += len(line) + 1
+    return " ".join(kept), tuple(starts)
 
 
 def tidy_lines(text: str) -> str:

@@ -1,7 +1,8 @@
 """Pages of the web: what a reader sees, with its headings; scripts, styles and what is hidden are left out."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from clearhead.errors import DataError
@@ -9,9 +10,10 @@ from clearhead.tasks.ask.ingest.block import Block, Outline, text_of, tidy, tidy
 
 if TYPE_CHECKING:
     from bs4 import BeautifulSoup, Tag
-    from bs4.element import NavigableString
 
-UNSEEN = ["script", "style", "template", "noscript", "head", "svg", "iframe", "object", "select", "textarea"]
+UNSEEN = frozenset({
+    "script", "style", "template", "noscript", "head", "svg", "iframe", "object", "select", "textarea",
+})  # fmt: skip
 HIDING = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGNORECASE)
 HEADING = re.compile(r"h[1-6]")
 APART = frozenset({
@@ -29,24 +31,16 @@ def blocks(data: bytes) -> Iterator[Block]:
     """
     page = parsed(text_of(data))
     title = tidy(page.title.get_text()) if page.title else ""
-    headings = {tidy(found.get_text()) for found in page.find_all(HEADING)}
-    outline = Outline()
-    if title and title not in headings:
-        outline.enter(0, title)
     drop_unseen(page)
-    for block, strings in runs(page):
-        text = tidy_lines("".join(strings)) if block.name == "pre" else tidy("".join(row(strings)))
+    found = [(block, tidy_lines(text) if block.name == "pre" else tidy(text)) for block, text in runs(page)]
+    outline = Outline()
+    if title and title not in {text for block, text in found if HEADING.fullmatch(block.name)}:
+        outline.enter(0, title)
+    for block, text in found:
         if HEADING.fullmatch(block.name):
             outline.enter(int(block.name[1]), text)
         elif text:
             yield Block(text=text, headings=outline.path, line=block.sourceline)
-
-
-def visible(text: str) -> str:
-    """What a reader sees of a piece of HTML, as one text; errors as `blocks`."""
-    page = parsed(text)
-    drop_unseen(page)
-    return page.get_text(" ")
 
 
 def parsed(text: str) -> "BeautifulSoup":
@@ -61,45 +55,59 @@ def parsed(text: str) -> "BeautifulSoup":
 
 def drop_unseen(page: "BeautifulSoup") -> None:
     """Take away what no reader sees: it says nothing to them, and may be meant to mislead a model."""
-    for tag in page.find_all(UNSEEN):
-        tag.decompose()
-    for tag in page.find_all(is_hidden):
+    for tag in page.find_all(lambda tag: is_unseen(tag.name, tag.attrs)):
         if not tag.decomposed:
             tag.decompose()
 
 
-def is_hidden(tag: "Tag") -> bool:
-    """Whether an element says of itself that it is not shown."""
-    return tag.has_attr("hidden") or tag.get("aria-hidden") == "true" or bool(HIDING.search(str(tag.get("style", ""))))
+def is_unseen(name: str, attributes: Mapping[str, object]) -> bool:
+    """Whether an element is of a kind that is not shown, or says so of itself."""
+    return (
+        name in UNSEEN
+        or "hidden" in attributes
+        or attributes.get("aria-hidden") == "true"
+        or bool(HIDING.search(str(attributes.get("style", ""))))
+    )
 
 
-def runs(page: "BeautifulSoup") -> Iterator[tuple["Tag", list["NavigableString"]]]:
-    """Strings that stand together, under the innermost element that stands apart, in order."""
-    from bs4.element import Comment, Declaration, Doctype, NavigableString, ProcessingInstruction
+@dataclass(frozen=True, slots=True)
+class Inside:
+    """Where a string stands: the innermost element that stands apart, and the cell of a table."""
 
-    block: Tag = page
-    held: list[NavigableString] = []
+    block: "Tag"
+    cell: "Tag | None" = None
+
+
+def runs(page: "BeautifulSoup") -> Iterator[tuple["Tag", str]]:
+    """Text that stands together, under the innermost element that stands apart, in order; one descent."""
+    from bs4 import Tag
+    from bs4.element import NavigableString, PreformattedString
+
+    inside = {id(page): Inside(page)}  # of every element
+    said = {id(page)}  # blocks that had text
+    now, held = Inside(page), list[str]()
     for node in page.descendants:
-        if not isinstance(node, NavigableString) or isinstance(
-            node, Comment | Declaration | Doctype | ProcessingInstruction
-        ):
-            continue
-        own = next((parent for parent in node.parents if parent.name in APART), page)
-        if own is not block and node.strip():
-            if held:
-                yield block, held
-            block, held = own, []
-        held.append(node)
-    if held:
-        yield block, held
+        here = inside[id(node.parent)]
+        if isinstance(node, Tag):
+            inside[id(node)] = entered(node, here, empty=id(here.block) not in said)
+            if node.name == "br":
+                held.append("\n" if here.block.name == "pre" else " ")
+        elif isinstance(node, NavigableString) and not isinstance(node, PreformattedString):  # such as comments
+            if node.strip():
+                if here.block is not now.block:
+                    yield now.block, "".join(held)
+                    held = []
+                elif here.cell is not now.cell and now.cell is not None:
+                    held.append(" | ")
+                now = here
+                said.add(id(here.block))
+            held.append(str(node))
+    yield now.block, "".join(held)
 
 
-def row(strings: list["NavigableString"]) -> Iterator[str]:
-    """The same strings, with a mark between the cells of a table."""
-    before: Tag | None = None
-    for string in strings:
-        cell = string.find_parent(["td", "th"])
-        if cell is not before and before is not None and string.strip():
-            yield " | "
-        before = cell if string.strip() else before
-        yield string
+def entered(tag: "Tag", around: Inside, *, empty: bool) -> Inside:
+    """Where the strings of an element stand; what a heading begins with is part of it, whatever its kind."""
+    if tag.name in ("td", "th"):
+        return Inside(around.block, tag)
+    titles = empty and HEADING.fullmatch(around.block.name) and not HEADING.fullmatch(tag.name)
+    return Inside(tag, around.cell) if tag.name in APART and not titles else around

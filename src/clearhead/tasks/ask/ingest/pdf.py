@@ -39,7 +39,7 @@ def blocks(data: bytes) -> Iterator[Block]:
 def opened(data: bytes) -> "PdfReader":
     """The document; errors as `blocks`."""
     from pypdf import PdfReader
-    from pypdf.errors import PyPdfError
+    from pypdf.errors import DependencyError, PyPdfError
 
     logging.getLogger("pypdf").setLevel(logging.ERROR)  # it warns of every small fault of a file that it can read
     try:
@@ -49,6 +49,10 @@ def opened(data: bytes) -> "PdfReader":
         len(reader.pages)
     except DataError:
         raise
+    except DependencyError:
+        raise DataError(
+            "it is encrypted (AES); save it without a password, or install what reads it: pip install cryptography"
+        ) from None
     except (PyPdfError, ValueError, KeyError, TypeError, RecursionError, OSError, AttributeError) as error:
         raise DataError(f"it is no PDF, or a damaged one: {tidy(str(error))[:80]}") from None
     return reader

@@ -1,15 +1,23 @@
-"""Plain text: paragraphs, between empty lines."""
+"""Plain text: paragraphs, between empty lines; and logs, of which every line says something of its own."""
 
 from collections.abc import Iterator
 
-from clearhead.tasks.ask.ingest.block import Block, text_of, tidy
+from clearhead.tasks.ask.ingest.block import Block, folded, text_of, tidy
 
 
 def blocks(data: bytes) -> Iterator[Block]:
     """The paragraphs of a text; errors as `text_of`."""
     for line, paragraph in paragraphs(text_of(data)):
-        if said := tidy(paragraph):
-            yield Block(text=said, line=line)
+        said, starts = folded(paragraph.split("\n"))
+        if said:
+            yield Block(text=said, line=line, starts=starts)
+
+
+def lines(data: bytes) -> Iterator[Block]:
+    """The lines of a log; errors as `text_of`."""
+    for number, line in enumerate(text_of(data).split("\n"), start=1):
+        if said := tidy(line):
+            yield Block(text=said, line=number)
 
 
 def paragraphs(text: str) -> Iterator[tuple[int, str]]:

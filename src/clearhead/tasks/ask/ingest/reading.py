@@ -10,11 +10,11 @@ from clearhead.tasks.ask.ingest.block import Block
 LARGEST = 64 * 2**20  # bytes of one document
 Reader = Callable[[bytes], Iterator[Block]]
 FORMATS: Mapping[str, Reader] = {
-    ".txt": plain.blocks, ".text": plain.blocks, ".log": plain.blocks, ".rst": plain.blocks,
+    ".txt": plain.blocks, ".text": plain.blocks, ".log": plain.lines, ".rst": plain.blocks,
     ".md": markdown.blocks, ".markdown": markdown.blocks,
     ".html": html.blocks, ".htm": html.blocks, ".xhtml": html.blocks,
     ".pdf": pdf.blocks,
-    ".csv": table.blocks, ".tsv": table.blocks,
+    ".csv": table.blocks, ".tsv": table.tabbed,
 }  # fmt: skip
 
 

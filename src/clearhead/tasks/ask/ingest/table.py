@@ -4,22 +4,35 @@ import csv
 import io
 from collections.abc import Iterator, Sequence
 from itertools import zip_longest
+from typing import TYPE_CHECKING
 
 from clearhead.errors import DataError
 from clearhead.tasks.ask.ingest.block import Block, text_of, tidy
+
+if TYPE_CHECKING:
+    import _csv
 
 FIELD = 2**20  # characters of one value
 DELIMITERS = ",;\t|"
 
 
 def blocks(data: bytes) -> Iterator[Block]:
-    """The rows of a table whose first row names the columns.
+    """The rows of a table whose first row names the columns; a quotation mark out of place is read as it stands.
 
     Raises:
         DataError: no text, or no table.
     """
     text = text_of(data)
-    reader = csv.reader(io.StringIO(text), delimiter=delimiter(text), strict=True)
+    yield from rows(csv.reader(io.StringIO(text), delimiter=delimiter(text)))
+
+
+def tabbed(data: bytes) -> Iterator[Block]:
+    """The same of values between tabs, where quotation marks are as good as any letter; errors as `blocks`."""
+    yield from rows(csv.reader(io.StringIO(text_of(data)), delimiter="\t", quoting=csv.QUOTE_NONE))
+
+
+def rows(reader: "_csv.Reader") -> Iterator[Block]:
+    """The rows in words; errors as `blocks`."""
     csv.field_size_limit(FIELD)
     columns: list[str] | None = None
     try:

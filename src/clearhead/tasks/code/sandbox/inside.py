@@ -43,6 +43,7 @@ class Report:
         """Something is held, or could not be."""
         if failed is None:
             self.held[what] = f"{self.held[what]}, {how}" if what in self.held else how
+            self.missing.pop(what, None)  # what one way could not hold, another does
         elif what not in self.held:
             self.missing[what] = failed
 
@@ -68,14 +69,16 @@ def begin(plan: Plan, report: Report) -> None:
         report.note("network", "", "only Linux can cut it off for one process")
         report.note("writing", "", "only Linux can forbid it for one process")
         second(plan, report, apart=False, counted=False)
-    namespaces.die_with_parent()
+    starter = os.getppid()
     dropped = namespaces.drop_root(plan["work"])
+    namespaces.die_with_parent(starter)
     failed = namespaces.enter()
     report.note("network", "a network namespace without one", failed)
     report.note("other processes", "a process namespace", failed)
+    first = os.getpid()
     child = os.fork()
     if child == 0:
-        namespaces.die_with_parent()
+        namespaces.die_with_parent(None if failed is None else first)  # from a namespace no parent is seen
         second(plan, report, apart=failed is None, counted=dropped and failed is None)
     os.close(report.pipe)
     _pid, status = os.waitpid(child, 0)
@@ -97,8 +100,11 @@ def second(plan: Plan, report: Report, *, apart: bool, counted: bool) -> None:
         Path(plan["work"], name).write_text(text, encoding="utf-8")
     secret, verdict = os.pipe(), os.pipe()
     os.set_blocking(verdict[0], False)
+    own = os.getpid()
     program = os.fork()
     if program == 0:
+        if sys.platform == "linux":
+            namespaces.die_with_parent(own)  # without namespaces nothing else ends a program that has left its session
         os.close(secret[1])
         os.dup2(secret[0], 0)
         third(plan, report, verdict[1], apart=apart, files_apart=files_apart, counted=counted)
@@ -206,7 +212,7 @@ def confine(plan: Plan, report: Report, *, apart: bool, files_apart: bool, count
     tables += [] if apart else [seccomp.OTHERS]
     failed = None
     try:
-        seccomp.restrict(*tables, processes=counted)
+        seccomp.restrict(*tables, processes=counted, parted=apart)
     except OSError as error:
         failed = f"seccomp: {error.strerror or error}"
     report.note("network", "no sockets (seccomp)", failed)

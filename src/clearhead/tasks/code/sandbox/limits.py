@@ -62,6 +62,6 @@ class Ran:
             return f"it ran longer than {limits.seconds:g} s"
         if self.status == -XCPU or (self.status == -KILLED and self.processor_seconds >= limits.processor_seconds):
             return f"it took more than {limits.processor_seconds} s of processor time"
-        if "MemoryError" in self.stderr[-400:]:
+        if self.status != 0 and self.stderr.rstrip().rpartition("\n")[2].startswith("MemoryError"):
             return f"it took more than {limits.memory // MIB} MiB of memory"
         return None

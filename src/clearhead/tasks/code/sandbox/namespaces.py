@@ -87,9 +87,15 @@ def set_mount(path: str, how: int, on: int, off: int) -> None:
     check(libc().syscall(MOUNT_SETATTR, AT_FDCWD, path.encode(), how, attributes, size))
 
 
-def die_with_parent() -> None:
-    """Be killed when the process that started this one ends."""
+def die_with_parent(parent: int | None = None) -> None:
+    """Be killed when the process that started this one ends, or now if `parent` is no longer that process.
+
+    Neither a child nor another user keeps it (prctl, man 2): every process asks for itself, after its last change of
+    user.
+    """
     libc().prctl(SET_DEATH_SIGNAL, SIGKILL, 0, 0, 0)
+    if parent is not None and os.getppid() != parent:
+        os.kill(os.getpid(), SIGKILL)
 
 
 def hide() -> None:

@@ -95,7 +95,7 @@ METADATA: Table = {
     "lremovexattr": (198, 15),
     "fremovexattr": (199, 16),
 }
-# Reach other processes of the same user, where those can be seen.
+# Reach other processes of the same user, where those can be seen, or leave the session that is ended as a whole.
 OTHERS: Table = {
     "kill": (62, 129),
     "tkill": (200, 130),
@@ -107,9 +107,12 @@ OTHERS: Table = {
     "setpriority": (141, 140),
     "sched_setaffinity": (203, 122),
     "sched_setscheduler": (144, 119),
+    "setsid": (112, 157),
+    "setpgid": (109, 154),
 }
 FORKS: Table = {"fork": (57, None), "vfork": (58, None)}
-CLONE, CLONE3 = (56, 220), (435, 435)
+CLONE, CLONE3, PRCTL = (56, 220), (435, 435), (157, 167)
+SET_DEATH_SIGNAL = 1  # prctl: the signal that ends a process with its parent
 
 
 def available() -> bool:
@@ -117,8 +120,10 @@ def available() -> bool:
     return platform.machine() in MACHINES
 
 
-def restrict(*tables: Table, processes: bool = True) -> None:
+def restrict(*tables: Table, processes: bool = True, parted: bool = True) -> None:
     """Deny the calls of some tables, and without `processes` every new process that is no thread.
+
+    Without `parted` the process can no longer choose to outlive its parent.
 
     The process must have given up new privileges before.
 
@@ -130,12 +135,16 @@ def restrict(*tables: Table, processes: bool = True) -> None:
     architecture, column = MACHINES[platform.machine()]
     denied = [numbers[column] for table in tables for numbers in table.values()]
     forks = [numbers[column] for numbers in FORKS.values()] if not processes else []
-    program = assemble(architecture, column, filter(None, denied), list(filter(None, forks)), processes=processes)
+    program = assemble(
+        architecture, column, filter(None, denied), list(filter(None, forks)), processes=processes, parted=parted
+    )
     install(program)
 
 
-def assemble(architecture: int, column: int, denied: Iterable[int], forks: list[int], *, processes: bool) -> bytes:
-    """The filter, eight bytes an instruction; every jump but the first is to the instruction behind its return."""
+def assemble(
+    architecture: int, column: int, denied: Iterable[int], forks: list[int], *, processes: bool, parted: bool
+) -> bytes:
+    """The filter, eight bytes an instruction; a jump leads behind the return, or the part, that follows it."""
     code = [
         instruction(LOAD, ARCHITECTURE),
         instruction(EQUAL, architecture, 1, 0),
@@ -146,6 +155,13 @@ def assemble(architecture: int, column: int, denied: Iterable[int], forks: list[
         code += [instruction(AT_LEAST, X32, 0, 1), instruction(RETURN, KILL)]
     code += [part for number in denied for part in when(number, ERROR | EPERM)]
     code += [part for number in forks for part in when(number, ERROR | EAGAIN)]
+    if not parted:
+        code += [
+            instruction(EQUAL, PRCTL[column], 0, 4),
+            instruction(LOAD, FIRST_ARGUMENT),
+            *when(SET_DEATH_SIGNAL, ERROR | EPERM),
+            instruction(LOAD, NUMBER),
+        ]
     code += when(CLONE3[column], ERROR | ENOSYS)  # its flags cannot be read from here; callers then use clone
     code += [
         instruction(EQUAL, CLONE[column], 0, 5 if not processes else 3),
