@@ -92,6 +92,13 @@ def test_what_no_document_holds_is_not_found(notes: Path, small: Path) -> None:
     assert (result.exit_code, result.stdout) == (0, "not found\n")
 
 
+def test_a_question_in_another_language_is_told(notes: Path) -> None:
+    question = "Wer hat eigentlich die große Glocke von Ples gegossen, und in welchem Jahr ist das gewesen?"
+    result = invoke("ask", question, "-d", notes, "--retrieve-only", "--reranker", "none")
+    assert result.exit_code == 0 and "in another language than English (de)" in result.stderr
+    assert "another language" not in invoke("ask", CAST, "-d", notes, "--retrieve-only", "--reranker", "none").stderr
+
+
 def test_passages_alone_need_no_model_that_writes(notes: Path) -> None:
     result = invoke("ask", CAST, "-d", notes, "--retrieve-only", "--passages", "2", "--reranker", "none")
     assert result.stdout.startswith("[1] notes/bell.md:3  The bell of Ples\nThe bell was cast by Ivan Petrov in 1881.")

@@ -54,6 +54,12 @@ def test_the_example_of_the_help_works(here: Path) -> None:
     assert (again["results"], again["failed"], again["left"], again["before"]) == (6, 1, 0, 7)
 
 
+def test_where_every_row_failed_the_work_has_failed(here: Path, translator: Path) -> None:
+    write(here / "bad.jsonl", [{"text": ""}, {"text": 5}])
+    result = invoke("batch", "translate", "--input", "bad.jsonl", "--output", "out", "--to", "de")
+    assert (result.exit_code, result.stdout) == (1, "out: 2 rows, 0 results, 2 failed, 0 left\n")
+
+
 def test_a_pattern_names_many_files_and_a_field_the_text(here: Path, translator: Path) -> None:
     (here / "deep").mkdir()
     write(here / "deep" / "b.jsonl", [{"body": "He sleeps."}])

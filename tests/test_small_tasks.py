@@ -21,6 +21,7 @@ from clearhead.tasks.choice import LARGER, advice, instruction_model, instructio
 from clearhead.tasks.classify import check_labels, open_classifier, scored
 from clearhead.tasks.embed import nearest
 from clearhead.tasks.fill import JUDGED
+from clearhead.tasks.pipeline import span
 from terminal import fails, invoke, separate
 
 SENTENCES = ["the teacher taught", "the student with the book", "the book", "taught books"]
@@ -230,9 +231,48 @@ def test_names_and_forms_that_users_of_transformers_know(bert: Any, gpt2: Any, t
     assert len(translate(["He sleeps.", "Two dogs run."])) == 2
     [filled] = [ch.pipeline("fill-mask", bert)("the [MASK] taught", top_k=1)]
     assert filled[0].keys() == {"score", "token_str", "sequence"}
-    assert np.shape(ch.pipeline("feature-extraction", bert)(SENTENCES)) == (4, bert.config.d_model)
+    features = ch.pipeline("feature-extraction", bert)(SENTENCES)
+    tokens = [len(bert.tokenizer.encode(text)) for text in SENTENCES]
+    assert [np.shape(one) for one in features] == [(1, count, bert.config.d_model) for count in tokens]
     [made] = ch.pipeline("text-generation", gpt2)("abc", max_new_tokens=3)
     assert made["generated_text"] == gpt2.complete("abc", max_new_tokens=3).text
+
+
+def test_text_goes_on_as_it_is_and_conversations_with_an_answer(chat: Any) -> None:
+    work = ch.pipeline("text-generation", chat)
+    [made] = work("once upon", max_new_tokens=3)
+    assert made["generated_text"] == chat.complete("once upon", raw=True, max_new_tokens=3).text
+    messages = [{"role": "user", "content": "grass"}]
+    [made] = work(messages, max_new_tokens=3)
+    assert made["generated_text"] == [*messages, chat.chat(messages, max_new_tokens=3).message]
+
+
+def test_an_answer_says_where_it_stands(chat: Any) -> None:
+    work = ch.pipeline("question-answering", chat)
+    found = work(question="Who?", context="A man.", max_new_tokens=3)
+    assert found == work({"question": "Who?", "context": "A man."}, max_new_tokens=3)
+    assert found.keys() == {"score", "start", "end", "answer"} and 0 <= found["score"] <= 1
+    assert (found["start"], found["end"]) == span(found["answer"], "A man.")
+    assert span("ivan petrov", "By Ivan Petrov.") == (3, 14) and span("Petrow", "By Ivan Petrov.") == (None, None)
+    assert span("", "By.") == (None, None) and span("a(", "(a(") == (1, 3)
+
+
+@pytest.mark.parametrize(
+    ("task", "given", "options", "says"),
+    [
+        ("zero-shot-classification", ("grass", "a,b"), {"multi_label": True}, "multi_label"),
+        ("zero-shot-classification", ("grass",), {}, "candidate_labels"),
+        ("ner", ("in Sofia",), {"device": 0}, "device"),
+        ("summarization", ("a text",), {"max_length": 5}, "has no option 'max_length'; it has length"),
+        ("question-answering", ({"question": "Who?"},), {}, "context is None"),
+        ("translation_en_to_de", (None,), {}, "text is None"),
+    ],
+)
+def test_what_a_pipeline_is_not_made_for_is_one_error(
+    task: str, given: tuple[Any, ...], options: dict[str, Any], says: str, chat: Any
+) -> None:
+    with pytest.raises(OptionError, match=says):
+        ch.pipeline(task, chat)(*given, **options)
 
 
 def test_names_of_entities_and_labels(tmp_path: Path, chat: Any) -> None:

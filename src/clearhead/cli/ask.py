@@ -122,6 +122,8 @@ def ask(
         begun = time.perf_counter()
         retriever, done = prepared(kept, files, reranker, machine, watch, interrupt)
         tell(done)
+        if not quiet:
+            tell_language(questions, retriever)
         if answering is None:
             for each in given:
                 if interrupt.pressed:
@@ -135,6 +137,23 @@ def ask(
             report(retriever, answering, time.perf_counter() - begun)
     if interrupt.pressed:
         raise typer.Exit(INTERRUPTED)
+
+
+def tell_language(questions: list[str], retriever: "Retriever") -> None:
+    """That a question is surely not in English, which is all that the usual encoder knows."""
+    from clearhead.cli.screen import note
+    from clearhead.tasks.embed import DEFAULT
+    from clearhead.tasks.translation.languages import another
+
+    if retriever.encoder.name != DEFAULT:
+        return
+    for question in questions:
+        if (code := another(question, "en")) is not None:
+            note(
+                f"{question[:40]!r} seems to be in another language than English ({code}); {DEFAULT} knows English "
+                "alone, so that it is searched for by little more than its words"
+            )
+            return
 
 
 def show(answer: "Answer", line: int | None, *, json: bool) -> None:

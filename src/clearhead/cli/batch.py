@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from clearhead.cli import arguments as a
-from clearhead.cli.failures import INTERRUPTED
+from clearhead.cli.failures import FAILED, INTERRUPTED
 from clearhead.cli.on_machine import on_machine
 from clearhead.engine.machine import Machine
 
@@ -189,6 +189,8 @@ def batch(
         report(found, seconds, ray)
     if not found.complete:
         raise typer.Exit(INTERRUPTED)
+    if found.rows and found.failures == found.rows:
+        raise typer.Exit(FAILED)
 
 
 def show(found: "Outcome", seconds: float, *, json: bool) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from clearhead.cli import arguments as a
-from clearhead.cli.failures import INTERRUPTED
+from clearhead.cli.failures import FAILED, INTERRUPTED
 from clearhead.cli.on_machine import on_machine
 from clearhead.engine.machine import Machine
 
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from clearhead.tasks.code.sandbox.limits import Limits
 
 CODE, TESTS = "Code", "Tests"
-FAILED = 1
 Request = Annotated[
     str | None,
     typer.Argument(metavar="REQUEST|-", help="What the code is to do; - reads standard input.", show_default=False),

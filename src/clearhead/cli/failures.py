@@ -13,6 +13,7 @@ import typer
 from clearhead.errors import ClearheadError, lacks_memory
 from clearhead.text.printable import one_line
 
+FAILED = 1  # the work was done, and did not succeed
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 BROKEN_PIPE = 141  # 128 + SIGPIPE
 LONGEST = 2000  # characters of a message; a hostile file may put anything into one

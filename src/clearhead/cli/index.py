@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 Documents = Annotated[
     list[Path],
-    typer.Argument(metavar="PATH...", help="Files and folders: text, Markdown, HTML, PDF, CSV.", show_default=False),
+    typer.Argument(metavar="PATH", help="Files and folders: text, Markdown, HTML, PDF, CSV.", show_default=False),
 ]
 Store = Annotated[
     str,

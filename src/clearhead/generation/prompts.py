@@ -25,7 +25,7 @@ def check_ids(ids: Sequence[int], config: Architecture, name: str = "prompt") ->
     if len(ids) > config.max_positions:
         raise ContextWindowError(
             f"{name} has {len(ids)} tokens and the context window holds {config.max_positions}; shorten it by "
-            f"{len(ids) - config.max_positions}, or choose what to drop"
+            f"{len(ids) - config.max_positions}"
         )
     for position, token in enumerate(ids):
         whole = isinstance(token, int | np.integer) and not isinstance(token, bool)

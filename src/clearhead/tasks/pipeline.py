@@ -6,15 +6,21 @@
 Results have the form that they had there: a dictionary, or a list of them, for each text.
 """
 
+import inspect
+import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
+
+import numpy as np
 
 from clearhead.engine.machine import ANY
 from clearhead.engine.model import Model
+from clearhead.engine.prompt import Message
 from clearhead.errors import OptionError
+from clearhead.generation.prompts import check_ids
 from clearhead.tasks.choice import instruction_model
 from clearhead.tasks.texts import texts_of
 
@@ -36,10 +42,35 @@ def pipeline(task: str, model: Named = None) -> Work:
     """
     pair = TRANSLATION.fullmatch(task) if isinstance(task, str) else None
     if pair is not None:
-        return translation(model, pair[1], pair[2])
+        return told(task, translation(model, pair[1], pair[2]))
     if not isinstance(task, str) or task not in MAKERS:
         raise OptionError(f"there is no task {task!r:.40}; choose from translation_en_to_de, {', '.join(MAKERS)}")
-    return MAKERS[task](model)
+    return told(task, MAKERS[task](model))
+
+
+def told(task: str, work: Work) -> Work:
+    """The same work, where what it is not made for is one clear error."""
+
+    def checked(*given: Any, **options: Any) -> Any:
+        try:
+            inspect.signature(work).bind(*given, **options)
+        except TypeError as error:
+            raise OptionError(f"{task} cannot be asked so: {error}") from None
+        return work(*given, **options)
+
+    return checked
+
+
+def known(task: str, function: Callable[..., Any], options: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Options that a function has.
+
+    Raises:
+        OptionError: another.
+    """
+    names = [name for name, one in inspect.signature(function).parameters.items() if one.kind is one.KEYWORD_ONLY]
+    if other := [name for name in options if name not in names]:
+        raise OptionError(f"{task} has no option {other[0]!r}; it has {', '.join(names)}")
+    return options
 
 
 def loaded(model: Named, load: Callable[[Named], Model]) -> Callable[[], Model]:
@@ -69,6 +100,7 @@ def translation(model: Named, source: str | None = None, target: str | None = No
 
     def work(text: str | Sequence[str], **options: Any) -> list[dict[str, str]]:
         named = None if model is None and source is None else chosen()
+        known("translation", translate, options)
         said = translate(texts_of(text), target, from_=source, model=named, **options)
         return [{"translation_text": each_one} for each_one in said]
 
@@ -76,15 +108,25 @@ def translation(model: Named, source: str | None = None, target: str | None = No
 
 
 def generation(model: Named) -> Work:
-    """As `Model.complete`: the prompt with its completion."""
+    """As `Model.complete(raw=True)`: the prompt with its completion; of a conversation, it with the answer."""
     chosen = loaded(model, by_name("smollm2-135m-instruct"))
 
-    def work(text: str | Sequence[str], **options: Any) -> Any:
+    def work(text: str | Sequence[str] | Sequence[Message], **options: Any) -> Any:
+        if is_conversation(text):
+            return [{"generated_text": [*text, chosen().chat(text, **options).message]}]
         return each(
-            text, lambda several: [[{"generated_text": c.text}] for c in chosen().complete_many(several, **options)]
+            text if isinstance(text, str) else texts_of(text),
+            lambda several: [
+                [{"generated_text": c.text}] for c in chosen().complete_many(several, raw=True, **options)
+            ],
         )
 
     return work
+
+
+def is_conversation(text: object) -> TypeGuard[list[Message]]:
+    """Whether this is a list of messages, and no list of texts."""
+    return isinstance(text, list) and bool(text) and all(isinstance(one, dict) for one in text)
 
 
 def summarization(model: Named) -> Work:
@@ -94,6 +136,7 @@ def summarization(model: Named) -> Work:
     chosen = loaded(model, instruction_model)
 
     def work(text: str | Sequence[str], **options: Any) -> list[dict[str, str]]:
+        known("summarization", summarize, options)
         return [{"summary_text": made.text} for made in summarize(texts_of(text), model=chosen(), **options)]
 
     return work
@@ -121,13 +164,19 @@ def entities(model: Named) -> Work:
 
 
 def embeddings(model: Named) -> Work:
-    """As `ch.embed`: one vector a text, pooled."""
-    from clearhead.tasks.embed import embed, open_encoder
+    """The state of every token, frame included, [1, T, C] of each text; `ch.embed` makes one vector of them."""
+    from clearhead.tasks.embed import open_encoder
 
     chosen = loaded(model, open_encoder)
 
+    def of(text: str) -> Any:
+        encoder = chosen()
+        ids = encoder.tokenizer.encode(text, parse_special=False)
+        check_ids(ids, encoder.config, "the text")
+        return [np.asarray(encoder.executor.encode([ids]).states[0], np.float32).tolist()]
+
     def work(text: str | Sequence[str]) -> Any:
-        return each(text, lambda several: embed(several, model=chosen()).tolist())
+        return each(text, lambda several: [of(one) for one in several])
 
     return work
 
@@ -157,9 +206,11 @@ def choosing(model: Named) -> Work:
 
     chosen = loaded(model, instruction_model)
 
-    def work(text: str | Sequence[str], candidate_labels: Sequence[str] | str, **options: Any) -> Any:
+    def work(
+        text: str | Sequence[str], candidate_labels: Sequence[str] | str, *, about: str = "What is this text about?"
+    ) -> Any:
         names = candidate_labels.split(",") if isinstance(candidate_labels, str) else candidate_labels
-        classifier = open_classifier(names, model=chosen(), **options)
+        classifier = open_classifier(names, model=chosen(), about=about)
 
         def of(one: str) -> dict[str, Any]:
             found = classifier.of(one)
@@ -171,20 +222,35 @@ def choosing(model: Named) -> Work:
 
 
 def answering(model: Named) -> Work:
-    """As `ch.ask`, of one text."""
+    """The answer to a question in the words of one text, where these stand, and how likely the model finds them; a
+    text that does not hold it is no reason for a model to say nothing (`ch.ask` tells).
+    """
     chosen = loaded(model, instruction_model)
 
-    def work(question: str, context: str, **options: Any) -> dict[str, Any]:
+    def work(question: str | dict[str, str], context: str | None = None, **options: Any) -> dict[str, Any]:
+        if isinstance(question, dict):  # both in one
+            context = question.get("context")
+            question = question.get("question", "")
         for name, given in (("question", question), ("context", context)):
             if not isinstance(given, str):
                 raise OptionError(f"{name} is {given!r:.40}; give a string")
+        assert context is not None
         asked = (
             f'Text: """{context}"""\n\nAnswer the question with words of the text alone, as shortly as possible. '
             f"Question: {question}"
         )
-        return {"answer": chosen().complete(asked, max_new_tokens=64, **options).new_text.strip()}
+        done = chosen().complete(asked, **{"max_new_tokens": 64, "logprobs": 0, **options})
+        answer = done.new_text.strip().rstrip(".")
+        start, end = span(answer, context)
+        return {"score": math.exp(sum(done.logprobs or ())), "start": start, "end": end, "answer": answer}
 
     return work
+
+
+def span(answer: str, context: str) -> tuple[int | None, int | None]:
+    """Where an answer stands in a text, in large or small letters; nowhere, where it is in words of its own."""
+    found = re.search(re.escape(answer), context, re.IGNORECASE) if answer else None
+    return (None, None) if found is None else found.span()
 
 
 MAKERS: dict[str, Callable[[Named], Work]] = {

@@ -11,7 +11,9 @@ MARK = re.compile(r"\s*(?:[-*+#>|•`]|\d{1,3}[.)]\s|\(?[a-zA-Z]\)\s)")  # how a
 ABOUT_ITSELF = re.compile(
     r"\b(?:introduction|conclusion|paragraph|essay)\s+(?:(?:of|to|for)\s+(?:the|this|an)\s+essay|is as follows)|"
     r"\bthis (?:introduction|conclusion|paragraph)\b|\bword count\b|\b\d+ words\b|\bin plain sentences\b|"
-    r"\b(?:your|the|an)\s+(?:\w+\s+)?essay\b",
+    r"\b(?:your|the|an)\s+(?:\w+\s+)?essay\b|"
+    r"\bI(?:['’]m| am) (?:an?|only|just|your) (?:\w+ )?(?:AI|assistant|language model)\b|"
+    r"\bas an? (?:AI|language model)\b",
     re.IGNORECASE,
 )
 # Emphasis is a pair of marks at the borders of words: 2**3 and __init__ stay what they are. HALF is what a pair around

@@ -41,4 +41,4 @@ def check() -> None:
     try:
         import rouge_score  # noqa: F401
     except ImportError:
-        raise MissingDependencyError("ROUGE needs the rouge-score package: pip install rouge-score") from None
+        raise MissingDependencyError("ROUGE needs the rouge-score package: pip install 'clearhead[evaluate]'") from None
