@@ -242,12 +242,12 @@ class SqliteStore:
 
 def remedy(error: sqlite3.DatabaseError) -> str:
     """What to do about an error; only a damaged store is to be removed, for a file may be anything."""
-    said = str(error)
-    if "malformed" in said:
-        return "remove it and index again"
-    if "locked" in said:
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the primary one (sqlite.org/rescode.html)
+    if code == sqlite3.SQLITE_CORRUPT:
+        return "if it is a store, remove it and index again"
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return "another process is writing; wait for it"
-    if "not a database" in said:
+    if code == sqlite3.SQLITE_NOTADB:
         return "it is no store; give another file"
     return "see whether it can be written, or give another file"
 

@@ -19,8 +19,8 @@ def evaluate(asked: Asked) -> Evaluation:
         OptionError, UnknownModelError, UnsupportedError: as `clearhead.translate`.
         MissingDependencyError: sacreBLEU is not installed.
     """
-    metrics()
     every = read_pairs(asked.data, references=asked.references, fields=asked.fields, from_=asked.from_, to=asked.to)
+    metrics()  # a package that is missing is told before a model is loaded
     pairs, how = every.first(asked.limit), Search()
     translator = open_translator(
         asked.to,
