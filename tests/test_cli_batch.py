@@ -119,11 +119,11 @@ def test_killed_in_the_middle_the_same_command_goes_on(here: Path, translator: P
 
 
 def test_an_interrupt_says_what_is_left(here: Path, translator: Path) -> None:
-    write(here / "many.jsonl", [{"text": "He sleeps."}] * 3000)
+    write(here / "many.jsonl", [{"text": "He sleeps."}] * 60_000)  # more than any machine does while a key is pressed
     arguments = ["batch", "translate", "-i", here / "many.jsonl", "-o", here / "out", "--to", "de", "-m", translator]
     shown, status = on_terminal([*arguments, "--part", "100"], [("rows/s", "\x03")])
     assert status == 130 and "rows left; the same command goes on with them" in shown
-    assert re.search(r"3,000 rows, [\d,]+ results, 0 failed, [\d,]+ left", shown)
+    assert re.search(r"60,000 rows, [\d,]+ results, 0 failed, [\d,]+ left", shown)
 
 
 @pytest.mark.usefixtures("here")
