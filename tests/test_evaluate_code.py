@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 import clearhead as ch
 from clearhead.errors import DataError, OptionError
 from clearhead.tasks.evaluate.asked import Asked
-from clearhead.tasks.evaluate.code import Problem, evaluate, mbpp_part, problems, prompt
+from clearhead.tasks.evaluate.code import evaluate, prompt
 from clearhead.tasks.evaluate.files import read
 from clearhead.tasks.evaluate.metrics.code import pass_at_k
+from clearhead.tasks.evaluate.problems import Problem, asked_of, problem, problems
 from code_answers import chat_folder, scripted
 
 ROWS = [
@@ -21,6 +22,13 @@ ROWS = [
     {"text": "Twice.", "task_id": 2, "test_list": ["assert twice(1) == 2", "assert twice(x) == 6"], "code": "..."},
 ]
 ROWS[1]["test_setup_code"] = "x = 3"
+HUMAN: dict[str, object] = {
+    "task_id": "HumanEval/0",
+    "prompt": 'def next(x):\n    return x + 1\n\n\ndef add_two(x):\n    """Two more."""\n',
+    "entry_point": "add_two",
+    "canonical_solution": "    return next(next(x))\n",
+    "test": "def check(candidate):\n    assert candidate(2) == next(next(2))\n",
+}
 GOOD = ["def add(a, b):\n    return a + b\nassert add(1, 1) == 3\n```\nDone", "def twice(x):\n    return 2 * x\n"]
 
 
@@ -85,19 +93,36 @@ def test_both_editions_are_read(tmp_path: Path) -> None:
         "code": "x",
     }
     [found] = problems(read(write(tmp_path, [sanitized], array=True)))
-    assert found == Problem(7, "Add.", ("assert 1",), "import math", "x") and found.program == "import math\nassert 1"
+    text = '"""\nAdd.\nassert 1\n"""'
+    assert found == Problem(number=7, text=text, tests="import math\nassert 1", solution="x")
+
+
+def test_a_problem_of_humaneval_goes_on_with_its_head(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = ch.load(chat_folder(tmp_path / "model"))
+    asked = scripted(monkeypatch)("def add_two(x):\n    return next(x) + 1\n", "def add_two(x):\n    return x\n")
+    made = evaluate(Asked(data=write(tmp_path, [HUMAN, HUMAN]), model=model))
+    assert [item.scores["passed"] for item in made.items] == [1.0, 0.0]
+    assert '"""Two more."""\n```\n' in asked[0] and "candidate" not in asked[0]
+    assert made.items[1].expected == f"{HUMAN['prompt']}{HUMAN['canonical_solution']}"
+
+
+def test_no_answer_to_humaneval_is_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its head is a program already, whose function gives nothing."""
+    model = ch.load(chat_folder(tmp_path / "model"))
+    scripted(monkeypatch)("")
+    assert evaluate(Asked(data=write(tmp_path, [HUMAN]), model=model)).figures[0].value == 0
 
 
 def test_of_the_whole_of_mbpp_its_test_part_is_taken() -> None:
-    every = [Problem(number, "", ("assert 1",), "", "") for number in range(1, 975)]
-    part = mbpp_part(every)
+    every = [Problem(number=number, text="", tests="assert 1") for number in range(1, 975)]
+    part = asked_of(every)
     assert (len(part), part[0].number, part[-1].number) == (500, 11, 510)
-    assert mbpp_part(every[:20]) == every[:20]
+    assert asked_of(every[:20]) == every[:20]
 
 
 def test_the_prompt_is_that_of_evalplus() -> None:
-    said = prompt("Add.", ["assert add(1, 2) == 3"])
-    assert said.endswith('block:\n```\n"""\nAdd.\nassert add(1, 2) == 3\n"""\n```\n')
+    [first, _] = map(problem, ROWS, "ab")
+    assert prompt(first.text).endswith('block:\n```\n"""\nAdd two numbers.\nassert add(1, 2) == 3\n"""\n```\n')
 
 
 @pytest.mark.parametrize(
@@ -107,6 +132,9 @@ def test_the_prompt_is_that_of_evalplus() -> None:
         ([{"test_list": ["assert 1"]}], "'text'"),
         ([{"text": "x", "test_list": [1]}], "test_list"),
         ([{"text": "x", "test_list": ["assert 1"], "test_setup_code": 3}], "test_setup_code"),
+        ([HUMAN | {"prompt": 1}], "'prompt'"),
+        ([HUMAN | {"test": " "}], "'test'"),
+        ([HUMAN | {"entry_point": "add one"}], "'add one'; give the name of a function"),
     ],
 )
 def test_data_in_another_format_is_refused(tmp_path: Path, rows: list[dict[str, object]], says: str) -> None:

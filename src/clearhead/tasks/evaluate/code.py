@@ -1,28 +1,24 @@
-"""A model's code measured: pass@k over problems with tests, in the format of MBPP (Austin et al. 2021, 2108.07732).
+"""A model's code measured: pass@k over problems with tests, those of MBPP, HumanEval or one's own.
 
-A problem is shown as EvalPlus shows one (Liu et al. 2023, 2305.01210): its text and its tests in a docstring, inside
-the model's chat template, and the answer is begun for the model, so that it goes on with code. EvalPlus shows the first
-test alone; MBPP's paper shows all, and so do we. Programs are run in the sandbox, followed by all tests.
+A problem is shown as EvalPlus shows one (Liu et al. 2023, 2305.01210), inside the model's chat template, and the answer
+is begun for the model, so that it goes on with code. Of MBPP EvalPlus shows the text and the first test; MBPP's paper
+shows all tests, and so do we. Programs are run in the sandbox, followed by all tests.
 """
 
-import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
 
 from clearhead.engine.model import Model
 from clearhead.engine.options import Options
-from clearhead.errors import DataError
 from clearhead.tasks.choice import instruction_model
 from clearhead.tasks.code.definitions import definitions
 from clearhead.tasks.code.trial import Trial, try_out
 from clearhead.tasks.evaluate.asked import Asked
-from clearhead.tasks.evaluate.files import Text, is_json_lines, objects, read
+from clearhead.tasks.evaluate.files import read
 from clearhead.tasks.evaluate.metrics.code import pass_at_k
+from clearhead.tasks.evaluate.problems import Problem, asked_of, problems
 from clearhead.tasks.evaluate.report import Evaluation, Figure, Item, mean_figure
 from clearhead.text.chat_template import render
 
-ALL, TEST_PART = range(1, 975), range(11, 511)  # numbers of MBPP's problems; those of its test part
 # EvalPlus' two sentences, word for word: figures are comparable only where prompts are.
 ASK = "Please provide a self-contained Python script that solves the following problem in a markdown code block:"
 BEGIN = (
@@ -30,22 +26,6 @@ BEGIN = (
 )
 ROOM, STOP = 768, "\n```"  # tokens of an answer, as there; what ends its code
 WARM = 0.8  # the temperature of several samples (Chen et al. 2021, section 3.3)
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """A task with its tests."""
-
-    number: int | str
-    text: str
-    tests: tuple[str, ...]  # a statement each
-    setup: str  # what the tests need before them
-    solution: str  # the author's; empty where there is none
-
-    @property
-    def program(self) -> str:
-        """The tests as a program."""
-        return "\n".join(part for part in (self.setup, *self.tests) if part)
 
 
 def evaluate(asked: Asked) -> Evaluation:
@@ -59,7 +39,7 @@ def evaluate(asked: Asked) -> Evaluation:
     """
     text = read(asked.data)
     every = problems(text)
-    some = mbpp_part(every)[: asked.limit]
+    some = asked_of(every)[: asked.limit]
     probe = try_out("", "assert True")  # what cannot be is refused before a model is loaded
     model = instruction_model(asked.model, asked.machine)
     counts, tried = sampled(some, model, asked)
@@ -75,7 +55,7 @@ def evaluate(asked: Asked) -> Evaluation:
         there=len(every),
         settings={
             "problems": f"{len(some)}: {some[0].number} to {some[-1].number}",
-            "prompt": prompt("TEXT", ("TESTS",)) + BEGIN,
+            "prompt": prompt("TEXT") + BEGIN,
             "decoding": "greedy" if asked.samples == 1 else f"temperature {WARM}, {asked.samples} samples",
             "max_new_tokens": ROOM,
             "kept": "imports, functions, classes and assignments up to the end of the first block",
@@ -91,7 +71,7 @@ def sampled(some: Sequence[Problem], model: Model, asked: Asked) -> tuple[list[i
     for sample in range(asked.samples):
         before, of = sample * len(some), asked.samples * len(some)
         answers = asked.watched(answered(some, model, asked, sample), of, before)
-        tried = [(code, try_out(code, each.program)) for each, code in zip(some, answers, strict=True)]
+        tried = [(code, try_out(f"{each.begun}\n{code}", each.tests)) for each, code in zip(some, answers, strict=True)]
         counts = [count + trial.passed for count, (_code, trial) in zip(counts, tried, strict=True)]
     return counts, tried
 
@@ -100,7 +80,7 @@ def item(problem: Problem, share: float, code: str, trial: Trial) -> Item:
     """One problem, by the share of answers that passed; shown is the last."""
     scores = {"passed": share}
     return Item(
-        input=f"{problem.text}\n{problem.program}", expected=problem.solution, got=code, scores=scores, note=trial.why
+        input=f"{problem.text}\n{problem.tests}", expected=problem.solution, got=code, scores=scores, note=trial.why
     )
 
 
@@ -119,8 +99,7 @@ def answered(some: Sequence[Problem], model: Model, asked: Asked, sample: int) -
     assert model.chat_template is not None
     template, frame = model.chat_template, model.prompter.frame()
     prompts = (
-        render(template, [{"role": "user", "content": prompt(each.text, each.tests)}], **frame)
-        + f"{BEGIN}\n```python\n"
+        render(template, [{"role": "user", "content": prompt(each.text)}], **frame) + f"{BEGIN}\n```python\n"
         for each in some
     )
     options: Options = {"max_new_tokens": ROOM, "stop": (STOP,)}
@@ -132,59 +111,6 @@ def answered(some: Sequence[Problem], model: Model, asked: Asked, sample: int) -
         yield definitions(done.new_text.split(STOP)[0])
 
 
-def prompt(text: str, tests: Sequence[str]) -> str:
+def prompt(text: str) -> str:
     """What the model is asked."""
-    inside = "\n".join(('"""', text, *tests, '"""'))
-    return f"{ASK}\n```\n{inside}\n```\n"
-
-
-def problems(text: Text) -> list[Problem]:
-    """The problems of a file, of JSON Lines or one JSON array.
-
-    Raises:
-        DataError: neither, or a problem without a text and tests.
-    """
-    rows = objects(text) if is_json_lines(text) else array(text)
-    found = [problem(row, f"{text.path}:{place}") for place, row in rows]
-    if not found:
-        raise DataError(f"{text.path} holds no problem")
-    return found
-
-
-def array(text: Text) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The objects of a file that is one JSON array, each with its place in it, from 1.
-
-    Raises:
-        DataError: it is none.
-    """
-    try:
-        rows = json.loads(text.text)
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{text.path} is no JSON: {str(error)[:80]}") from None
-    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise DataError(f"{text.path} is no list of problems; give JSON Lines or a JSON array, as MBPP comes")
-    yield from enumerate(rows, start=1)
-
-
-def problem(row: dict[str, Any], place: str) -> Problem:
-    """One of them, in the words of MBPP or of its sanitized edition.
-
-    Raises:
-        DataError: a field is missing or of another kind.
-    """
-    said, tests = row.get("text", row.get("prompt")), row.get("test_list")
-    setup = row.get("test_setup_code") or row.get("test_imports") or ""
-    setup = "\n".join(map(str, setup)) if isinstance(setup, list) else setup
-    if not isinstance(said, str) or not isinstance(setup, str):
-        raise DataError(f"{place}: a problem needs a 'text', and texts as its 'test_setup_code'")
-    if not isinstance(tests, list) or not tests or not all(isinstance(each, str) for each in tests):
-        raise DataError(f"{place}: a problem needs a 'test_list', a list of Python statements")
-    lines = tuple(each.replace("\r\n", "\n") for each in tests)
-    solution = str(row.get("code", "")).replace("\r\n", "\n")
-    return Problem(row.get("task_id", place), said, lines, setup.replace("\r\n", "\n"), solution)
-
-
-def mbpp_part(every: Sequence[Problem]) -> list[Problem]:
-    """MBPP's test part where this is the whole of it; otherwise all."""
-    whole = [each.number for each in every] == list(ALL)
-    return [each for each in every if not whole or each.number in TEST_PART]
+    return f"{ASK}\n```\n{text}\n```\n"

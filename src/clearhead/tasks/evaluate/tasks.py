@@ -74,7 +74,7 @@ TASKS: Mapping[str, Task] = {
     "translate": Task(translate, PAIRS, "BLEU, chrF"),
     "summarize": Task(summarize, PAIRS, "ROUGE-1, -2, -L"),
     "entities": Task(entities, "columns of CoNLL, a word and its label on each line", "F1 of spans"),
-    "code": Task(code, "problems with tests, in MBPP's format", "pass@1, pass@k"),
+    "code": Task(code, "problems with tests, in MBPP's format or HumanEval's", "pass@1, pass@k"),
     "retrieval": Task(retrieval, "a folder with documents, queries and judgements, such as Cranfield", "nDCG@10"),
     "answers": Task(answers, "questions over paragraphs, in SQuAD's format", "exact match, F1, not found"),
     "perplexity": Task(perplexity, "plain text", "perplexity, bits per byte"),
