@@ -170,5 +170,5 @@ def test_a_question_that_is_none_is_refused() -> None:
 
 @pytest.mark.weights
 def test_on_a_terminal_the_answer_is_bold(notes: Path, small: Path) -> None:
-    shown, status = on_terminal(["ask", CAST, "-d", notes, "-m", small, *QUICK])
+    shown, status = on_terminal(["ask", CAST, "-d", notes, "--store", notes.parent / "s.sqlite", "-m", small, *QUICK])
     assert status == 0 and re.search(r"\x1b\[1m.*Petrov", shown)

@@ -9,15 +9,14 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from clearhead.errors import DataError, MissingDependencyError
 from clearhead.executor import Floats
 from clearhead.tasks.ask.passages import Passage
-from clearhead.tasks.ask.store import LAYOUT, TITLE, File, Kind, Scored
+from clearhead.tasks.ask.store import LAYOUT, TITLE, File, Kind, Row, Scored, Store, as_passage, in_order
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -65,7 +64,7 @@ def is_address(store: str) -> bool:
     return ADDRESS.match(store) is not None
 
 
-class PostgresStore:
+class PostgresStore(Store):
     """Passages on a server, in the schema `clearhead` of a database."""
 
     def __init__(self, address: str) -> None:
@@ -189,22 +188,17 @@ class PostgresStore:
         """See `Store`."""
         fields = "p.id, f.path, p.text, p.headings, p.line, p.page"
         rows = self.rows(f"select {fields} from clearhead.passages p join clearhead.files f on f.id = p.file", numbers)
-        return [
-            Passage(file=row[1], text=row[2], headings=tuple(json.loads(row[3])), line=row[4], page=row[5])
-            for row in rows
-        ]
+        return [as_passage(row) for row in rows]
 
     def vectors(self, numbers: Sequence[int]) -> Floats:
         """See `Store`."""
         rows = self.rows("select p.id, p.meaning::text from clearhead.passages p", numbers)
         return np.array([json.loads(row[1]) for row in rows], np.float32) if rows else np.zeros((0, 0), np.float32)
 
-    def rows(self, select: str, numbers: Sequence[int]) -> list[tuple[Any, ...]]:
+    def rows(self, select: str, numbers: Sequence[int]) -> list[Row]:
         """Rows that begin with the number of a passage, in the order of `numbers`."""
         with self.failures():
-            found = self.base.execute(f"{select} where p.id = any(%s)", (list(numbers),))
-            rows = {row[0]: row for row in found}
-        return [rows[number] for number in numbers]
+            return in_order(self.base.execute(f"{select} where p.id = any(%s)", (list(numbers),)), numbers)
 
     def count(self) -> int:
         """See `Store`."""
@@ -235,14 +229,6 @@ class PostgresStore:
     def close(self) -> None:
         """See `Store`."""
         self.base.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def searched(passage: Passage) -> str:

@@ -12,8 +12,6 @@ import struct
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
 
 import numpy as np
 
@@ -21,7 +19,7 @@ from clearhead.errors import DataError
 from clearhead.executor import Floats
 from clearhead.tasks.ask.common_words import COMMON
 from clearhead.tasks.ask.passages import Passage
-from clearhead.tasks.ask.store import LAYOUT, TITLE, File, Kind, Scored
+from clearhead.tasks.ask.store import LAYOUT, TITLE, File, Kind, Row, Scored, Store, as_passage, in_order
 
 MARK = 0x436C6561  # SQLite's application_id of these files: "Clea"
 WAIT = 30.0  # seconds for another process to finish its writing
@@ -43,7 +41,7 @@ create trigger passages_leave after delete on passages begin
 """
 
 
-class SqliteStore:
+class SqliteStore(Store):
     """Passages in a file; made new where there is none."""
 
     def __init__(self, path: Path) -> None:
@@ -174,21 +172,17 @@ class SqliteStore:
         """See `Store`."""
         fields = "p.id, f.path, p.text, p.headings, p.line, p.page"
         rows = self.rows(f"select {fields} from passages p join files f on f.id = p.file where p.id in", numbers)
-        return [
-            Passage(file=row[1], text=row[2], headings=tuple(json.loads(row[3])), line=row[4], page=row[5])
-            for row in rows
-        ]
+        return [as_passage(row) for row in rows]
 
     def vectors(self, numbers: Sequence[int]) -> Floats:
         """See `Store`."""
         return unpacked([row[1] for row in self.rows("select p.id, p.vector from passages p where p.id in", numbers)])
 
-    def rows(self, select: str, numbers: Sequence[int]) -> list[tuple[Any, ...]]:
+    def rows(self, select: str, numbers: Sequence[int]) -> list[Row]:
         """Rows that begin with the number of a passage, in the order of `numbers`."""
         holes = ",".join("?" * len(numbers))
         with self.failures():
-            found = {row[0]: row for row in self.base.execute(f"{select} ({holes})", list(numbers))}
-        return [found[number] for number in numbers]
+            return in_order(self.base.execute(f"{select} ({holes})", list(numbers)), numbers)
 
     def count(self) -> int:
         """See `Store`."""
@@ -230,14 +224,6 @@ class SqliteStore:
     def close(self) -> None:
         """See `Store`."""
         self.base.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def remedy(error: sqlite3.DatabaseError) -> str:

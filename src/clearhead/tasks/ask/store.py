@@ -6,11 +6,12 @@ One file enters or leaves as a whole, in one transaction: whoever reads meanwhil
 N passages, C the length of a vector.
 """
 
+import json
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 from clearhead.executor import Floats
 from clearhead.tasks.ask.passages import Passage
@@ -38,6 +39,7 @@ class File:
     sha256: str
 
 
+Row = tuple[Any, ...]  # of a table
 Scored = list[tuple[int, float]]  # number of a passage and its score, the best first
 
 
@@ -85,8 +87,22 @@ class Store(Protocol):
     def close(self) -> None:
         """Let go of the file or the server."""
 
-    def __enter__(self) -> Self: ...
+    def __enter__(self) -> Self:
+        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
+    ) -> None:
+        self.close()
+
+
+def as_passage(row: Row) -> Passage:
+    """A passage from its number, file, text, headings as JSON, line and page."""
+    _number, file, text, headings, line, page = row
+    return Passage(file=file, text=text, headings=tuple(json.loads(headings)), line=line, page=page)
+
+
+def in_order(rows: Iterable[Row], numbers: Sequence[int]) -> list[Row]:
+    """Rows that begin with their number, in the order of `numbers`."""
+    found = {row[0]: row for row in rows}
+    return [found[number] for number in numbers]
