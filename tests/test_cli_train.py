@@ -98,6 +98,34 @@ def test_the_size_of_a_trial_is_that_of_the_run(ask: list[str | Path], run: Path
     assert found["parameters"] == results["parameters"]
 
 
+def test_what_a_recipe_is_tested_on_can_be_had_as_files(ask: list[str | Path], path: Path, tmp_path: Path) -> None:
+    half = ["data.split={test: 0.5, dev: 0.2}", "data.languages=[en, de]"]
+    result = invoke(*ask, *half, "--write-tests", tmp_path / "tests")
+    assert result.exit_code == 0, result.stderr
+    files = [line.split()[0] for line in result.stdout.splitlines()]
+    assert files == [str(tmp_path / "tests" / name) for name in ("held-out.en", "held-out.de")]
+    data = path.parent / "data"
+    all_of = {
+        (source.rstrip("\n"), target.rstrip("\n"))
+        for source, target in zip((data / "train.en").open(), (data / "train.de").open(), strict=True)
+    }
+    held = list(zip(*((tmp_path / "tests" / name).read_text().splitlines() for name in files), strict=True))
+    assert held and set(held) < all_of
+    again = invoke(*ask, *half, "data.reverse=true", "--write-tests", tmp_path / "other", "--json")
+    assert json.loads(again.stdout) == [
+        {"file": str(tmp_path / "other" / name), "examples": len(held)} for name in ("held-out.de", "held-out.en")
+    ]
+    assert (tmp_path / "other/held-out.en").read_text().splitlines() == [en for en, _de in held]
+
+
+def test_tests_that_cannot_be_written(ask: list[str | Path], tmp_path: Path) -> None:
+    assert "has no tests; give it data.tests" in fails(*ask, "--write-tests", tmp_path / "tests")
+    assert not (tmp_path / "tests").exists()
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full/x").touch()
+    assert "is there already" in fails(*ask, "--write-tests", tmp_path / "full")
+
+
 # Runs
 
 
@@ -212,7 +240,7 @@ def test_without_torch_the_remedy_is_named(ask: list[str | Path], monkeypatch: p
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--list", "--show"], "--list, --show and --dry-run are three things; ask for one"),
+        (["--list", "--show"], "--list, --show, --dry-run and --write-tests are four things; ask for one"),
         ([], "no recipe is named; clearhead train --list shows those that are bundled"),
         (["nope"], "there is no recipe 'nope'; name a file, or one of "),
         (["nope", "--show"], "there is no recipe 'nope'"),

@@ -56,6 +56,14 @@ DryRun = Annotated[
         rich_help_panel=RECIPES,
     ),
 ]
+WriteTests = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FOLDER",
+        help="Write what the recipe is tested on into a new folder, to measure other models on it; train nothing.",
+        rich_help_panel=RECIPES,
+    ),
+]
 List = Annotated[bool, typer.Option("--list", help="Show the bundled recipes.", rich_help_panel=RECIPES)]
 Show = Annotated[bool, typer.Option("--show", help="Print a recipe, to start from.", rich_help_panel=RECIPES)]
 
@@ -69,6 +77,7 @@ def train(
     short: Short = False,
     tensorboard: TensorBoard = False,
     dry_run: DryRun = False,
+    write_tests: WriteTests = None,
     list_recipes: List = False,
     show: Show = False,
     json: a.Json = False,
@@ -86,8 +95,8 @@ def train(
     """
     from clearhead.cli import training as t
 
-    if list_recipes + show + dry_run > 1:
-        raise OptionError("--list, --show and --dry-run are three things; ask for one")
+    if list_recipes + show + dry_run + (write_tests is not None) > 1:
+        raise OptionError("--list, --show, --dry-run and --write-tests are four things; ask for one")
     if list_recipes:
         t.list_recipes(json=json)
         return
@@ -100,5 +109,7 @@ def train(
     machine = t.Machine(device, threads, tensorboard=tensorboard, offline=offline)
     if dry_run:
         t.dry_run(job, json=json)
+    elif write_tests is not None:
+        t.write_tests(job, write_tests, json=json)
     else:
         t.carry_out(job, machine, json=json)

@@ -173,6 +173,19 @@ def dry_run(job: Job, *, json: bool) -> None:
     show_lines([*resolved(recipe).splitlines(), "", *(f"# {line}" for line in columns([*rows, ["run", plan, ""]]))])
 
 
+def write_tests(job: Job, folder: Path, *, json: bool) -> None:
+    """What a recipe is tested on, as files; their names and sizes on standard output."""
+    require("pydantic", "yaml")
+    from clearhead.cli.json_output import print_json
+    from clearhead.training.runs.tests_apart import write_tests as write
+
+    written = write(job.recipe(), folder)
+    if json:
+        print_json([{"file": file, "examples": number} for file, number in written.items()])
+    else:
+        show_lines(columns([[str(file), f"{number:,}"] for file, number in written.items()], right=frozenset({1})))
+
+
 def resolved(recipe: "Recipe") -> str:
     """Every key of a recipe, set or not."""
     import yaml
