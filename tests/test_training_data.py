@@ -200,6 +200,9 @@ def test_columns_of_words_and_labels(tmp_path: Path) -> None:
         {"tokens": ["New York"], "labels": ["B-LOC"]},
         {"tokens": ["x"], "labels": ["O"]},
     ]
+    for case, word in (("lower", "new york"), ("upper", "NEW YORK")):
+        first, _ = records(kind="conll", path=tabs, delimiter="\t", prefix="en:", case=case)
+        assert first == {"tokens": [word], "labels": ["B-LOC"]}
 
 
 def test_iob1_becomes_iob2_with_the_same_chunks() -> None:

@@ -5,7 +5,7 @@ The shared task's own files are IOB1: a chunk begins with I-, and with B- only w
 Everything after this file is IOB2: every chunk begins with B-.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -17,6 +17,7 @@ from clearhead.training.data.readers.base import FileSource, Reading
 from clearhead.training.data.records import Fault, Row
 
 Scheme = Literal["iob1", "iob2", "any"]
+CASES: dict[str | None, Callable[[str], str]] = {None: str, "lower": str.lower, "upper": str.upper}
 
 
 class Columns(FileSource):
@@ -34,7 +35,9 @@ class Columns(FileSource):
     prefix: str = Field(
         default="", description="What stands before every word and is left out, such as en: in WikiANN."
     )
-
+    case: Literal["lower", "upper"] | None = Field(
+        default=None, description="Words in that case: the file read once more, as people write who do not care."
+    )
     types: dict[str, str | None] = Field(
         default_factory=dict,
         description="Other names for types of labels, such as {person: PER}; null leaves a type out.",
@@ -70,7 +73,8 @@ class Columns(FileSource):
             return Fault("columns", f"line {line.number} has {len(cells)} columns, too few for columns {asked}")
         if not word or not label:
             return Fault("columns", f"line {line.number} has an empty column")
-        return word.removeprefix(self.prefix) or word, self.renamed(label)
+        word = word.removeprefix(self.prefix) or word
+        return CASES[self.case](word), self.renamed(label)
 
     def renamed(self, label: str) -> str:
         """A label by the type's other name, if it has one."""
