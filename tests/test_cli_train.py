@@ -16,7 +16,7 @@ import yaml
 
 from clearhead.errors import ConfigError
 from clearhead.training.recipe.recipe import Recipe, bundled, read_recipe, source_of
-from clearhead.training.runs.curves import compare, read_curve, sparkline
+from clearhead.training.runs.curves import compare, figure, read_curve, sparkline
 from terminal import COMMAND, fails, invoke, on_terminal
 from training_runs import carry_out, write_recipe
 
@@ -281,6 +281,12 @@ def test_curves_of_runs_are_compared(run: Path, tmp_path: Path) -> None:
     assert heading.split()[:6] == ["run", "steps", "tokens", "seconds", "loss", "dev"]
     assert (tmp_path / "c.png").read_bytes().startswith(b"\x89PNG")
     assert (tmp_path / "c.svg").read_text().count("<path") > 20
+
+
+def test_many_curves_are_told_apart(run: Path) -> None:
+    drawn = figure([read_curve(run)] * 23).axes[0]
+    looks = [(line.get_color(), line.get_linestyle()) for line in drawn.lines[1::2]]
+    assert len(looks) == 23 == len(set(looks))
 
 
 def test_curves_as_data(run: Path) -> None:

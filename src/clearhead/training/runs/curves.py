@@ -18,6 +18,7 @@ LOG = "log.jsonl"
 LOSS = "dev_nll"
 AXES = {"step": "steps", "tokens": "tokens", "seconds": "seconds of steps"}
 LEVELS = "▁▂▃▄▅▆▇█"
+LINES = ("-", "--", ":", "-.")
 KINDS = {".png": "png", ".svg": "svg"}
 
 
@@ -152,19 +153,24 @@ def draw(axes: "Axes", curves: Sequence[Curve], key: str) -> None:
     else:
         for i, curve in enumerate(curves):
             shown = bool(curve.dev)
-            line(axes, curve.train, key, color=f"C{i}", linewidth=0.8, alpha=0.35, label="" if shown else curve.label)
-            line(axes, curve.dev, key, color=f"C{i}", linewidth=1.4, marker=".", label=curve.label if shown else "")
+            line(axes, curve.train, key, **look(i), linewidth=0.8, alpha=0.35, label="" if shown else curve.label)
+            line(axes, curve.dev, key, **look(i), linewidth=1.4, marker=".", label=curve.label if shown else "")
     axes.grid(alpha=0.3)
 
 
 def draw_scores(axes: "Axes", curves: Sequence[Curve], key: str, name: str) -> None:
     """One score of all curves, in the colours of their losses on dev."""
     for i, curve in enumerate(curves):
-        color = f"C{i if len(curves) > 1 else 1}"
+        style = look(i if len(curves) > 1 else 1)
         found = curve.course(name)
         places = [getattr(point, key) for point, _ in found]
-        axes.plot(places, [value for _, value in found], color=color, linewidth=1.4, marker=".")
+        axes.plot(places, [value for _, value in found], **style, linewidth=1.4, marker=".")
     axes.grid(alpha=0.3)
+
+
+def look(i: int) -> dict[str, Any]:
+    """How the i-th curve is drawn; after ten colours, in the next kind of line."""
+    return {"color": f"C{i % 10}", "linestyle": LINES[i // 10 % len(LINES)]}
 
 
 def line(axes: "Axes", points: Iterable[Point], key: str, **style: Any) -> None:
