@@ -118,7 +118,18 @@ SURFACE: dict[str, tuple[list[str], set[str]]] = {
     "inspect": (["model"], PICTURES | {"--simplified", "--json", "--offline"}),
     "train": (
         ["recipe", "overrides"],
-        {"--output", "--resume", "--data", "--short", "--tensorboard", "--dry-run", "--list", "--show", "--json"}
+        {
+            "--output",
+            "--resume",
+            "--data",
+            "--short",
+            "--tensorboard",
+            "--write-tests",
+            "--dry-run",
+            "--list",
+            "--show",
+            "--json",
+        }
         | {"--device", "--threads", "--offline"},
     ),
     "compare": (
