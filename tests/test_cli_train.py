@@ -229,9 +229,8 @@ def test_two_processes_learn_what_one_does_and_the_first_tells(ask: list[str | P
 
 def test_without_torch_the_remedy_is_named(ask: list[str | Path], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torch", None)
-    assert "training needs torch, which is not installed; install it with: pip install 'clearhead[train]'" in fails(
-        *ask
-    )
+    remedy = "training needs torch, which is not installed; install it with: pip install 'clearhead[train]'"
+    assert remedy in fails(*ask) and remedy in fails(*ask, "--write-tests", "tests")
     assert invoke("train", "--list").exit_code == 0
     monkeypatch.setitem(sys.modules, "yaml", None)
     assert "training needs yaml" in fails("train", "--list")

@@ -175,7 +175,7 @@ def dry_run(job: Job, *, json: bool) -> None:
 
 def write_tests(job: Job, folder: Path, *, json: bool) -> None:
     """What a recipe is tested on, as files; their names and sizes on standard output."""
-    require("pydantic", "yaml")
+    require("pydantic", "yaml", "torch")
     from clearhead.cli.json_output import print_json
     from clearhead.training.runs.tests_apart import write_tests as write
 
