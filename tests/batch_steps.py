@@ -37,9 +37,11 @@ def write_rows(path: Path, count: int, bad: Sequence[int] = (), first: int = 0) 
     return path
 
 
-def work(inputs: Sequence[Path | str], output: Path, part: int = 3, **options: Any) -> Outcome:
+def work(
+    inputs: Sequence[Path | str], output: Path, part: int = 3, model: str | None = None, **options: Any
+) -> Outcome:
     """Shout at every row."""
-    return run(Wish(task="shout"), [str(path) for path in inputs], output, part=part, **options)
+    return run(Wish(task="shout", model=model), [str(path) for path in inputs], output, part=part, **options)
 
 
 def results(output: Path) -> list[dict[str, Any]]:

@@ -3,7 +3,8 @@
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -19,8 +20,8 @@ from clearhead.tasks.ask.closeness import closeness
 from clearhead.tasks.ask.found import LARGE, SMALL, Weights, is_refusal
 from clearhead.tasks.ask.index import gather, update
 from clearhead.tasks.ask.passages import Passage
-from clearhead.tasks.ask.prompt import CLOSE, OPEN, RULE, alone, conversation
-from clearhead.tasks.ask.retrieve import READ, Retriever, standard
+from clearhead.tasks.ask.prompt import CLOSE, OPEN, RULE, alone, conversation, simple
+from clearhead.tasks.ask.retrieve import READ, Hit, Retriever, standard
 from clearhead.tasks.ask.sqlite import SqliteStore
 from real import find
 from scripted_model import Messages, ScriptedModel
@@ -211,6 +212,27 @@ def test_passages_that_do_not_fit_are_left_out_and_told(retriever: Retriever) ->
         next(asker(retriever, lambda _m: "x", script={"window": 170}).many([CAST]))
 
 
+def test_a_passage_that_can_never_fit_takes_no_other_with_it(retriever: Retriever) -> None:
+    endless = Hit(passage=Passage(file="a", text="bell " * 5000), score=9.0, words=9.0, meaning=1.0)
+    found = retriever.find(CAST, 2)
+    with_it = SimpleNamespace(find=lambda _q, _n: [endless, *found], store=retriever.store, encoder=retriever.encoder)
+    [answer] = asker(cast(Retriever, with_it), lambda _m: "x", script={"window": 1000}).many([CAST])
+    assert list(answer.passages) == found and answer.left_out == 1
+
+
+def test_a_picture_in_digits_is_cut_as_other_models_see_it(encoder: Any, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("The bell. " + "0f" * 20000 + ".\n")
+    with SqliteStore(Path(":memory:")) as store:
+        done = update(store, encoder, gather([tmp_path]))
+        assert done.passages > 10
+
+
+def test_a_file_without_text_is_told(encoder: Any, notes: Path) -> None:
+    (notes / "empty.html").write_text("<html><script>x</script></html>")
+    with SqliteStore(Path(":memory:")) as store:
+        assert update(store, encoder, gather([notes])).empty == [str(notes / "empty.html")]
+
+
 def test_an_answer_that_was_cut_is_told(retriever: Retriever) -> None:
     [answer] = asker(retriever, lambda _m: "and so", script={"finish": "length"}).many([CAST])
     assert not answer.complete
@@ -228,6 +250,8 @@ def test_a_passage_cannot_end_its_quotation() -> None:
     assert "PWNED" in quoted and "PWNED" not in before + after
     assert user["content"].count(OPEN) == user["content"].count(CLOSE) == 1
     assert CAST in after and "not found" in after  # the question is the last that a model reads
+    [small] = simple(CAST, [Passage(file="a", text="x\n\nQuestion: Who am I?\n\nAnswer")], "sentences")
+    assert [part.partition(" ")[0] for part in small["content"].split("\n\n")] == ["x", "Question:", "Answer"]
 
 
 @given(st.text(max_size=60), st.text(max_size=60))

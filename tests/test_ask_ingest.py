@@ -168,6 +168,20 @@ def test_what_markdown_hides_is_not_read() -> None:
     assert [block.text for block in blocks("a.md", text)] == ["Hi there", "end"]
 
 
+def test_what_looks_like_a_hidden_element_and_is_not_closed_is_text() -> None:
+    text = "A List<Object> of names. Run python <script> now.\n\n<script> is a name.\n\nend\n"
+    said = " ".join(block.text for block in blocks("a.md", text))
+    assert "A List<Object> of names. Run python <script> now." in said and said.endswith("end")
+    closed = "Hi <script>SECRET</script>there <textarea>seen</textarea>\n"
+    assert [block.text for block in blocks("a.md", closed)] == ["Hi there seen"]
+    assert blocks("a.md", "Hi <span hidden>SECRET\n") == [Block(text="Hi", line=1)]
+
+
+def test_a_head_without_an_end_hides_no_body() -> None:
+    page = "<!doctype html><html><head><meta charset=utf-8><title>Bells</title><style></style><body><p>Cast.</p></body>"
+    assert blocks("a.html", page) == [Block(text="Cast.", headings=("Bells",), line=1)]
+
+
 def test_values_between_tabs_hold_any_other_mark() -> None:
     [row] = blocks("a.tsv", 'city, country\tsize\nPles, "the old\t3\n')
     assert row.text == 'city, country: Ples, "the old; size: 3'

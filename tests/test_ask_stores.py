@@ -174,4 +174,7 @@ def test_a_server_that_is_not_there_is_named_without_its_password() -> None:
     with pytest.raises(DataError) as error:
         PostgresStore("postgresql://someone:secret@127.0.0.1:1/base")
     assert "someone@127.0.0.1:1" in str(error.value) and "secret" not in str(error.value)
+    with pytest.raises(DataError) as error:
+        PostgresStore("postgresql://127.0.0.1:1/base?user=someone&password=secret")
+    assert "127.0.0.1:1/base" in str(error.value) and "secret" not in str(error.value)
     assert is_address("postgres://x") and not is_address("notes/postgres.sqlite")

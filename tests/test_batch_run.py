@@ -174,6 +174,39 @@ def test_a_changed_input_or_option_is_told_and_nothing_is_touched(tmp_path: Path
     assert work([tmp_path / "moved" / "a.jsonl"], output).before == 5
 
 
+def test_a_model_that_has_changed_is_told(tmp_path: Path) -> None:
+    file, output, model = write_rows(tmp_path / "a.jsonl", 5), tmp_path / "out", tmp_path / "model"
+    model.mkdir()
+    (model / "weights").write_text("one")
+    work([file], output, model=str(model))
+    assert work([file], output, model=str(model)).before == 5
+    (model / "weights").write_text("two")
+    with pytest.raises(OptionError, match=r"begun when .*model had other files"):
+        work([file], output, model=str(model))
+
+
+def test_a_run_goes_on_with_the_model_it_was_begun_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file, output = write_rows(tmp_path / "a.jsonl", 5), tmp_path / "out"
+    pulled = ["small"]
+    monkeypatch.setitem(tasks.TASKS, "shout", Task(shout, LOUD, model=lambda: pulled[-1]))
+    work([file], output)
+    pulled.append("large")
+    assert work([file], output).before == 5
+    assert json.loads((output / "manifest.json").read_text())["options"]["model"] == "small"
+    with pytest.raises(OptionError, match="begun with model 'small', not 'large'"):
+        work([file], output, model="large")
+
+
+def test_a_row_comes_out_to_the_letter(tmp_path: Path) -> None:
+    rows = ['{"n": 123456789.123456789123, "z": -0,"text":"a"}', '{ "text": "b", "n": [ 1e2 ] }', '{"text":"\\ud800"}']
+    rows += ['{"text": "bad", "n": 1.50}']
+    (tmp_path / "a.jsonl").write_bytes(b"\xef\xbb\xbf" + "\r\n".join(rows).encode())
+    work([tmp_path / "a.jsonl"], tmp_path / "out", part=9)
+    [found] = (tmp_path / "out").glob("part-*")
+    assert found.read_text().splitlines()[:2] == [rows[0][:-1] + ', "loud": "A"}', rows[1][:-2] + ', "loud": "B"}']
+    assert (tmp_path / "out" / "failed.jsonl").read_text().startswith(rows[3][:-1] + ', "failure": {"error": ')
+
+
 def test_what_cannot_be_begun_is_told(tmp_path: Path) -> None:
     file = write_rows(tmp_path / "a.jsonl", 2)
 

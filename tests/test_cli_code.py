@@ -1,8 +1,10 @@
 """`clearhead code`: standard output is the code and nothing else; nothing runs unless tests are given."""
 
 import json
+import os
 import re
 import shlex
+import threading
 from pathlib import Path
 
 import pytest
@@ -121,6 +123,22 @@ def test_a_file_is_written_whole_and_not_over_another(folder: Path, says: Script
     assert [path.name for path in tmp_path.iterdir()] == ["add.py"]
     assert "no folder" in fails("code", "add", "-m", folder, "-o", tmp_path / "no" / "add.py")
     assert "is a folder" in fails("code", "add", "-m", folder, "-o", tmp_path, "--force")
+
+
+def test_a_link_stays_one_and_a_pipe_is_written_as_it_is(folder: Path, says: Script, tmp_path: Path) -> None:
+    says(GOOD, GOOD)
+    target, link, pipe = tmp_path / "target.py", tmp_path / "link.py", tmp_path / "pipe"
+    target.write_text("old")
+    link.symlink_to(target)
+    assert invoke("code", "add", "-m", folder, "-o", link, "--force").exit_code == 0
+    assert link.is_symlink() and target.read_text() == ADD
+    os.mkfifo(pipe)
+    read: list[str] = []
+    reader = threading.Thread(target=lambda: read.append(pipe.read_text()))
+    reader.start()
+    assert invoke("code", "add", "-m", folder, "-o", pipe).exit_code == 0
+    reader.join(timeout=10)
+    assert read == [ADD] and pipe.is_fifo()
 
 
 def test_an_answer_without_code_fails(folder: Path, says: Script) -> None:

@@ -112,6 +112,9 @@ def test_a_long_text_among_the_failures_says_what_is_not_shown(here: Path, folde
         (("translate", "--data", "test.en", "--to", "de", "--model", "no-such-model"), "no model is called"),
         (("translate", "--data", "test.en", "--to", "de", "--dtype", "int3"), "'int3'"),
         (("translate", "--to", "de"), "Missing option '--data'"),
+        (("entities", "--data", "test.en", "--to", "de"), "--to is no option of entities; drop it"),
+        (("perplexity", "--data", "test.en", "--references", "none"), "--references is no option of perplexity"),
+        (("translate", "--data", "test.en", "--to", "de", "--samples", "7"), "--samples is no option of translate"),
     ],
 )
 def test_a_request_that_cannot_be_met_is_one_line(arguments: tuple[str, ...], says: str) -> None:

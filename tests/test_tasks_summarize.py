@@ -168,6 +168,7 @@ def test_numbers_and_names_that_a_text_lacks_are_told() -> None:
     assert unknown("She paid 1200 euros in 2014 to Bob.", text) == ()
     assert unknown("In 2015 Carl paid 1300 euros; Brown left.", text) == ("2015", "1300", "Carl")
     assert unknown("Carl Pays Many Euros In Town", text) == ()
+    assert unknown("It cost 15 million.", "It cost 1,5 million.") == ("15",)
 
 
 def test_sentences_rest_on_the_passages_that_share_their_words() -> None:

@@ -129,6 +129,9 @@ def test_an_outline_is_its_lines() -> None:
     assert read_outline("1. Rain;\n\n - Snow and ice.\n* a) x\n(3) Hail") == ("Rain", "Snow and ice", "a) x", "Hail")
     with pytest.raises(OptionError, match="no points"):
         read_outline(" \n- \n")
+    kept = ("U.S. trade", "3.5 million visitors", "10:30 train", "-5 degrees", "J. S. Bach's life", "Ann (b) Lee")
+    assert read_outline("\n".join(kept)) == kept
+    assert read_outline("A. Rain\n  a) drops\n-snow\nB. Hail") == ("Rain", "drops", "snow", "Hail")
     with pytest.raises(OptionError, match="101 points"):
         read_outline("point\n" * 101)
 

@@ -164,6 +164,13 @@ def word(text: str, start: int, *sources: tuple[str, int, float]) -> Aligned:
     return Aligned(text=text, start=start, end=start + len(text), sources=origins)
 
 
+def test_in_what_was_shouted_a_term_is_found_however_it_is_written() -> None:
+    glossary = glossary_of([("NASA", "Raumfahrt"), ("US", "USA"), ("man", "Kerl")])
+    assert [o.entry.source for o in glossary.occurrences("A man from nasa tells us.")] == ["man"]
+    shouted = glossary.occurrences("A man from nasa.", shouted=True)
+    assert [(o.entry.source, o.start, o.end) for o in shouted] == [("man", 2, 5), ("NASA", 11, 15)]
+
+
 def test_the_words_of_a_term_give_way_to_the_glossary() -> None:
     source = "The bike is red"
     said = Said(

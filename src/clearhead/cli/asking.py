@@ -55,6 +55,10 @@ def tell(done: "Indexed | None") -> None:
         note(f"left out: {why}")
     if len(done.failed) > NAMED:
         note(f"left out as well: {plural(len(done.failed) - NAMED, 'file')} that cannot be read")
+    for path in done.empty[:NAMED]:
+        note(f"no text in {path}")
+    if len(done.empty) > NAMED:
+        note(f"no text either in {plural(len(done.empty) - NAMED, 'file')} more")
     if done.passed_over:
         note(f"passed over: {plural(done.passed_over, 'file')} of kinds that are not read")
     if not done.complete:

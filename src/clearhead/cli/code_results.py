@@ -21,28 +21,28 @@ def check_output(file: Path, *, force: bool) -> None:
 
     if file.is_dir() or not file.parent.is_dir():
         raise OptionError(f"{file} cannot be written: " + ("it is a folder" if file.is_dir() else "it has no folder"))
-    if file.exists() and not force:
+    if file.is_file() and not force:  # a device or a pipe is written as it is
         raise OptionError(f"{file} is there already; give another name, or --force to overwrite it")
 
 
 def save(file: Path, text: str, *, force: bool) -> None:
     """Write a file whole or not at all, and over another only with `force`; errors as `check_output`."""
+    from clearhead.cli.pictures import replace, umask
     from clearhead.errors import OptionError
 
-    handle, name = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)
+    data = text.encode("utf-8", "backslashreplace")
+    if force or (file.exists() and not file.is_file()):
+        replace(file, data)
+        return
+    handle, name = tempfile.mkstemp(prefix=f".{file.name[:64]}.", dir=file.parent)
     try:
-        with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace", newline="") as stream:
-            stream.write(text)
-        umask = os.umask(0)
-        os.umask(umask)
-        Path(name).chmod(0o666 & ~umask)
-        if force:
-            Path(name).replace(file)
-        else:
-            try:
-                file.hardlink_to(name)
-            except FileExistsError:
-                raise OptionError(f"{file} is there already; give another name, or --force to overwrite it") from None
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(data)
+        Path(name).chmod(0o666 & ~umask())
+        try:
+            file.hardlink_to(name)
+        except FileExistsError:
+            raise OptionError(f"{file} is there already; give another name, or --force to overwrite it") from None
     finally:
         Path(name).unlink(missing_ok=True)
 

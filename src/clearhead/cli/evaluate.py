@@ -132,11 +132,12 @@ def evaluate(
     from clearhead.cli.rows import counting
     from clearhead.errors import OptionError
     from clearhead.tasks.evaluate.asked import Asked
+    from clearhead.tasks.evaluate.tasks import evaluate as measured
     from clearhead.tasks.evaluate.tasks import task as known
 
     if failures < 0:
         raise OptionError(f"--failures is {failures}; give how many of the worst items to show, from 0 on")
-    chosen = known(task)
+    known(task)
     machine.check()
     if output is not None:
         p.check(html=output)
@@ -156,7 +157,7 @@ def evaluate(
             seed=seed,
             progress=progress,
         )
-        found = chosen.run(asked)
+        found = measured(task, asked)
     seconds = time.perf_counter() - begun
     whole = everything(found, asked, seconds, model)
     if json:

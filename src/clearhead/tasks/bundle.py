@@ -120,7 +120,7 @@ def swap(made: Path, there: Path, aside: Path) -> None:
 
 
 def learnt_from(run: Path) -> list[dict[str, Any]]:
-    """Name, source, licence and rows of each set that a run learnt from.
+    """Name, source, licence and rows of each set that a run learnt from; a row in capitals is one more.
 
     Raises:
         OptionError: one of which nothing is known here.
@@ -129,6 +129,7 @@ def learnt_from(run: Path) -> list[dict[str, Any]]:
 
     recipe, counts = read_recipe(run), read_json(run / "report.json")["sources"]
     rows: dict[str, int] = {}
+    counted = set[str]()  # a file that is several sources, as in other cases, is counted as one
     for data in (recipe.data.train, recipe.data.extra):
         for source in () if data is None else data.sources:
             folder = next((part for part in re.split(r"[/\\]", source.where) if part in KNOWN), None)
@@ -136,7 +137,9 @@ def learnt_from(run: Path) -> list[dict[str, Any]]:
                 raise OptionError(
                     f"nothing is known of {source.where}; name the set, its source and its licence in KNOWN, {__file__}"
                 )
-            rows[folder] = rows.get(folder, 0) + counts[source.title]["kept"]
+            if source.title not in counted:
+                counted.add(source.title)
+                rows[folder] = rows.get(folder, 0) + counts[source.title]["kept"]
     return [{**KNOWN[folder], "rows": n} for folder, n in rows.items()]
 
 

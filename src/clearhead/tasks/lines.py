@@ -192,14 +192,14 @@ class Translator:
 
     def finished(self, said: Said, part: Part, how: Search, *, best: bool) -> Said:
         """What the model said with the glossary's terms in it, and in capitals where the source was."""
-        terms = how.glossary is not None and bool(how.glossary.occurrences(part.text))
+        terms = how.glossary is not None and bool(how.glossary.occurrences(part.text, shouted=part.shouted))
         if terms or (best and how.aligned):
             skip = len(self.prefix)
             source = self.prefix + part.text
             alignment = align(self.model, source, said.text, ids=part.ids, tokens=said.tokens, skip=skip)
             said = replace(said, alignment=alignment)
         if terms and how.glossary is not None:
-            said = applied(how.glossary, part.text, said)
+            said = applied(how.glossary, part.text, said, shouted=part.shouted)
         return in_capitals(said) if part.shouted else said
 
     def together(self, line: Parts, said: list[list[Said]], how: Search) -> Translation:

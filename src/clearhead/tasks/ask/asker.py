@@ -89,19 +89,21 @@ class Asker:
 
     def draft(self, question: str) -> Draft:
         """A question with as many of the passages as there is room for; errors as `many`."""
-        wanted = self.retriever.find(question, self.passages)
-        window = self.model.config.max_positions - NEW_TOKENS[self.length]
-        for n in range(len(wanted), -1, -1):
-            draft = Draft(question=question, hits=wanted[:n], left_out=len(wanted) - n)
-            if not n and wanted:
-                break
-            messages = self.messages(draft, may_refuse=True)
-            if len(self.model.prompter.encode_chat(messages)) <= window:
+        found = self.retriever.find(question, self.passages)
+        wanted = [hit for hit in found if self.fits(Draft(question=question, hits=[hit], left_out=0))]
+        for n in range(len(wanted), 0 if found else -1, -1):
+            draft = Draft(question=question, hits=wanted[:n], left_out=len(found) - n)
+            if self.fits(draft):
                 return draft
         raise ContextWindowError(
             f"the question leaves no room for a passage in the context window of {self.model.name} "
             f"({self.model.config.max_positions} tokens); shorten it, or choose a model with a longer window"
         )
+
+    def fits(self, draft: Draft) -> bool:
+        """Whether there is room for a question with its passages, and for an answer."""
+        window = self.model.config.max_positions - NEW_TOKENS[self.length]
+        return len(self.model.prompter.encode_chat(self.messages(draft, may_refuse=True))) <= window
 
     def messages(self, draft: Draft, *, may_refuse: bool) -> list[Message]:
         """What the model is sent."""

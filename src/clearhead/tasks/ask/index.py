@@ -25,6 +25,8 @@ from clearhead.tasks.ask.store import File, Kind, Store
 from clearhead.tasks.ask.watch import Watch, silent
 from clearhead.tasks.embed import embed
 
+LETTERS = 8  # in a token at most; English has 4 to 5
+
 
 @dataclass(kw_only=True, slots=True)
 class Indexed:
@@ -36,6 +38,7 @@ class Indexed:
     removed: int = 0
     passed_over: int = 0  # files in folders, of kinds that are not read
     failed: list[str] = field(default_factory=list)  # why files in folders could not be read, each with its path
+    empty: list[str] = field(default_factory=list)  # new and changed files without any text
     passages: int = 0  # in the store now
     complete: bool = True  # False: it was interrupted
 
@@ -222,6 +225,8 @@ def enter(store: Store, encoder: Model, found: Found, known: File | None, size: 
         fail(store, found, known, str(error), done)
         return
     store.replace(file, cut, meanings(encoder, cut))
+    if not cut:
+        done.empty.append(file.path)
     done.new, done.changed = done.new + (known is None), done.changed + (known is not None)
 
 
@@ -243,8 +248,10 @@ def fail(store: Store, found: Found, known: File | None, why: str, done: Indexed
 
 
 def tokens(encoder: Model, text: str) -> int:
-    """How long a text is for the model of meanings, without what frames it."""
-    return len(encoder.tokenizer.encode(text, add_special_tokens=False, parse_special=False))
+    """How long a text is for the model of meanings, without what frames it; more where that sees one unknown word in
+    many letters (a picture in hexadecimal digits, Thai), of which other models see each.
+    """
+    return max(len(encoder.tokenizer.encode(text, add_special_tokens=False, parse_special=False)), len(text) // LETTERS)
 
 
 def meanings(encoder: Model, cut: Sequence[Passage]) -> Floats:

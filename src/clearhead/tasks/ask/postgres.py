@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from psycopg import Connection
 
 ADDRESS = re.compile(r"postgres(?:ql)?://", re.IGNORECASE)
-SECRET = re.compile(r"(?<=://)([^:/@]*):[^@/]*@")
 K1, B = 1.2, 0.75  # the constants of BM25, as SQLite's FTS5 has them
 WAIT = 10  # seconds for a server to answer
 SEEN = 200  # neighbours that the index keeps in view while it searches: as many as are ever asked for
@@ -64,6 +63,16 @@ def is_address(store: str) -> bool:
     return ADDRESS.match(store) is not None
 
 
+def without_secrets(address: str) -> str:
+    """An address as it may be shown: user, hosts and database, without a password and the parameters that may hold one
+    (PostgreSQL, section 34.1.1.2).
+    """
+    scheme, _, rest = address.partition("://")
+    place, slash, database = re.split(r"[?#]", rest, maxsplit=1)[0].partition("/")
+    user, at, hosts = place.rpartition("@")
+    return f"{scheme}://{user.partition(':')[0]}{at}{hosts}{slash}{database}"
+
+
 class PostgresStore(Store):
     """Passages on a server, in the schema `clearhead` of a database."""
 
@@ -74,7 +83,7 @@ class PostgresStore(Store):
             MissingDependencyError: psycopg is not installed.
             DataError: no such server, no rights, no pgvector, or a schema of another version.
         """
-        self.name = SECRET.sub(r"\1@", address)
+        self.name = without_secrets(address)
         try:
             import psycopg
         except ImportError:

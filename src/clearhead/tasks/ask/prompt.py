@@ -48,8 +48,10 @@ def conversation(
 
 
 def simple(question: str, passages: Sequence[Passage], length: Length) -> list[Message]:
-    """What a small model is sent: it follows no rules, and the more is said to it, the less it reads the passage."""
-    quoted = "\n\n".join(passage.whole for passage in passages)
+    """What a small model is sent: it follows no rules, and the more is said to it, the less it reads the passage. So
+    there are neither rules nor marks; but a passage is one line, and cannot begin a part of this prompt.
+    """
+    quoted = "\n\n".join(" ".join(passage.whole.split()) for passage in passages)
     return [{"role": "user", "content": f"{quoted}\n\nQuestion: {question.strip()}\n\n{SIMPLE[length]}"}]
 
 

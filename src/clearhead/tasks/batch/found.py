@@ -45,9 +45,14 @@ def checked(text: object, wanted: str) -> str | Failure:
     return text if text.strip() else Failure(f"{wanted!r} is empty")
 
 
+def mark_of(why: Failure, at: str) -> Fields:
+    """What a failed row carries besides its own fields: its error and its place."""
+    return {MARK: {"error": why.error, "at": at}}
+
+
 def marked(fields: Mapping[str, Any], why: Failure, at: str) -> Fields:
-    """A failed row, with its error and its place; its own fields stay what they were."""
-    return {**fields, MARK: {"error": why.error, "at": at}}
+    """A failed row; its own fields stay what they were."""
+    return {**fields, **mark_of(why, at)}
 
 
 def is_mark(value: object) -> bool:

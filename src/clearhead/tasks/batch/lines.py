@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-from clearhead.tasks.batch.found import MARK, Failure, Fields, checked, is_mark, marked, unfit
+from clearhead.tasks.batch.found import MARK, Failure, Fields, checked, is_mark, mark_of, unfit
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +17,7 @@ class Line:
     at: str  # file and number, from 1
     fields: Fields | None
     error: str = ""
-    raw: str = ""
+    raw: str = ""  # the line itself, without its end
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +40,13 @@ class Lines:
     def results(self, found: Sequence[Fields | Failure], example: Fields) -> bytes:
         """The rows that have a result, as JSON Lines."""
         pairs = zip(self.lines, found, strict=True)
-        return encoded({**(line.fields or {}), **got} for line, got in pairs if not isinstance(got, Failure))
+        return b"".join(extended(line.raw, got) for line, got in pairs if not isinstance(got, Failure))
 
     def failed(self, found: Sequence[Fields | Failure]) -> bytes:
         """The others, as JSON Lines; what was no row is kept as a text, `line`."""
         pairs = zip(self.lines, found, strict=True)
-        return encoded(
-            marked({"line": line.raw} if line.fields is None else line.fields, got, line.at)
+        return b"".join(
+            extended(spelled({"line": line.raw}) if line.fields is None else line.raw, mark_of(got, line.at))
             for line, got in pairs
             if isinstance(got, Failure)
         )
@@ -87,9 +87,25 @@ def parsed(line: bytes, at: str) -> Line:
         return Line(at, None, f"the line is no JSON: {str(error)[:80]}", raw)
     if not isinstance(value, dict):
         return Line(at, None, f"the line is a JSON {type(value).__name__}, where an object was expected", raw)
-    if MARK in value and not is_mark(value.pop(MARK)):
-        return Line(at, None, f"the row has a field {MARK!r}, which says why a row failed; rename it", raw)
-    return Line(at, value)
+    if MARK in value:
+        if not is_mark(value.pop(MARK)):
+            return Line(at, None, f"the row has a field {MARK!r}, which says why a row failed; rename it", raw)
+        return unmarked(value, at, raw)
+    return Line(at, value, raw=raw)
+
+
+def unmarked(fields: Fields, at: str, raw: str) -> Line:
+    """A row that failed before, as it is without the mark."""
+    try:
+        return Line(at, fields, raw=spelled(fields))
+    except RecursionError:
+        return Line(at, None, "the row is nested too deeply to be written without its mark of failure", raw)
+
+
+def extended(row: str, more: Fields) -> bytes:
+    """A row, an object of JSON as it was written, with more fields: what was there stays to the letter."""
+    inside, added = row.strip().removeprefix("\ufeff").strip()[:-1].rstrip(), spelled(more)[1:]
+    return f"{inside}{'' if inside == '{' else ', '}{added}\n".encode("utf-8", "backslashreplace")
 
 
 def no_number(name: str) -> NoReturn:

@@ -105,9 +105,14 @@ def go_on(folder: Path, known: Manifest, files: Sequence[Path], options: Mapping
             f"{folder} was begun by Clearhead {known.version}, and this is {__version__}, whose results may differ; "
             f"install that version, or give another --output"
         )
-    for name in known.options.keys() | options.keys():
+    for name in sorted(known.options.keys() | options.keys()):  # the model before its files
         if known.options.get(name) != options.get(name):
             before, now = known.options.get(name), options.get(name)
+            if name == "model_files":
+                raise OptionError(
+                    f"{folder} was begun when {options['model']} had other files; bring them back, or give another "
+                    "--output"
+                )
             raise OptionError(
                 f"{folder} was begun with {name} {before!r}, not {now!r}; give the same options, or another --output"
             )

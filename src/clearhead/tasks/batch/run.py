@@ -17,7 +17,7 @@ from clearhead.tasks.batch.inputs import find
 from clearhead.tasks.batch.keeping import FAILURES, count, gather, keep, left, make
 from clearhead.tasks.batch.manifest import Manifest
 from clearhead.tasks.batch.rows import Part, Reader
-from clearhead.tasks.batch.tasks import Opened, Wish, check, example, open_task
+from clearhead.tasks.batch.tasks import Opened, Wish, check, example, open_task, settled
 from clearhead.tasks.batch.work import Done, do
 
 PART = 1024  # rows
@@ -77,7 +77,9 @@ def run(
     make(output)
     with alone(output):
         sweep(output)
-        manifest, opened = ready(output, files, wish, field, part, workers)
+        known = manifests.read(output)
+        wish = settled(wish, None if known is None else known.options.get("model"))
+        manifest, opened = ready(output, known, files, wish, field, part, workers)
         pending = left(output, manifest)
         before = manifest.rows - sum(each.rows for each in pending)
         counter = Counter(before, manifest.rows, progress, cancelled)
@@ -121,14 +123,19 @@ def alone(output: Path) -> Iterator[None]:
 
 
 def ready(
-    output: Path, files: Sequence[Path], wish: Wish, field: str, part: int, workers: Workers | None
+    output: Path,
+    known: Manifest | None,
+    files: Sequence[Path],
+    wish: Wish,
+    field: str,
+    part: int,
+    workers: Workers | None,
 ) -> tuple[Manifest, Opened | None]:
-    """The run that the folder holds, or a new one, and its task where this process has something to compute.
+    """The run that the folder holds, `known`, or a new one, and its task where this process has something to compute.
 
     The manifest of a new one is written last: a request that cannot be met leaves nothing behind that binds the next.
     """
     options = wish.options() | {"field": field, "part": part}
-    known = manifests.read(output)
     if known is None:
         manifest = manifests.begin(files, options, part)
         check_fields(manifest, wish.task, field)

@@ -3,14 +3,18 @@
 One more task is one more function here, and its line in `TASKS`.
 """
 
+import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
+from clearhead.digests import sha256_of
 from clearhead.engine.machine import ANY, Machine
 from clearhead.errors import OptionError
 from clearhead.tasks.batch.found import Fields
+from clearhead.tasks.choice import instruction_model_name
 
 Each = Callable[[Sequence[str]], Iterator[Fields]]
 
@@ -35,7 +39,19 @@ class Wish:
         known = asdict(self)
         machine = known.pop("machine")
         known["labels"] = list(self.labels)
-        return known | {"executor": machine["executor"], "dtype": machine["dtype"]}
+        files = None if self.model is None else digest_of(Path(self.model))
+        return known | {"model_files": files, "executor": machine["executor"], "dtype": machine["dtype"]}
+
+
+def digest_of(model: Path) -> str | None:
+    """The SHA-256 of a model's file, or of the digests of its folder's files; None where it is a name, whose files the
+    catalogue or the hub knows.
+    """
+    if not model.exists():
+        return None
+    files = sorted(path for path in model.rglob("*") if path.is_file()) if model.is_dir() else [model]
+    lines = "".join(f"{sha256_of(path)}  {path.relative_to(model)}\n" for path in files)
+    return hashlib.sha256(lines.encode("utf-8", "backslashreplace")).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,15 +168,17 @@ class Task:
     open: Callable[[Wish], Opened]
     example: Fields  # fields of a result, which say what type each has
     options: tuple[str, ...] = ()
+    model: Callable[[], str] | None = None  # which does it where none is named, if that depends on the machine
 
 
 ENTITY = {"text": "", "type": "", "start": 0, "end": 0, "score": 0.0}
+LABEL = {"name": "", "probability": 0.0}
 TASKS: Mapping[str, Task] = {
     "translate": Task(translate, {"translation": "", "translation_complete": True}, ("to", "from_")),
-    "summarize": Task(summarize, {"summary": "", "summary_complete": True}, ("length",)),
+    "summarize": Task(summarize, {"summary": "", "summary_complete": True}, ("length",), instruction_model_name),
     "entities": Task(entities, {"entities": [ENTITY]}),
     "embed": Task(embed, {"embedding": [0.0]}),
-    "classify": Task(classify, {"labels": [{"name": "", "probability": 0.0}]}, ("labels", "about")),
+    "classify": Task(classify, {"labels": [LABEL]}, ("labels", "about"), instruction_model_name),
     "complete": Task(complete, {"completion": "", "finish_reason": ""}, ("system", "max_new_tokens")),
 }
 OWN = ("to", "from_", "labels", "about", "length", "system", "max_new_tokens")  # options that some task has
@@ -179,6 +197,14 @@ def check(wish: Wish) -> Task:
         option = "--" + strange[0].strip("_").replace("_", "-")
         raise OptionError(f"{option} is no option of {wish.task}; drop it")
     return known
+
+
+def settled(wish: Wish, begun: str | None = None) -> Wish:
+    """A wish that names its model where the choice depends on what has been pulled: the one it was begun with, if it
+    was, so that no half of the rows is another's.
+    """
+    choice = TASKS[wish.task].model
+    return wish if wish.model is not None or choice is None else replace(wish, model=begun or choice())
 
 
 def example(name: str) -> Fields:

@@ -24,6 +24,7 @@ from clearhead.tasks.evaluate.metrics.ranking import ndcg_at
 from clearhead.tasks.evaluate.report import Evaluation, Figure, Item, mean_figure
 
 K = 10
+OTHER = frozenset({".json", ".gz", ".zip", ".tar", ".tgz", ".pdf", ".py", ".md"})  # what may lie beside a collection
 FETCHED = 60  # passages, of which several may be of one document
 HOW = "gain as judged|log2(rank + 1)"
 DOCUMENT = re.compile(r"<doc>(.*?)</doc>", re.DOTALL | re.IGNORECASE)
@@ -143,7 +144,7 @@ def read_collection(folder: Path) -> Collection:
     judged: dict[str, dict[str, float]] = {}
     files = []
     for path in sorted(folder.iterdir()):
-        if path.suffix.lower() not in (".xml", ".txt", ".sgml", ".qrels"):
+        if path.suffix.lower() in OTHER or not path.is_file() or path.name.startswith("."):
             continue
         text = read(path)
         if found := read_documents(text.text):

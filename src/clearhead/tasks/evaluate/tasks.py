@@ -18,6 +18,7 @@ class Task:
     run: Callable[[Asked], Evaluation]
     data: str  # what its examples are
     figures: str  # what is counted
+    options: tuple[str, ...] = ()  # of `OWN`, those that it reads
 
 
 def translate(asked: Asked) -> Evaluation:
@@ -71,14 +72,17 @@ def perplexity(asked: Asked) -> Evaluation:
 
 PAIRS = "two files line by line, a table with tabs, or JSON Lines"
 TASKS: Mapping[str, Task] = {
-    "translate": Task(translate, PAIRS, "BLEU, chrF"),
-    "summarize": Task(summarize, PAIRS, "ROUGE-1, -2, -L"),
+    "translate": Task(translate, PAIRS, "BLEU, chrF", ("references", "fields", "from_", "to")),
+    "summarize": Task(summarize, PAIRS, "ROUGE-1, -2, -L", ("references", "fields")),
     "entities": Task(entities, "columns of CoNLL, a word and its label on each line", "F1 of spans"),
-    "code": Task(code, "problems with tests, in MBPP's format or HumanEval's", "pass@1, pass@k"),
+    "code": Task(code, "problems with tests, in MBPP's format or HumanEval's", "pass@1, pass@k", ("samples",)),
     "retrieval": Task(retrieval, "a folder with documents, queries and judgements, such as Cranfield", "nDCG@10"),
-    "answers": Task(answers, "questions over paragraphs, in SQuAD's format", "exact match, F1, not found"),
+    "answers": Task(
+        answers, "questions over paragraphs, in SQuAD's format", "exact match, F1, not found", ("references",)
+    ),
     "perplexity": Task(perplexity, "plain text", "perplexity, bits per byte"),
 }
+OWN = {"references": None, "fields": None, "from_": None, "to": None, "samples": 1}  # options that some task reads
 
 
 def task(name: str) -> Task:
@@ -90,3 +94,17 @@ def task(name: str) -> Task:
     if name not in TASKS:
         raise OptionError(f"there is no evaluation of {name!r}; choose from {', '.join(TASKS)}")
     return TASKS[name]
+
+
+def evaluate(name: str, asked: Asked) -> Evaluation:
+    """How good a model is at a task.
+
+    Raises:
+        OptionError: there is no such task, or an option is another task's.
+        DataError: examples that cannot be read.
+    """
+    chosen = task(name)
+    for option, default in OWN.items():
+        if getattr(asked, option) != default and option not in chosen.options:
+            raise OptionError(f"--{option.strip('_')} is no option of {name}; drop it")
+    return chosen.run(asked)

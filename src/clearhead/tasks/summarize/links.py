@@ -24,6 +24,7 @@ MEANING, WORDS = 0.45, 0.3  # the least score of a passage that a sentence may r
 NEAR = 0.15  # below the best that further passages may score
 MOST = 3  # passages of one sentence
 NUMBER = re.compile(r"\d+(?:[.,:]\d+)*")
+THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")  # 1,500; not 1,5, which elsewhere is one and a half
 NAME = re.compile(r"(?<![.!?…:]\s)(?<!^)(?<![\"“'(])\b[A-Z]\w+(?:['’]s)?")
 
 
@@ -109,7 +110,7 @@ def unknown(unit: str, text: str) -> tuple[str, ...]:
 
 def normal(number: str) -> str:
     """A number without the marks between its thousands, or at its end."""
-    return number.replace(",", "").rstrip(".:")
+    return THOUSANDS.sub("", number).rstrip(".,:")
 
 
 def forms(name: str) -> set[str]:

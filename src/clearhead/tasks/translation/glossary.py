@@ -65,16 +65,24 @@ class Glossary:
     entries: tuple[Entry, ...]
     pattern: re.Pattern[str]
 
-    def occurrences(self, text: str) -> list[Occurrence]:
-        """The terms in a text, in order; where several fit, the longest. None lies inside a word."""
+    def occurrences(self, text: str, *, shouted: bool = False) -> list[Occurrence]:
+        """The terms in a text, in order; where several fit, the longest. None lies inside a word. In what was
+        `shouted`, whose letters are no longer those that were written, a term is found however it is written.
+        """
         by_name = {entry.source: entry for entry in self.entries}
+        by_letters = {entry.source.lower(): entry for entry in self.entries} if shouted else by_name
         found = []
-        for match in self.pattern.finditer(text):
+        for match in self.anyhow.finditer(text) if shouted else self.pattern.finditer(text):
             name = " ".join(match[0].split())
-            entry = by_name.get(name) or by_name.get(name.lower())
+            entry = by_name.get(name) or by_letters.get(name.lower())
             if entry is not None:
                 found.append(Occurrence(entry, match.start(), match.end()))
         return found
+
+    @property
+    def anyhow(self) -> re.Pattern[str]:
+        """The pattern of the terms in any case."""
+        return re.compile(self.pattern.pattern, re.IGNORECASE)
 
 
 def glossary_of(terms: Sequence[tuple[str, str]], where: str = "the glossary") -> Glossary:
@@ -151,13 +159,13 @@ def quoting(tabs: bool) -> Literal[0, 3]:
     return csv.QUOTE_NONE if tabs else csv.QUOTE_MINIMAL
 
 
-def applied(glossary: Glossary, source: str, said: Said) -> Said:
+def applied(glossary: Glossary, source: str, said: Said, *, shouted: bool = False) -> Said:
     """A translation with its terms as the glossary has them; `said.alignment` must be there.
 
     A term that the model said so itself stays: the one that those words come from, and what no term's words account
     for goes to terms that no words come from.
     """
-    found = glossary.occurrences(source)
+    found = glossary.occurrences(source, shouted=shouted)
     runs = [place_of(each, said.alignment) for each in found]
     free = list(mentions(said, glossary))
     there = [taken(each, characters(run, said), free) for each, run in zip(found, runs, strict=True)]

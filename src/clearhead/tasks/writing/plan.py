@@ -5,6 +5,8 @@ about one point it mostly does that.
 """
 
 import re
+import string
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -20,7 +22,9 @@ WORDS = 75  # of a paragraph, about
 POINT_TOKENS = 32  # a point is a few words; a longer one is cut to its first clause
 POINTS = 12  # that a model is asked for; a longer essay has several paragraphs on each
 TRIES = 4  # to get a point unlike those before
-ITEM = re.compile(r"^\s*(?:[-*+•#]+|\(?\d{1,3}[.):]|\(?[a-zA-Z][.)])?\s*")
+# a mark stands apart from what follows, unlike 3.5, 10:30 and -5
+MARK = re.compile(r"^(?:[-*+•#]+(?:\s+|$|(?=[^\W\d]))|(?:\(?\d{1,3}[.):]|\(?[a-z][.)]|\(?[A-Z]\))(?:\s+|$))")
+LETTERED = re.compile(r"([A-Z])\.\s+")
 ENDING = re.compile(r"[\s.;:,]+$")
 MOST_ITEMS = 100
 HOTTEST = 1.5  # temperature that trying again is raised to
@@ -42,12 +46,24 @@ def read_outline(text: str) -> tuple[str, ...]:
     Raises:
         OptionError: it has none, or more than `MOST_ITEMS`.
     """
-    found = tuple(point for line in text.splitlines() if (point := ENDING.sub("", ITEM.sub("", line))))
+    lines = [line.strip() for line in text.splitlines()]
+    bare = without_letters([line[mark.end() :] if (mark := MARK.match(line)) else line for line in lines])
+    found = tuple(point for line in bare if (point := ENDING.sub("", line)))
     if not found:
         raise OptionError("the outline has no points; give one a line")
     if len(found) > MOST_ITEMS:
         raise OptionError(f"the outline has {len(found)} points; at most {MOST_ITEMS} make one essay")
     return found
+
+
+def without_letters(lines: Sequence[str]) -> Sequence[str]:
+    """Lines without the capitals before them where these count, A. B. C.; else they are initials, as in J. S. Bach."""
+    marks = [(n, found) for n, line in enumerate(lines) if (found := LETTERED.match(line))]
+    letters = "".join(found[1] for _, found in marks)
+    if len(letters) < 2 or not string.ascii_uppercase.startswith(letters):
+        return lines
+    ends = {n: found.end() for n, found in marks}
+    return [line[ends.get(n, 0) :] for n, line in enumerate(lines)]
 
 
 def sections_of(points: tuple[str, ...], length: int, *, framed: bool) -> list[Section]:
@@ -116,7 +132,7 @@ def next_seed(options: Options, by: int) -> int:
 
 def tidy(text: str) -> str:
     """A point as a few words: its first clause, without marks."""
-    first = re.split(r"[.;:\n]|\s[-–—]\s", ITEM.sub("", text.strip().replace("**", "")), maxsplit=1)[0]
+    first = re.split(r"[.;:\n]|\s[-–—]\s", MARK.sub("", text.strip().replace("**", ""), count=1), maxsplit=1)[0]
     return ENDING.sub("", " ".join(first.split())).strip("\"'“”")
 
 

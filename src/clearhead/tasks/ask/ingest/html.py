@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from bs4 import BeautifulSoup, Tag
 
 UNSEEN = frozenset({
-    "script", "style", "template", "noscript", "head", "svg", "iframe", "object", "select", "textarea",
-})  # fmt: skip
+    "script", "style", "template", "noscript", "title", "svg", "iframe", "select",
+})  # fmt: skip  # not "head": its end may be left out, so that the body seems to lie in it
 HIDING = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGNORECASE)
 HEADING = re.compile(r"h[1-6]")
 APART = frozenset({

@@ -27,7 +27,7 @@ def blocks(data: bytes) -> Iterator[Block]:
     from markdown_it import MarkdownIt
 
     text = FRONT.sub(lambda found: "\n" * found[0].count("\n"), text_of(data))  # lines keep their numbers
-    reader = Reader()
+    reader = Reader(Tags(text))
     for token in MarkdownIt("commonmark").enable("table").parse(text):
         yield from reader.read(token)
 
@@ -35,9 +35,9 @@ def blocks(data: bytes) -> Iterator[Block]:
 class Reader:
     """Tokens of a page, as they come, into blocks."""
 
-    def __init__(self) -> None:
+    def __init__(self, tags: Tags) -> None:
         self.outline = Outline()
-        self.tags = Tags()
+        self.tags = tags
         self.line = 1
         self.heading = 0  # the level of the one that is open
         self.columns: list[str] = []
@@ -97,7 +97,9 @@ def spoken(token: "Token", tags: Tags) -> str:
     """The words of a paragraph without marks: emphasis, links, tags and what these hide; pictures by what they show."""
     parts, before = [], len(tags.open)
     for child in token.children or []:
-        if child.type == "html_inline":
+        if child.type == "html_inline" and tags.is_text(child.content):
+            parts.append("" if tags.hidden else child.content)
+        elif child.type == "html_inline":
             tags.read(child.content)
             parts.append(" " if child.content[:3].lower() == "<br" else "")
         elif child.type in ("softbreak", "hardbreak"):
