@@ -13,7 +13,7 @@ import pytest
 import clearhead as ch
 import tiny
 from clearhead.checkpoints.catalogue import DEFAULT_MODEL, list_models
-from clearhead.cli.quantities import short, size
+from clearhead.cli.quantities import plural, short, size
 from clearhead.config import RotaryScaling
 from clearhead.families.layout import count, layout
 from clearhead.lens.architecture import architecture
@@ -315,3 +315,6 @@ def test_numbers_as_people_read_them() -> None:
         "0 bytes", "999 bytes", "1.5 kB", "98.4 MB", "538 MB", "1.1 GB",
     ]  # fmt: skip
     assert [short(n) for n in (12, 1234, 134_515_008, 1_543_714_304)] == ["12", "1.2k", "134.5M", "1.5B"]
+    assert [plural(n, word) for n, word in ((1, "query"), (2, "query"), (0, "day"), (1200, "row"))] == [
+        "1 query", "2 queries", "0 days", "1,200 rows",
+    ]  # fmt: skip

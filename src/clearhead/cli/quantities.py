@@ -19,7 +19,10 @@ def short(n: int) -> str:
 
 def plural(n: int, word: str) -> str:
     """A count with its noun."""
-    return f"{n:,} {word}" if n == 1 else f"{n:,} {word}s"
+    if n == 1:
+        return f"{n:,} {word}"
+    ends_in_y = word[-1:] == "y" and word[-2:-1] not in "aeiou"
+    return f"{n:,} {word[:-1]}ies" if ends_in_y else f"{n:,} {word}s"
 
 
 def duration(seconds: float) -> str:
