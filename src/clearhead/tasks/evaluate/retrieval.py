@@ -24,7 +24,8 @@ from clearhead.tasks.evaluate.metrics.ranking import ndcg_at
 from clearhead.tasks.evaluate.report import Evaluation, Figure, Item, mean_figure
 
 K = 10
-OTHER = frozenset({".json", ".jsonl", ".gz", ".zip", ".tar", ".tgz", ".pdf", ".py", ".md"})  # what may lie beside a collection
+# what may lie beside a collection
+OTHER = frozenset({".json", ".jsonl", ".gz", ".zip", ".tar", ".tgz", ".pdf", ".py", ".md"})
 FETCHED = 60  # passages, of which several may be of one document
 HOW = "gain as judged|log2(rank + 1)"
 DOCUMENT = re.compile(r"<doc>(.*?)</doc>", re.DOTALL | re.IGNORECASE)
