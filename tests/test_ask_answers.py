@@ -227,6 +227,34 @@ def test_a_picture_in_digits_is_cut_as_other_models_see_it(encoder: Any, tmp_pat
         assert done.passages > 10
 
 
+def test_copies_of_a_passage_count_as_one(encoder: Any, tmp_path: Path) -> None:
+    for name in "abc":
+        (tmp_path / f"{name}.txt").write_text("The bell was cast by Ivan Petrov.\n")
+    (tmp_path / "d.txt").write_text("Ivan the founder lived in Plovdiv.\n")
+    with SqliteStore(Path(":memory:")) as store:
+        update(store, encoder, gather([tmp_path]))
+        for by in ("words", "meaning", "all"):
+            found = Retriever(store=store, encoder=encoder, by=by).find(
+                "Who cast the bell, and where did Ivan live?", 2
+            )
+            assert len({hit.passage.text for hit in found}) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ((5, "f"), "the question is 5; give a string"),
+        (("q", 5), "documents are 5; give the path"),
+        (("q", [5]), "documents are 5; give the path"),
+        (("q", ""), "documents are ''; give the path"),
+        ((b"q", "f"), "the question is bytes"),
+    ],
+)
+def test_what_is_no_question_or_path_is_told(arguments: Any, says: str) -> None:
+    with pytest.raises(OptionError, match=re.escape(says)):
+        ask(*arguments)
+
+
 def test_a_file_without_text_is_told(encoder: Any, notes: Path) -> None:
     (notes / "empty.html").write_text("<html><script>x</script></html>")
     with SqliteStore(Path(":memory:")) as store:

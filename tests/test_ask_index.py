@@ -74,9 +74,19 @@ def test_other_folders_are_left_alone(notes: Path, store: SqliteStore, encoder: 
     other.write_text("Other.")
     assert counts(update(store, encoder, gather([other]), size=32)) == (1, 0, 0, 0)
     assert store.count() == 4
-    other.unlink()
-    with pytest.raises(OptionError, match="no such file or folder"):
-        update(store, encoder, gather([other]), size=32)
+    with pytest.raises(OptionError, match=r"none\.txt: there is no such file or folder"):
+        update(store, encoder, gather([other, tmp_path / "none.txt"]), size=32)
+
+
+def test_what_is_gone_leaves_even_with_its_folder(notes: Path, store: SqliteStore, encoder: Model) -> None:
+    update(store, encoder, gather([notes, notes / "rope.txt"]), size=32)
+    (notes / "rope.txt").unlink()
+    assert counts(update(store, encoder, gather([notes / "rope.txt"]), size=32)) == (0, 0, 0, 1)
+    with pytest.raises(OptionError, match="no such file or folder"):  # nothing is known of it any more
+        update(store, encoder, gather([notes / "rope.txt"]), size=32)
+    for path in (notes / "bell.md", notes / "more" / "list.csv"):
+        path.unlink()
+    assert counts(update(store, encoder, gather([notes]), size=32)) == (0, 0, 0, 2) and store.count() == 0
 
 
 def test_files_that_cannot_be_read_are_told_and_their_old_text_goes(

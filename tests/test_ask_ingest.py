@@ -188,6 +188,11 @@ def test_values_between_tabs_hold_any_other_mark() -> None:
     assert [block.text for block in blocks("a.csv", 'a,b\n5" pipe,x\ny,z\n')] == ['a: 5" pipe; b: x', "a: y; b: z"]
 
 
+def test_a_mark_within_a_quoted_value_parts_nothing() -> None:
+    [row] = blocks("a.csv", 'id;"city, region, country"\n1;"Sofia, Sofia, BG"\n')
+    assert row.text == "id: 1; city, region, country: Sofia, Sofia, BG"
+
+
 def test_each_line_of_a_log_stands_alone() -> None:
     assert [(b.text, b.line) for b in blocks("a.log", "one\ntwo\n\nthree\n")] == [("one", 1), ("two", 2), ("three", 4)]
 

@@ -137,6 +137,7 @@ def test_documents_cannot_steer_the_terminal(notes: Path) -> None:
     ("arguments", "says"),
     [
         (("--documents", "nowhere"), "nowhere: there is no such file or folder"),
+        (("--documents", ""), "documents are ''; give the path"),
         ((), "there is nothing to search; give documents"),
         (("--store", "nowhere.index"), "there is no store nowhere.index"),
         (("--documents", "notes/photo.jpg"), "documents of this kind are not read"),

@@ -71,6 +71,10 @@ def test_the_verb_embed(folders: dict[str, Path], tmp_path: Path) -> None:
     assert invoke("embed", "the book", "-m", model, "-o", tmp_path / "v.npy").stdout == ""
     kept = np.load(io.BytesIO((tmp_path / "v.npy").read_bytes()))
     np.testing.assert_allclose(kept, ch.embed("the book", model=model), atol=1e-6)
+    written = invoke("embed", "the book", "-m", model, "-o", tmp_path / "v.npy", "--json").stdout
+    assert json.loads(written)["shape"] == list(kept.shape)
+    long = "fine\n" + "book " * 500
+    assert re.search(r"line 2: the text .*context window", fails("embed", "--lines", "-m", model, input=long))
     assert "--lines" in fails("embed", "a", "-m", model, "--near", "b")
     assert "at least 1" in fails("embed", "a", "-m", model, "--lines", "--near", "b", "--top", "0")
 
@@ -245,6 +249,12 @@ def test_text_goes_on_as_it_is_and_conversations_with_an_answer(chat: Any) -> No
     messages = [{"role": "user", "content": "grass"}]
     [made] = work(messages, max_new_tokens=3)
     assert made["generated_text"] == [*messages, chat.chat(messages, max_new_tokens=3).message]
+    both = work([messages, messages], max_new_tokens=3)
+    assert both == [[made], [made]]
+    three = work("once upon", max_new_tokens=3, n=3, temperature=1.0, seed=1)
+    expected = chat.complete("once upon", raw=True, max_new_tokens=3, n=3, temperature=1.0, seed=1)
+    assert [one["generated_text"] for one in three] == ["once upon" + s.new_text for s in expected.samples]
+    assert len(work(messages, max_new_tokens=3, n=2, temperature=1.0, seed=1)) == 2
 
 
 def test_an_answer_says_where_it_stands(chat: Any) -> None:
@@ -255,6 +265,7 @@ def test_an_answer_says_where_it_stands(chat: Any) -> None:
     assert (found["start"], found["end"]) == span(found["answer"], "A man.")
     assert span("ivan petrov", "By Ivan Petrov.") == (3, 14) and span("Petrow", "By Ivan Petrov.") == (None, None)
     assert span("", "By.") == (None, None) and span("a(", "(a(") == (1, 3)
+    assert span("5", "In 15 days 5 men left.") == (11, 12) and span("cat", "concatenate") == (3, 6)
 
 
 @pytest.mark.parametrize(
@@ -266,6 +277,10 @@ def test_an_answer_says_where_it_stands(chat: Any) -> None:
         ("summarization", ("a text",), {"max_length": 5}, "has no option 'max_length'; it has length"),
         ("question-answering", ({"question": "Who?"},), {}, "context is None"),
         ("translation_en_to_de", (None,), {}, "text is None"),
+        ("translation_en_to_de", ("A dog.",), {"from_": "en"}, "has no option 'from_'"),
+        ("summarization", ("A dog ran.",), {"model": "x"}, "has no option 'model'"),
+        ("text-generation", ("x",), {"raw": True}, "has no option 'raw'"),
+        ("zero-shot-classification", ("grass", "a,"), {}, "give two or more"),
     ],
 )
 def test_what_a_pipeline_is_not_made_for_is_one_error(

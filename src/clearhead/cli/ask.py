@@ -2,7 +2,6 @@
 
 import time
 from contextlib import ExitStack
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -25,7 +24,7 @@ Question = Annotated[
     typer.Argument(metavar="QUESTION|-", help="The question; - reads standard input.", show_default=False),
 ]
 Documents = Annotated[
-    list[Path] | None,
+    list[str] | None,
     typer.Option(
         "--documents",
         "-d",
@@ -106,13 +105,15 @@ def ask(
     from clearhead.cli.stages import watching
     from clearhead.tasks.ask.ask import check, check_length, gathered, open_asker, open_store
     from clearhead.tasks.ask.asker import PASSAGES
+    from clearhead.tasks.ask.index import check_lost
 
     given = read_texts(question, file, "question", lines=lines)
     questions = [each.text for each in given]
     check(questions, passages, length)
-    files = gathered(documents or None)
+    files = gathered(documents or None, store)
     with ExitStack() as stack:
         kept = stack.enter_context(open_store(store, documents))
+        check_lost(kept, files)
         fetch(kept, reranker, offline=machine.offline)
         answering = None
         if not retrieve_only:

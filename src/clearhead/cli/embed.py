@@ -63,11 +63,12 @@ def embed(
     Example: clearhead embed "A man rides a bike."
     """
     from clearhead.cli import pictures as p
+    from clearhead.cli.json_output import print_json
     from clearhead.cli.opening import load_model
-    from clearhead.cli.sources import read_texts
+    from clearhead.cli.sources import read_texts, told
     from clearhead.errors import OptionError
+    from clearhead.tasks.embed import check_text, open_encoder
     from clearhead.tasks.embed import embed as embed_texts
-    from clearhead.tasks.embed import open_encoder
 
     if near is not None and not lines:
         raise OptionError("--near compares lines with a query; add --lines")
@@ -77,6 +78,9 @@ def embed(
         p.check(html=output)
     texts = read_texts(text, file, "text", lines=lines)
     encoder = open_encoder(load_model(model, machine))
+    for each in texts:
+        with told(each):
+            check_text(each.text, encoder)
     begun = time.perf_counter()
     vectors = embed_texts([each.text for each in texts], model=encoder)
     if near is not None:
@@ -85,6 +89,8 @@ def embed(
         show_vectors(texts, vectors, encoder.name)
     if output is not None:
         p.write({output: as_npy(vectors)})
+        if json and near is None:
+            print_json({"model": encoder.name, "file": str(output), "shape": list(vectors.shape)})
     if not quiet:
         from clearhead.cli.quantities import plural
         from clearhead.cli.screen import note

@@ -35,7 +35,7 @@ def fill_mask(
     from clearhead.cli.json_output import print_result
     from clearhead.cli.opening import load_model
     from clearhead.cli.screen import columns, note, show_lines
-    from clearhead.cli.sources import read_texts
+    from clearhead.cli.sources import read_texts, told
     from clearhead.tasks.fill import fill_mask as fill
     from clearhead.text.printable import one_line
 
@@ -43,7 +43,8 @@ def fill_mask(
     loaded = load_model(model, machine)
     begun = time.perf_counter()
     for one in texts:
-        blanks = fill(one.text, model=loaded, top=top)
+        with told(one):
+            blanks = fill(one.text, model=loaded, top=top)
         if json:
             print_result({"model": loaded.name, "text": one.text, "blanks": blanks}, one.line)
             continue

@@ -1,7 +1,6 @@
 """`clearhead index`: folders read, cut into passages and kept in a store, so that they can be asked at once."""
 
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,7 +13,7 @@ if TYPE_CHECKING:
     from clearhead.tasks.ask.index import Indexed
 
 Documents = Annotated[
-    list[Path],
+    list[str],
     typer.Argument(metavar="PATH", help="Files and folders: text, Markdown, HTML, PDF, CSV.", show_default=False),
 ]
 Store = Annotated[
@@ -47,10 +46,12 @@ def index(
     from clearhead.cli.interrupt import interruptible
     from clearhead.cli.stages import watching
     from clearhead.tasks.ask.ask import gathered, open_store
+    from clearhead.tasks.ask.index import check_lost
 
     machine = Machine(threads=threads, offline=offline)
-    begun, files = time.perf_counter(), gathered(documents)
+    begun, files = time.perf_counter(), gathered(documents, store)
     with open_store(store, documents) as kept, interruptible() as interrupt:
+        check_lost(kept, files)
         fetch(kept, "none", offline=offline)
         with watching(quiet) as watch:
             retriever, done = prepared(kept, files, "none", machine, watch, interrupt)

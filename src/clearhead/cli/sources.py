@@ -1,10 +1,12 @@
 """Where a verb's text comes from: its argument, a file, or standard input."""
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from clearhead.errors import OptionError
+from clearhead.errors import ClearheadError, OptionError
 
 LONGEST = 64 * 2**20  # bytes; far beyond any context window
 
@@ -33,6 +35,17 @@ class Given:
 
     text: str
     line: int | None = None  # from 1
+
+
+@contextmanager
+def told(given: Given) -> Iterator[None]:
+    """While one of several lines is worked on: an error says which."""
+    try:
+        yield
+    except ClearheadError as error:
+        if given.line is None:
+            raise
+        raise type(error)(f"line {given.line}: {error}") from None
 
 
 def read_texts(argument: str | None, file: Path | None, what: str, *, lines: bool) -> list[Given]:

@@ -96,11 +96,16 @@ def summarize(
     its pillars. Repairs will take six weeks."
     """
     from clearhead.cli.interrupt import interruptible
+    from clearhead.cli.sources import told
     from clearhead.cli.stages import watching
+    from clearhead.tasks.summarize.summarizer import check_text
 
     given = read(text, file, html, lines=lines)
     texts = [each.text for each in given]
-    check_wish(texts, length, style, links, part, sources=sources)
+    check_wish(length, style, links, part, sources=sources)
+    for one in given:
+        with told(one):
+            check_text(one.text)
     summarizer = opened(model, machine, links, quiet=quiet, length=length, style=style, part=part)
     begun = time.perf_counter()
     made = []
@@ -134,21 +139,16 @@ def read(text: str | None, file: Path | None, html: Path | None, *, lines: bool)
     return read_texts(text, file, "text", lines=lines)
 
 
-def check_wish(
-    texts: list[str], length: str | None, style: str, links: str, part: int | None, *, sources: bool
-) -> None:
+def check_wish(length: str | None, style: str, links: str, part: int | None, *, sources: bool) -> None:
     """Refuse what is impossible before a model is loaded; errors as `clearhead.summarize`."""
     from clearhead.errors import OptionError
     from clearhead.tasks.summarize.summarize import check
-    from clearhead.tasks.summarize.summarizer import check_text
     from clearhead.tasks.summarize.wish import wish
 
     wish(length, style)
     check(links, part)
     if sources and links == "none":
         raise OptionError("--sources shows what sentences rest on, and with --links none nothing is looked for")
-    for text in texts:
-        check_text(text)
 
 
 def opened(

@@ -8,7 +8,7 @@ PMI: Holtzman et al. 2021, 2104.08315). The result is a softmax over the labels.
 A model that was trained to label texts answers with its own labels.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -114,7 +114,7 @@ def check_labels(labels: Sequence[str] | None) -> tuple[str, ...]:
     Raises:
         OptionError: anything else.
     """
-    names = () if labels is None or isinstance(labels, str) else tuple(labels)
+    names = tuple(labels) if isinstance(labels, Iterable) and not isinstance(labels, str) else ()
     if wrong := [name for name in names if not isinstance(name, str) or not name.strip()]:
         raise OptionError(f"a label is {wrong[0]!r:.40}; give words")
     names = tuple(name.strip() for name in names)

@@ -9,6 +9,7 @@ from clearhead.engine.machine import ANY, Machine
 from clearhead.engine.model import Model
 from clearhead.errors import OptionError, UnsupportedError
 from clearhead.executor import Floats
+from clearhead.generation.prompts import check_ids
 from clearhead.tasks.texts import texts_of
 
 DEFAULT = "minilm-l6-v2"
@@ -37,6 +38,15 @@ def embed(texts: str | Sequence[str], *, model: str | Path | Model | None = None
     found = np.empty_like(vectors)
     found[order] = vectors
     return found
+
+
+def check_text(text: str, encoder: Model) -> None:
+    """Refuse a text that an encoder has no room for.
+
+    Raises:
+        ContextWindowError: it is so.
+    """
+    check_ids(encoder.tokenizer.encode(text, parse_special=False), encoder.config, "the text")
 
 
 def open_encoder(model: str | Path | Model | None = None, machine: Machine = ANY) -> Model:

@@ -70,6 +70,8 @@ def search(
         OptionError: an impossible number, or more alternatives than beams.
     """
     check_number("alternatives", alternatives, 1, 256, whole=True)
+    if beams is not None:
+        check_number("beams", beams, 1, 256, whole=True)
     made = Search(
         beams=max(usual, alternatives) if beams is None else beams,
         length_penalty=length_penalty,

@@ -61,13 +61,17 @@ def told(task: str, work: Work) -> Work:
     return checked
 
 
+FIXED = frozenset({"model", "from_", "raw"})  # what the pipeline itself says
+
+
 def known(task: str, function: Callable[..., Any], options: Mapping[str, Any]) -> Mapping[str, Any]:
     """Options that a function has.
 
     Raises:
         OptionError: another.
     """
-    names = [name for name, one in inspect.signature(function).parameters.items() if one.kind is one.KEYWORD_ONLY]
+    parameters = inspect.signature(function).parameters.items()
+    names = [name for name, one in parameters if one.kind is one.KEYWORD_ONLY and name not in FIXED]
     if other := [name for name in options if name not in names]:
         raise OptionError(f"{task} has no option {other[0]!r}; it has {', '.join(names)}")
     return options
@@ -108,16 +112,27 @@ def translation(model: Named, source: str | None = None, target: str | None = No
 
 
 def generation(model: Named) -> Work:
-    """As `Model.complete(raw=True)`: the prompt with its completion; of a conversation, it with the answer."""
+    """As `Model.complete(raw=True)`: the prompt with its completion, or each of `n`; of a conversation, it with the
+    answer.
+    """
     chosen = loaded(model, by_name("smollm2-135m-instruct"))
 
-    def work(text: str | Sequence[str] | Sequence[Message], **options: Any) -> Any:
+    def answered(said: list[Message], options: Mapping[str, Any]) -> list[dict[str, Any]]:
+        made = chosen().chat(said, **options)
+        return [{"generated_text": [*said, {"role": "assistant", "content": one.new_text}]} for one in made.samples]
+
+    def work(text: str | Sequence[str] | Sequence[Message] | Sequence[Sequence[Message]], **options: Any) -> Any:
+        if fixed := FIXED.intersection(options):
+            raise OptionError(f"text-generation has no option {min(fixed)!r}; prompts go on as they are")
         if is_conversation(text):
-            return [{"generated_text": [*text, chosen().chat(text, **options).message]}]
+            return answered(text, options)
+        if isinstance(text, list) and text and all(map(is_conversation, text)):
+            return [answered(one, options) for one in text]
         return each(
             text if isinstance(text, str) else texts_of(text),
             lambda several: [
-                [{"generated_text": c.text}] for c in chosen().complete_many(several, raw=True, **options)
+                [{"generated_text": made.prompt + made.separator + one.new_text} for one in made.samples]
+                for made in chosen().complete_many(several, raw=True, **options)
             ],
         )
 
@@ -209,7 +224,9 @@ def choosing(model: Named) -> Work:
     def work(
         text: str | Sequence[str], candidate_labels: Sequence[str] | str, *, about: str = "What is this text about?"
     ) -> Any:
-        names = candidate_labels.split(",") if isinstance(candidate_labels, str) else candidate_labels
+        names = candidate_labels
+        if isinstance(candidate_labels, str):
+            names = [name for name in candidate_labels.split(",") if name.strip()]
         classifier = open_classifier(names, model=chosen(), about=about)
 
         def of(one: str) -> dict[str, Any]:
@@ -248,8 +265,12 @@ def answering(model: Named) -> Work:
 
 
 def span(answer: str, context: str) -> tuple[int | None, int | None]:
-    """Where an answer stands in a text, in large or small letters; nowhere, where it is in words of its own."""
-    found = re.search(re.escape(answer), context, re.IGNORECASE) if answer else None
+    """Where an answer stands in a text, in large or small letters, as whole words if it does; nowhere, where it is in
+    words of its own.
+    """
+    part = re.escape(answer)
+    wholes = (rf"(?<!\w){part}(?!\w)", part) if answer else ()
+    found = next((found for one in wholes if (found := re.search(one, context, re.IGNORECASE))), None)
     return (None, None) if found is None else found.span()
 
 

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import overload
 
 from clearhead.engine.model import Model
-from clearhead.tasks.lines import search
+from clearhead.errors import OptionError
+from clearhead.tasks.lines import Translator, search
 from clearhead.tasks.texts import texts_of
 from clearhead.tasks.translation.glossary import Glossary, glossary_of, read_glossary
 from clearhead.tasks.translation.languages import SAMPLE
-from clearhead.tasks.translation.opening import open_translator
+from clearhead.tasks.translation.opening import check_language, open_translator
 from clearhead.tasks.translation.records import Translation
 
 __all__ = ["glossary_from", "open_translator", "translate", "warnings"]
@@ -78,6 +79,8 @@ def translate(
     terms = glossary_from(glossary)
     search(beams, length_penalty)
     translator = open_translator(to, from_=from_, model=model, prefix=prefix, text="\n".join(texts)[:SAMPLE])
+    if from_ is None:
+        check_each(translator, texts)
     how = search(beams, length_penalty, glossary=terms, usual=translator.beams)
     apart = [each.split("\n") for each in texts]
     done = translator.lines((line for lines in apart for line in lines), how)
@@ -90,12 +93,27 @@ def translate(
     return found[0] if isinstance(text, str) else found
 
 
+def check_each(translator: Translator, texts: Sequence[str]) -> None:
+    """Refuse one of several texts that is surely in another language than the model reads: together they may seem to be
+    in the one that most of them are in.
+
+    Raises:
+        OptionError: it is.
+    """
+    if translator.from_ is None or translator.model.config.kind != "encoder-decoder" or len(texts) == 1:
+        return
+    for text in texts:
+        check_language(translator.model, text, translator.from_, translator.to, what=f"the text {text.strip()[:40]!r}")
+
+
 def glossary_from(given: str | Path | Mapping[str, str] | None) -> Glossary | None:
     """A glossary by its file or its terms; errors as `read_glossary`."""
     if given is None:
         return None
     if isinstance(given, Mapping):
         return glossary_of(list(given.items()))
+    if not isinstance(given, str | Path):
+        raise OptionError(f"glossary is {given!r:.40}; give a file, or a mapping of terms to their translations")
     return read_glossary(Path(given))
 
 

@@ -11,14 +11,19 @@ from clearhead.errors import ContextWindowError
 
 CLOSING = "\"'”’»)\\]」』）】"
 OPENING = "\"'“‘«„‹([¿¡「『（【"
-END = re.compile(rf"(?<![.!?…])[.!?…]++[{CLOSING}]*+\s+|[。！？]++[{CLOSING}]*+\s*+")
+END = re.compile(rf"(?<![.!?…؟۔।])[.!?…؟۔।]++[{CLOSING}]*+\s+|[。！？]++[{CLOSING}]*+\s*+")
 CLAUSE = re.compile(r"[,;:，；：、]\s+|[，；：、]|\s[-–—]+\s")
 SPACE = re.compile(r"\s+")
 LONGEST = 24  # characters of a word that may be an abbreviation
 LAST_WORD = re.compile(r"[^\s(\[“\"'„«]*$")
+BEFORE_NUMBERS = frozenset(
+    {"no", "jan", "feb", "apr", "jun", "jul", "aug", "sep", "sept", "oct", "nov", "dec", "p", "ch"}
+)
+LETTERS = re.compile(r"(?:\w\.)+\w")  # U.S, J.R.R
 ABBREVIATIONS = frozenset({
     "mr", "mrs", "ms", "dr", "prof", "st", "sr", "jr", "vs", "etc", "e.g", "i.e", "cf", "fig", "vol", "approx", "inc",
-    "ltd", "co", "corp", "gen", "capt", "lt", "rev", "hon",
+    "ltd", "co", "corp", "gen", "capt", "lt", "rev", "hon", "mt", "sgt", "sen", "gov", "col", "maj", "figs",
+    "eq", "eqs",
     "bzw", "ca", "d.h", "z.b", "u.a", "usw", "nr", "evtl", "ggf", "mme", "mlle", "pp", "av",
 })  # fmt: skip
 
@@ -43,16 +48,21 @@ def ends(text: str, start: int, match: re.Match[str]) -> bool:
     return (
         marks[0] != "."
         or marks[:2] == ".."
-        or not stands_for_more(text[max(start, match.start() - LONGEST) : match.start()])
+        or not stands_for_more(text[max(start, match.start() - LONGEST) : match.start()], following)
     )
 
 
-def stands_for_more(before: str) -> bool:
-    """Whether the point after this text belongs to its last word: an abbreviation, an initial, a short number."""
+def stands_for_more(before: str, following: str) -> bool:
+    """Whether the point after this text belongs to its last word: an abbreviation, an initial, a short number; No. and
+    months are abbreviated before a number.
+    """
     tail = LAST_WORD.search(before)
     word = tail[0] if tail else ""
     initial = len(word) == 1 and word.isupper() and word != "I"
-    return initial or word.casefold() in ABBREVIATIONS or (word.isdigit() and len(word) <= 2)
+    if following.isdigit() and word.casefold() in BEFORE_NUMBERS:
+        return True
+    number = word.isdigit() and len(word) <= 2
+    return initial or number or word.casefold() in ABBREVIATIONS or LETTERS.fullmatch(word) is not None
 
 
 def cut(text: str, fits: Callable[[str], bool]) -> Iterator[str]:

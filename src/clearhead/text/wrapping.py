@@ -27,9 +27,10 @@ def continued(text: str) -> list[tuple[int, int]]:
     found: list[tuple[int, int]] = []
     for paragraph in paragraphs(text):
         lines = [text[start:end] for start, end in paragraph]
+        width = max(map(len, lines))
         begun = paragraph[0][0]
         for i, (_start, end) in enumerate(paragraph):
-            if i + 1 == len(paragraph) or not goes_on(lines, i):
+            if i + 1 == len(paragraph) or not goes_on(lines, i, width):
                 found.append((begun, end))
                 begun = paragraph[i + 1][0] if i + 1 < len(paragraph) else end
     return found
@@ -48,9 +49,8 @@ def paragraphs(text: str) -> list[list[tuple[int, int]]]:
     return [lines for lines in found if lines]
 
 
-def goes_on(lines: Sequence[str], number: int) -> bool:
-    """Whether a line of a paragraph goes on in the next, of which there is one."""
-    width = max(map(len, lines))
+def goes_on(lines: Sequence[str], number: int, width: int) -> bool:
+    """Whether a line of a paragraph, whose longest is of `width`, goes on in the next, of which there is one."""
     line, following = lines[number], lines[number + 1]
     return (
         NARROWEST <= width <= WIDEST

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import overload
 
@@ -15,7 +15,7 @@ from clearhead.errors import DataError, OptionError
 from clearhead.generation.prefill import Cancelled, never
 from clearhead.tasks.ask import found
 from clearhead.tasks.ask.asker import FEW, PASSAGES, Answer, Asker
-from clearhead.tasks.ask.index import Gathered, Indexed, gather, update
+from clearhead.tasks.ask.index import Gathered, Indexed, check_lost, gather, update
 from clearhead.tasks.ask.passages import SIZE
 from clearhead.tasks.ask.postgres import PostgresStore, is_address
 from clearhead.tasks.ask.prompt import HOW, Length
@@ -27,6 +27,7 @@ from clearhead.tasks.ask.watch import Watch, silent
 from clearhead.tasks.choice import advice, instruction_model
 from clearhead.tasks.embed import DEFAULT, open_encoder
 from clearhead.tasks.summarize.summarize import takes_system
+from clearhead.tasks.texts import texts_of
 
 Documents = str | Path | Sequence[str | Path]
 
@@ -86,7 +87,7 @@ def ask(
         MissingDependencyError: PostgreSQL without psycopg.
     """
     questions = check(question, passages, length)
-    files = gathered(documents)
+    files = gathered(documents, store, encoder)
     with open_store(store, documents, encoder) as kept:
         retriever, _ = opened(kept, files, encoder=encoder, reranker=reranker)
         asker = open_asker(retriever, model=model, passages=passages, length=length)
@@ -96,11 +97,11 @@ def ask(
 
 def check(question: str | Sequence[str], passages: int | None, length: str) -> list[str]:
     """The questions, as a list; errors as `ask`."""
-    questions = [question] if isinstance(question, str) else list(question)
+    questions = texts_of(question, "the question")
     if not questions:
         raise OptionError("there is no question; ask something")
     for each in questions:
-        if not isinstance(each, str) or not each.strip():
+        if not each.strip():
             raise OptionError(f"the question is {each!r:.40}; ask something in words")
         if "\0" in each:
             raise OptionError("the question is binary (it holds zero bytes); ask something in words")
@@ -128,7 +129,7 @@ def open_store(
         )
     if store is not None and is_address(str(store)):
         return PostgresStore(str(store))
-    path = cached(paths(documents), name_of(encoder)) if store is None else Path(store)
+    path = place(store, documents, encoder)
     if documents is None and not path.is_file():
         raise OptionError(f"there is no store {path}; make one with: clearhead index FOLDER --store {path}")
     return SqliteStore(path)
@@ -156,15 +157,36 @@ def name_of(encoder: str | Path | Model | None) -> str:
 
 
 def paths(documents: Documents | None) -> list[Path]:
-    """Documents as a list of paths."""
+    """Documents as a list of paths; errors as `ask`."""
     if documents is None:
         return []
-    return [Path(documents)] if isinstance(documents, str | Path) else [Path(each) for each in documents]
+    several = documents if isinstance(documents, Iterable) and not isinstance(documents, str) else [documents]
+    for each in several:
+        if not isinstance(each, str | Path) or each == "":  # an empty path would be this folder
+            raise OptionError(f"documents are {each!r:.40}; give the path of a file or a folder")
+    return [Path(each) for each in several]
 
 
-def gathered(documents: Documents | None) -> Gathered | None:
+def gathered(
+    documents: Documents | None, store: str | Path | None = None, encoder: str | Path | Model | None = None
+) -> Gathered | None:
     """The files among documents, looked for before any model is; errors as `ask`."""
-    return None if documents is None else gather(paths(documents))
+    if documents is None:
+        return None
+    found = gather(paths(documents))
+    address = store is not None and is_address(str(store))
+    if found.lost and not address and not place(store, documents, encoder).is_file():
+        check_lost(None, found)
+    return found
+
+
+def place(store: str | Path | None, documents: Documents | None, encoder: str | Path | Model | None) -> Path:
+    """Where the file of a store is, or would be; errors as `cached`."""
+    if store is None:
+        return cached(paths(documents), name_of(encoder))
+    if not isinstance(store, str | Path):
+        raise OptionError(f"store is {store!r:.40}; give a file, or the address of a server")
+    return Path(store)
 
 
 def opened(
@@ -183,6 +205,7 @@ def opened(
         OptionError: also a store that is empty, or that another encoder made.
         DataError: also a store of vectors that are no longer of that encoder's length.
     """
+    check_lost(store, documents)
     kind = store.kind()
     if kind is None and documents is None:
         raise OptionError(f"the store {store.name} is empty; index some documents into it first")
@@ -228,7 +251,7 @@ def search(
 ) -> list[Hit]:
     """The passages that may answer a question, the best first, without an answer; arguments and errors as `ask`."""
     check(question, passages, "short")
-    files = gathered(documents)
+    files = gathered(documents, store, encoder)
     with open_store(store, documents, encoder) as kept:
         retriever, _ = opened(kept, files, encoder=encoder, reranker=reranker)
         return retriever.find(question, passages)

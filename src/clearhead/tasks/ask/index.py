@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from clearhead.engine.model import Model
-from clearhead.errors import DataError, OptionError
+from clearhead.errors import ClearheadError, DataError, OptionError
 from clearhead.executor import Floats
 from clearhead.generation.prefill import Cancelled, never
 from clearhead.tasks.ask.ingest import FORMATS, read
@@ -65,6 +65,7 @@ class Gathered:
     passed_over: int = 0  # files in folders, of kinds that are not read
     failed: list[str] = field(default_factory=list)  # why folders, and files by their names, cannot be read
     unread: list[str] = field(default_factory=list)  # those folders
+    lost: dict[Path, ClearheadError] = field(default_factory=dict)  # given, and not there or empty; what to say of it
 
     def enter_folder(self, folder: Path) -> None:
         """The files in a folder and those below it."""
@@ -102,10 +103,11 @@ def update(
     """Bring a store in step with files and folders; of other files that it holds nothing changes.
 
     Raises:
-        OptionError: a store made with another model or size of passages.
+        OptionError: a store made with another model or size of passages, or as `check_lost`.
         DataError: a named file that cannot be read, or no text in any.
     """
     found = list(documents.files.values())
+    check_lost(store, documents)
     check_kind(store, Kind(encoder=encoder.name, width=encoder.config.d_model, size=size))
     known, done = store.files(), Indexed(passed_over=documents.passed_over, failed=list(documents.failed))
     here = {str(each.path) for each in found}
@@ -127,7 +129,7 @@ def update(
         enter(store, encoder, each, known.get(str(each.path)), size, done)
         watch.advance(1)
     done.passages = store.count()
-    if not done.passages and done.complete:
+    if not done.passages and done.complete and not done.removed:
         why = f"; {done.failed[0]}" if done.failed else ""
         raise DataError(f"there is no text in {', '.join(map(str, documents.given))}{why}")
     return done
@@ -145,11 +147,12 @@ def check_kind(store: Store, wanted: Kind) -> None:
 
 
 def gather(documents: Sequence[Path]) -> Gathered:
-    """Every file of the kinds that are read, and what else lies beside them in folders.
+    """Every file of the kinds that are read, and what else lies beside them in folders. A path that does not exist, and
+    folders without any document, are `lost`: see `check_lost`.
 
     Raises:
-        OptionError: no documents, or a path that does not exist.
-        DataError: folders without any document, or a file of another kind.
+        OptionError: no documents.
+        DataError: a file of another kind.
     """
     if not documents:
         raise OptionError("no documents; give files or folders")
@@ -157,15 +160,29 @@ def gather(documents: Sequence[Path]) -> Gathered:
     for given in documents:
         path = Path(os.path.abspath(given))  # noqa: PTH100  as a person knows it: links are not followed
         if not path.exists():
-            raise OptionError(f"{shown(given)}: there is no such file or folder")
-        if path.is_dir():
+            found.lost[path] = OptionError(f"{shown(given)}: there is no such file or folder")
+        elif path.is_dir():
             found.enter_folder(path)
         else:
             found.enter_file(path)
-    if not found.files and not found.failed:
+    if not found.files and not found.failed and not found.lost:
         where = ", ".join(map(str, documents))
-        raise DataError(f"there is no document in {where}; these are read: {', '.join(FORMATS)}")
+        error = DataError(f"there is no document in {where}; these are read: {', '.join(FORMATS)}")
+        found.lost = {Path(os.path.abspath(given)): error for given in documents}  # noqa: PTH100
     return found
+
+
+def check_lost(store: Store | None, documents: Gathered | None) -> None:
+    """Refuse what is not there, unless a store has documents from there: then these are gone, and leave it.
+
+    Raises:
+        OptionError, DataError: as `Gathered.lost` has them.
+    """
+    lost = {} if documents is None else documents.lost
+    known = list(store.files()) if store is not None and lost else []
+    for path, error in lost.items():
+        if not any(is_under(file, [path]) for file in known):
+            raise error
 
 
 def is_text(path: str) -> bool:

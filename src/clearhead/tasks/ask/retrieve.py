@@ -15,6 +15,7 @@ The weights were chosen on half of Cranfield's queries, and checked on the other
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Literal
 
 import numpy as np
@@ -74,15 +75,15 @@ class Retriever:
         pool = max(POOL, n)
         words = self.store.by_words(question, pool)
         if self.by == "words":
-            return self.hits(words[:n], dict(words), vector)
+            return self.hits(words, n, dict(words), vector)
         if self.by == "meaning":
-            return self.hits(self.store.by_meaning(vector, n), dict(words), vector)
+            return self.hits(self.store.by_meaning(vector, pool), n, dict(words), vector)
         ranked = self.ranked(words, vector, pool)
-        near = self.store.vectors([number for number, _ in ranked[:FEEDBACK]])
+        near = self.store.vectors([number for number, _, _ in self.different(ranked, FEEDBACK)])
         if len(near):
             moved = vector + MOVED * near.mean(axis=0)
             ranked = self.ranked(words, moved / np.linalg.norm(moved), pool)
-        return self.hits(ranked[: max(n, READ) if self.scorer else n], dict(words), vector)
+        return self.hits(ranked, max(n, READ) if self.scorer else n, dict(words), vector)
 
     def ranked(self, words: Scored, vector: Floats, pool: int) -> Scored:
         """What either search finds, by the sum of both scores, the best first."""
@@ -95,13 +96,24 @@ class Retriever:
         sums = WORDS * standard(lexical) + (1 - WORDS) * standard(self.store.vectors(found) @ vector)
         return [(found[i], float(sums[i])) for i in np.argsort(-sums, kind="stable")]
 
-    def hits(self, ranked: Scored, words: dict[int, float], vector: Floats) -> list[Hit]:
-        """Numbers and scores as passages."""
-        numbers = [number for number, _ in ranked]
+    def different(self, ranked: Scored, n: int) -> list[tuple[int, float, Passage]]:
+        """The first `n` that say something different: of passages with the same words, as in copies of a file, one."""
+        found: dict[str, tuple[int, float, Passage]] = {}
+        waiting = iter(ranked)
+        while len(found) < n and (some := list(islice(waiting, n - len(found)))):
+            passages = self.store.passages([number for number, _ in some])
+            for (number, score), passage in zip(some, passages, strict=True):
+                found.setdefault(passage.whole, (number, score, passage))
+        return list(found.values())
+
+    def hits(self, ranked: Scored, n: int, words: dict[int, float], vector: Floats) -> list[Hit]:
+        """The first `n` different ones of these numbers and scores as passages."""
+        chosen = self.different(ranked, n)
+        numbers = [number for number, _, _ in chosen]
         cosines = self.store.vectors(numbers) @ vector if numbers else np.zeros(0, np.float32)
         return [
             Hit(passage=passage, score=score, words=words.get(number, 0.0), meaning=float(cosine))
-            for (number, score), passage, cosine in zip(ranked, self.store.passages(numbers), cosines, strict=True)
+            for (number, score, passage), cosine in zip(chosen, cosines, strict=True)
         ]
 
     def read(self, question: str, hits: Sequence[Hit]) -> list[Hit]:

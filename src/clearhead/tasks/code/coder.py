@@ -158,6 +158,8 @@ def check_request(request: str) -> None:
 
 def check_testable(language_name: str, tests: str, name: str = "the tests") -> None:
     """Refuse tests that cannot be run; errors as `code`."""
+    if not isinstance(tests, str):
+        raise OptionError(f"tests are {tests!r:.40}; give Python code as a string")
     if language(language_name).name != PYTHON:
         raise OptionError(f"tests of {language(language_name).title} cannot be run, only those of Python; drop them")
     check_tests(tests, name)

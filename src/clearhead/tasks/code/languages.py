@@ -51,9 +51,9 @@ def language(text: str) -> Language:
     Raises:
         OptionError: what cannot be the name of a language.
     """
-    spelled = text.strip()
+    spelled = text.strip() if isinstance(text, str) else ""
     if WORD.fullmatch(spelled) is None:
-        raise OptionError(f"language is {text[:40]!r}; give the name of a programming language, such as {PYTHON}")
+        raise OptionError(f"language is {text!r:.40}; give the name of a programming language, such as {PYTHON}")
     name = named(spelled)
     return Language(name, KNOWN[name][0]) if name in KNOWN else Language(name, spelled)
 

@@ -5,6 +5,7 @@ For news the first sentence is a hard baseline to beat (Nenkova 2005), which is 
 
 from collections.abc import Sequence
 
+from clearhead.errors import DataError, OptionError
 from clearhead.tasks.choice import instruction_model
 from clearhead.tasks.evaluate.asked import Asked
 from clearhead.tasks.evaluate.metrics.rouge import KINDS, check, rouge, signature
@@ -12,6 +13,7 @@ from clearhead.tasks.evaluate.pairs import read_pairs
 from clearhead.tasks.evaluate.report import Evaluation, Figure, Item, mean_figure
 from clearhead.tasks.summarize.passages import passages
 from clearhead.tasks.summarize.summarize import open_summarizer
+from clearhead.tasks.summarize.summarizer import check_text
 from clearhead.tasks.summarize.wish import conversation
 
 LENGTH = "short"  # one sentence: so are the references of XSum, and most of DialogSum's
@@ -30,6 +32,11 @@ def evaluate(asked: Asked) -> Evaluation:
     check()
     every = read_pairs(asked.data, references=asked.references, fields=asked.fields)
     pairs = every.first(asked.limit)
+    for number, text in enumerate(pairs.inputs, start=1):
+        try:
+            check_text(text)
+        except OptionError as error:
+            raise DataError(f"{asked.data}, example {number}: {error}") from None
     model = instruction_model(asked.model, asked.machine)
     summarizer = open_summarizer(length=LENGTH, model=model, links="none")
     made = list(asked.watched(summarizer.many(pairs.inputs), len(pairs.inputs)))

@@ -100,7 +100,7 @@ def agreed(model: Model, source: str | None, target: str | None) -> tuple[str | 
     return known
 
 
-def check_language(model: Model, text: str, read: str, said: str) -> None:
+def check_language(model: Model, text: str, read: str, said: str, what: str = "the text") -> None:
     """Refuse a text that is surely in another language than the model reads.
 
     Raises:
@@ -109,7 +109,7 @@ def check_language(model: Model, text: str, read: str, said: str) -> None:
     seen = another(text, read)
     if seen is not None:
         raise OptionError(
-            f"the text seems to be {name_of(seen)}, and {model.name} translates {name_of(read)} to {name_of(said)}; "
+            f"{what} seems to be {name_of(seen)}, and {model.name} translates {name_of(read)} to {name_of(said)}; "
             f"from {read} (--from {read}) translates it anyway, --model names another translator"
         )
 

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections.abc import Iterator, Sequence
 from itertools import zip_longest
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
 FIELD = 2**20  # characters of one value
 DELIMITERS = ",;\t|"
+QUOTED = re.compile(rf'(?:(?<=[{DELIMITERS}\n])|\A)"(?:[^"]|"")*"(?=[{DELIMITERS}\r\n]|\Z)')  # a whole value
 
 
 def blocks(data: bytes) -> Iterator[Block]:
@@ -50,7 +52,8 @@ def rows(reader: "_csv.Reader") -> Iterator[Block]:
 
 def delimiter(text: str) -> str:
     """What stands between the values: of those that are usual, the one that the first row has most of."""
-    first = next((line for line in text.split("\n") if line.strip()), "")
+    bare = QUOTED.sub("", text[:FIELD])  # what stands between quotation marks parts nothing
+    first = next((line for line in bare.split("\n") if line.strip()), "")
     return max(DELIMITERS, key=first.count)
 
 
