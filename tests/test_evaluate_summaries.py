@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from clearhead.errors import OptionError
+from clearhead.errors import DataError, OptionError
 from clearhead.tasks.evaluate import summaries
 from clearhead.tasks.evaluate.asked import Asked
 from clearhead.tasks.evaluate.metrics.rouge import rouge, signature
@@ -37,6 +37,13 @@ def test_words_are_stemmed_only_where_asked_and_the_signature_says_so() -> None:
 
 def test_the_lead_is_the_first_sentences() -> None:
     assert lead("One here. Two there.\nThree. Four.", 3) == "One here. Two there. Three."
+
+
+def test_a_text_without_words_is_named_before_a_model_is_loaded(tmp_path: Path) -> None:
+    rows = [{"document": "It rained.", "summary": "Rain."}, {"document": "---", "summary": "Nothing."}]
+    (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    with pytest.raises(DataError, match=r"rows\.jsonl, example 2: the text has no words"):
+        summaries.evaluate(Asked(data=tmp_path / "rows.jsonl", model="no-such-model"))
 
 
 @pytest.mark.weights

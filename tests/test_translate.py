@@ -212,6 +212,8 @@ OPTIONS: list[tuple[dict[str, Any], str]] = [
     ({"to": "de", "from_": "12"}, "from is '12'"),
     ({"to": "de", "beams": 0}, "beams is 0"),
     ({"to": "de", "beams": 2.5}, "beams is 2.5"),
+    ({"to": "de", "beams": "4"}, "beams is '4'"),
+    ({"to": "de", "glossary": 5}, "glossary is 5; give a file"),
     ({"to": "de", "length_penalty": float("nan")}, "length_penalty is nan"),
     ({"to": "de", "text": 5}, "text is 5; give a string"),
     ({"to": "de", "text": ["a", 5]}, "text is 5; give a string"),
@@ -271,6 +273,10 @@ def test_what_a_model_says_of_its_languages_is_enough(translator: Path, tmp_path
     shutil.copytree(translator, folder)
     (folder / "translator.json").write_text('{"pair": ["en", "de"]}')
     assert ch.translate("He sleeps.", model=folder) == "Er schläft."
+    english = ["The man is riding a bike and the woman is reading a book."] * 3
+    french = "Le chien court dans la rue avec un homme et une femme qui chantent."
+    with pytest.raises(OptionError, match=r"the text 'Le chien court .* seems to be French"):
+        ch.translate([*english, french], model=folder)
     with pytest.raises(OptionError, match="translates en to de, not fr to de"):
         ch.translate("He sleeps.", from_="fr", model=folder)
 
