@@ -48,7 +48,7 @@ def fit(text: str, encode: Callable[[str], list[int]], tokenizer: Tokenizer, lim
     if strategy == "error":
         raise ContextWindowError(
             f"the prompt takes {len(ids)} tokens and the context window has room for {limit}; shorten it by "
-            f"{len(ids) - limit}, or let `complete` or `chat` cut it (on_overflow: truncate-left, truncate-middle)"
+            f"{len(ids) - limit}, or let `complete` or `chat` cut it (on_overflow truncate-left or truncate-middle)"
         )
     return shorten(text, encode, tokenizer, limit, strategy)
 
