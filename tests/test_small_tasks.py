@@ -183,7 +183,7 @@ def test_a_model_with_labels_of_its_own_may_be_named(tmp_path: Path) -> None:
     assert open_classifier(None, model=str(tmp_path)).prior == ()
 
 
-@pytest.mark.parametrize("labels", [None, [], ["one"], ["a", "a"], ["a", " "], "a,b", [1, 2]])
+@pytest.mark.parametrize("labels", [None, [], ["one"], ["a", "a"], ["a", " "], "a,b", [1, 2], 5])
 def test_labels_are_two_or_more_different_words(labels: Any) -> None:
     with pytest.raises(OptionError):
         check_labels(labels)
