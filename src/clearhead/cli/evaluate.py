@@ -132,12 +132,14 @@ def evaluate(
     from clearhead.cli.rows import counting
     from clearhead.errors import OptionError
     from clearhead.tasks.evaluate.asked import Asked
-    from clearhead.tasks.evaluate.tasks import evaluate as measured
+    from clearhead.tasks.evaluate.tasks import check_options
     from clearhead.tasks.evaluate.tasks import task as known
 
     if failures < 0:
         raise OptionError(f"--failures is {failures}; give how many of the worst items to show, from 0 on")
-    known(task)
+    chosen = known(task)
+    own = {"references": references, "fields": fields, "from_": from_, "to": to, "samples": samples}
+    check_options(task, own)  # before a model is loaded
     machine.check()
     if output is not None:
         p.check(html=output)
@@ -157,7 +159,7 @@ def evaluate(
             seed=seed,
             progress=progress,
         )
-        found = measured(task, asked)
+        found = chosen.run(asked)
     seconds = time.perf_counter() - begun
     whole = everything(found, asked, seconds, model)
     if json:

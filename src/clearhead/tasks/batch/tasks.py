@@ -12,7 +12,7 @@ from typing import Any
 
 from clearhead.digests import sha256_of
 from clearhead.engine.machine import ANY, Machine
-from clearhead.errors import OptionError
+from clearhead.errors import CheckpointError, OptionError
 from clearhead.tasks.batch.found import Fields
 from clearhead.tasks.choice import instruction_model_name
 
@@ -46,11 +46,17 @@ class Wish:
 def digest_of(model: Path) -> str | None:
     """The SHA-256 of a model's file, or of the digests of its folder's files; None where it is a name, whose files the
     catalogue or the hub knows.
+
+    Raises:
+        CheckpointError: a file cannot be read.
     """
     if not model.exists():
         return None
     files = sorted(path for path in model.rglob("*") if path.is_file()) if model.is_dir() else [model]
-    lines = "".join(f"{sha256_of(path)}  {path.relative_to(model)}\n" for path in files)
+    try:
+        lines = "".join(f"{sha256_of(path)}  {path.relative_to(model)}\n" for path in files)
+    except OSError as error:
+        raise CheckpointError(f"{error.filename or model} cannot be read: {error.strerror or error}") from None
     return hashlib.sha256(lines.encode("utf-8", "backslashreplace")).hexdigest()
 
 

@@ -96,15 +96,13 @@ def task(name: str) -> Task:
     return TASKS[name]
 
 
-def evaluate(name: str, asked: Asked) -> Evaluation:
-    """How good a model is at a task.
+def check_options(name: str, options: Mapping[str, object]) -> None:
+    """Refuse what is another task's; of `OWN`, `options` has those that were given.
 
     Raises:
-        OptionError: there is no such task, or an option is another task's.
-        DataError: examples that cannot be read.
+        OptionError: it is so, or there is no such task.
     """
     chosen = task(name)
-    for option, default in OWN.items():
-        if getattr(asked, option) != default and option not in chosen.options:
+    for option, value in options.items():
+        if value != OWN[option] and option not in chosen.options:
             raise OptionError(f"--{option.strip('_')} is no option of {name}; drop it")
-    return chosen.run(asked)

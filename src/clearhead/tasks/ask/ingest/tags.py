@@ -8,8 +8,6 @@ from clearhead.tasks.ask.ingest.html import APART, UNSEEN, is_unseen
 VOID = frozenset({
     "area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr",
 })  # fmt: skip  # elements that hold nothing, and have no end
-
-
 TAG = re.compile(r"<(/?)([a-zA-Z][\w-]*)")
 
 
